@@ -1,0 +1,23 @@
+"""An image and its mask, before either is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture and where its truth lies.
+
+    Attributes:
+        image: file of the image.
+        mask: file of the mask, or None where ``run_lengths`` holds it.
+        group: pictures of one group (a car) are never split.
+        run_lengths: the mask as Kaggle writes it, row by row, counted from 1.
+    """
+
+    image: Path
+    mask: Path | None
+    group: str
+    run_lengths: str | None = None

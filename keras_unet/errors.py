@@ -1,0 +1,13 @@
+"""The two errors that a user can cause; an entry prints them and ends."""
+
+
+class BadUsage(ValueError):  # noqa: N818, the name says it
+    """Wrong flags, or a run folder in the way: the command ends with status 2."""
+
+    status = 2
+
+
+class BadData(ValueError):  # noqa: N818, the name says it
+    """Something read from disk is wrong: the command ends with status 1."""
+
+    status = 1
