@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_unet.config import UNetConfig
+from keras_unet.model.unet import build_network, build_unet
+
+PAPER = UNetConfig(channels=1, classes=2, padding="valid")
+
+
+def test_the_papers_network_has_its_number_of_parameters():
+    assert build_unet(PAPER).count_params() == 31_030_658
+
+
+def test_the_papers_network_turns_572_pixels_into_388():
+    tiny = UNetConfig(channels=1, classes=2, padding="valid", filters=1)
+    logits = build_unet(tiny)(np.zeros((1, 572, 572, 1), "float32"))
+    assert logits.shape == (1, 388, 388, 2)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (1, 1), (45, 3)])
+def test_a_network_keeps_every_size(padding, size):
+    network = build_network(UNetConfig(filters=2, depth=2, padding=padding))
+    logits = network(np.zeros((1, *size, 3), "float32"))
+    assert logits.shape == (1, *size, 1)
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch", "group"])
+@pytest.mark.parametrize("upsampling", ["transposed", "bilinear"])
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_every_variant_is_built(normalization, upsampling, stem_stride):
+    config = UNetConfig(
+        classes=4,
+        filters=4,
+        depth=2,
+        normalization=normalization,
+        upsampling=upsampling,
+        stem_stride=stem_stride,
+    )
+    assert build_network(config)(np.zeros((2, 16, 24, 3))).shape == (2, 16, 24, 4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float32"])
+def test_logits_are_float32_under_every_policy(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        network = build_network(UNetConfig(filters=2, depth=1))
+        logits = network(np.zeros((1, 9, 9, 3), "float32"))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert logits.dtype == "float32"
+
+
+def test_padding_valid_sees_the_border_mirrored():
+    config = UNetConfig(filters=2, depth=1, padding="valid")
+    network, bare = build_network(config), build_unet(config)
+    bare.set_weights(network.get_weights())
+    image = np.random.default_rng(0).uniform(0, 255, (1, 20, 20, 3)).astype("float32")
+    mirrored = np.pad(image, [(0, 0), (8, 8), (8, 8), (0, 0)], mode="reflect")
+    np.testing.assert_allclose(network(image), bare(mirrored), atol=1e-5)
+
+
+def test_static_and_dynamic_sizes_give_the_same_logits():
+    import tensorflow as tf
+
+    network = build_network(UNetConfig(filters=2, depth=2))
+    image = np.random.default_rng(0).uniform(0, 255, (1, 21, 34, 3)).astype("float32")
+    dynamic = tf.function(
+        network, input_signature=[tf.TensorSpec((None, None, None, 3))]
+    )
+    np.testing.assert_allclose(network(image), dynamic(image), atol=1e-5)
