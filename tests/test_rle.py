@@ -1,0 +1,83 @@
+"""Kaggle's run lengths, there and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+
+from keras_unet.data import rle
+from keras_unet.errors import BadData
+
+CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
+
+
+@given(
+    arrays(
+        np.uint8, array_shapes(min_dims=2, max_dims=2), elements=st.sampled_from([0, 1])
+    )
+)
+def test_decoding_gives_back_the_encoded_mask(mask):
+    np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)
+
+
+def test_runs_go_along_rows_and_count_from_one():
+    mask = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1]], np.uint8)
+    assert rle.encode(mask) == "2 3 9 1"
+
+
+def test_an_empty_mask_is_the_empty_string():
+    assert rle.encode(np.zeros((4, 5), np.uint8)) == ""
+
+
+def test_the_empty_string_is_an_empty_mask():
+    assert rle.decode("", 4, 5).tolist() == [[0] * 5] * 4
+
+
+def test_any_value_above_zero_is_foreground():
+    assert rle.encode(np.array([[0, 255]], np.uint8)) == "2 1"
+
+
+def test_the_decoded_mask_is_uint8():
+    assert rle.decode("1 2", 2, 2).dtype == np.uint8
+
+
+def test_runs_that_touch_are_joined():
+    assert rle.decode("1 2 3 1", 1, 4).tolist() == [[1, 1, 1, 0]]
+
+
+def test_runs_may_come_in_any_order():
+    assert rle.decode("4 1 1 2", 1, 4).tolist() == [[1, 1, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 2 3", "there are 3 numbers"),
+        ("1 two", "whole numbers"),
+        ("1 99999999999999999999", "whole numbers"),
+        ("1 9223372036854775807", "inside the 2×3 picture"),
+        ("2 9223372036854775807", "inside the 2×3 picture"),
+        ("0 2", "inside the 2×3 picture: not from pixel 0"),
+        ("5 3", "inside the 2×3 picture: not from pixel 5"),
+        ("3 0", "1 pixel or more, not 0"),
+        ("1 3 2 2", "two share pixel 2"),
+        ("1 2 1 2", "two share pixel 1"),
+    ],
+)
+def test_malformed_run_lengths_are_refused(text, said):
+    with pytest.raises(BadData, match=said):
+        rle.decode(text, 2, 3)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CARVANA.exists(), reason="needs the Carvana photos")
+def test_a_real_mask_comes_back():
+    file = min((CARVANA / "train_masks").iterdir())
+    mask = np.asarray(Image.open(file))
+    np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)
