@@ -1,0 +1,250 @@
+"""Scores of segmentation: Keras metrics on logits, and the same numbers in NumPy.
+
+Pixels are counted in integers over the whole set: neither the size nor the order of
+the batches matters. A class that is neither in the mask nor in the prediction scores 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_unet.config import IGNORE
+from keras_unet.errors import BadUsage
+
+# No common public name of a symbolic tensor exists in both Keras versions.
+Tensor = Any
+
+Score = Literal["dice", "iou", "precision", "recall", "accuracy"]
+
+# What is divided by what, from a class's pixels: found, predicted, and in the mask.
+_RATIOS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
+    "dice": lambda found, predicted, true: (2 * found, predicted + true),
+    "iou": lambda found, predicted, true: (found, predicted + true - found),
+    "precision": lambda found, predicted, true: (found, predicted),
+    "recall": lambda found, predicted, true: (found, true),
+}
+
+
+def segmentation_metrics(
+    classes: int, class_names: Sequence[str] = (), all_scores: bool = False
+) -> list[keras.metrics.Metric]:
+    """Returns metrics from a mask (b, h, w, 1) and logits (b, h, w, classes).
+
+    They are named dice and iou, and with ``all_scores`` precision, recall, accuracy
+    and, from three classes on, dice_<class>. Up to two classes they are those of the
+    foreground, dice and iou as the mean over the images, the others over all pixels of
+    the set. From three classes on they are the means over the classes, each over all
+    pixels of the set. Pixels that are 255 in the mask do not count, and a sample weight
+    changes nothing.
+
+    Args:
+        classes: channels of the logits; 1 and 2 are background and foreground.
+        class_names: one per class; by default their ids.
+        all_scores: gives all of them, which takes longer.
+
+    Raises:
+        BadUsage: there are class names, but not one for each class.
+    """
+    mean = ImageScore if classes <= 2 else PixelScore
+    metrics = [mean("dice", classes), mean("iou", classes)]
+    if all_scores:
+        rest: list[Score] = ["precision", "recall", "accuracy"]
+        metrics += [PixelScore(score, classes) for score in rest]
+    if all_scores and classes > 2:
+        metrics += [
+            PixelScore("dice", classes, class_id, f"dice_{name}")
+            for class_id, name in enumerate(_names(classes, class_names))
+        ]
+    return metrics
+
+
+def confusion(
+    mask: npt.NDArray[Any], prediction: npt.NDArray[Any], classes: int
+) -> npt.NDArray[np.int64]:
+    """Returns how many pixels of class [row] were predicted as class [column].
+
+    Args:
+        mask: class ids of any shape; pixels that are 255 do not count.
+        prediction: class ids of the same shape.
+        classes: number of rows and columns, at least 2.
+    """
+    side = max(classes, 2)
+    counted = mask != IGNORE
+    pairs = mask[counted].astype(np.int64) * side + prediction[counted]
+    return np.bincount(pairs, minlength=side**2).reshape(side, side).astype(np.int64)
+
+
+def scores(
+    confusion: npt.NDArray[np.int64], class_names: Sequence[str] = ()
+) -> dict[str, float]:
+    """Returns dice, iou, precision, recall and accuracy of a confusion matrix.
+
+    With two classes they are those of the foreground. With more they are means over
+    the classes that the masks or the predictions have, and dice_<class> is added.
+
+    Raises:
+        BadUsage: there are class names, but not one for each class.
+    """
+    found, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    present = predicted + true > 0
+    each = {}
+    for name, ratio in _RATIOS.items():
+        numerator, denominator = ratio(found, predicted, true)
+        each[name] = np.where(present, numerator / np.maximum(denominator, 1), 1.0)
+    whose = np.array([1]) if len(confusion) == 2 else _averaged(present)
+    result = {name: float(of_class[whose].mean()) for name, of_class in each.items()}
+    total = confusion.sum()
+    result["accuracy"] = float(found.sum() / total) if total else 1.0
+    if len(confusion) > 2:
+        names = _names(len(confusion), class_names)
+        dice = zip(names, each["dice"], strict=True)
+        result |= {f"dice_{name}": float(value) for name, value in dice}
+    return result
+
+
+@keras.saving.register_keras_serializable("keras_unet")
+class ImageScore(keras.metrics.Metric):
+    """Mean over the images of the foreground's Dice or IoU in each."""
+
+    def __init__(self, score: Score, classes: int, name: str | None = None) -> None:
+        """Takes the score and the channels of the logits, 1 or 2."""
+        super().__init__(name=name or score)
+        self.score, self.classes = score, classes
+        # Sums of float32 would lose the last digits over some thousand images.
+        self.total = self.add_weight(
+            name="total", shape=(), initializer="zeros", dtype="float64"
+        )
+        self.images = self.add_weight(
+            name="images", shape=(), initializer="zeros", dtype="float64"
+        )
+
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> None:
+        """Adds a batch; the sample weight is ignored."""
+        each = _class_scores(self.score, _confusion(y_true, y_pred))[:, 1]
+        self.total.assign_add(tf.cast(tf.reduce_sum(each), tf.float64))
+        self.images.assign_add(tf.cast(tf.shape(each)[0], tf.float64))
+
+    def result(self) -> Tensor:
+        """Returns the mean so far, 0 before the first image."""
+        mean = tf.math.divide_no_nan(
+            tf.convert_to_tensor(self.total), tf.convert_to_tensor(self.images)
+        )
+        return tf.cast(mean, tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the metric."""
+        return {"score": self.score, "classes": self.classes, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("keras_unet")
+class PixelScore(keras.metrics.Metric):
+    """A score over all pixels of the set, of one class or as a mean over classes."""
+
+    def __init__(
+        self,
+        score: Score,
+        classes: int,
+        class_id: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Takes the score, the channels of the logits, and whose score it is.
+
+        Args:
+            score: which of them.
+            classes: channels of the logits; 1 and 2 are background and foreground.
+            class_id: whose score; by default the foreground's, and from three classes
+                on the mean over those that the masks or the predictions have.
+            name: the metric's name, by default the score's.
+        """
+        super().__init__(name=name or score)
+        self.score, self.classes, self.class_id = score, classes, class_id
+        side = max(classes, 2)
+        self.confusion = self.add_weight(
+            name="confusion", shape=(side, side), initializer="zeros", dtype="int64"
+        )
+
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> None:
+        """Adds a batch; the sample weight is ignored."""
+        self.confusion.assign_add(tf.reduce_sum(_confusion(y_true, y_pred), 0))
+
+    def result(self) -> Tensor:
+        """Returns the score of all pixels so far."""
+        counts = tf.convert_to_tensor(self.confusion)
+        if self.score == "accuracy":
+            return _accuracy(counts)
+        each = _class_scores(self.score, counts)
+        if self.class_id is not None:
+            return each[self.class_id]
+        return each[1] if self.classes <= 2 else _mean_of_present(each, counts)
+
+    def reset_state(self) -> None:
+        """Forgets all pixels."""
+        # Keras 2.15 assigns a scalar, which a matrix does not take.
+        self.confusion.assign(tf.zeros_like(self.confusion))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the metric."""
+        return {
+            "score": self.score,
+            "classes": self.classes,
+            "class_id": self.class_id,
+            "name": self.name,
+        }
+
+
+def _confusion(mask: Tensor, logits: Tensor) -> Tensor:
+    """Returns the confusion matrix of each image, int64 (b, classes, classes)."""
+    classes = logits.shape[-1]
+    if classes == 1:
+        prediction = tf.cast(logits[..., 0] > 0, tf.int32)
+    else:
+        prediction = tf.argmax(logits, -1, output_type=tf.int32)
+    # 255 is no class: its row of the one-hot mask is 0. float32 counts 16 million
+    # pixels an image without an error.
+    side = max(classes, 2)
+    true = tf.one_hot(tf.cast(mask[..., 0], tf.int32), side)
+    predicted = tf.one_hot(prediction, side)
+    return tf.cast(tf.einsum("bhwi,bhwj->bij", true, predicted), tf.int64)
+
+
+def _class_scores(score: str, confusion: Tensor) -> Tensor:
+    """Returns the score of each class, float32 (..., classes)."""
+    found = tf.linalg.diag_part(confusion)
+    true, predicted = tf.reduce_sum(confusion, -1), tf.reduce_sum(confusion, -2)
+    numerator, denominator = _RATIOS[score](found, predicted, true)
+    ratio = tf.cast(numerator / tf.maximum(denominator, 1), tf.float32)
+    return tf.where(predicted + true > 0, ratio, 1.0)
+
+
+def _accuracy(confusion: Tensor) -> Tensor:
+    found, total = tf.linalg.trace(confusion), tf.reduce_sum(confusion)
+    return tf.where(total > 0, tf.cast(found / tf.maximum(total, 1), tf.float32), 1.0)
+
+
+def _mean_of_present(each: Tensor, confusion: Tensor) -> Tensor:
+    present = tf.reduce_sum(confusion, 0) + tf.reduce_sum(confusion, 1) > 0
+    share = tf.cast(present | ~tf.reduce_any(present), each.dtype)
+    return tf.reduce_sum(each * share) / tf.reduce_sum(share)
+
+
+def _averaged(present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return present | ~present.any()
+
+
+def _names(classes: int, class_names: Sequence[str]) -> Sequence[str]:
+    if class_names and len(class_names) != classes:
+        raise BadUsage(
+            f"--class-names needs {classes} names, background first, "
+            f"not {len(class_names)}"
+        )
+    return class_names or [str(class_id) for class_id in range(classes)]
