@@ -1,4 +1,4 @@
-"""U-Net for Keras: training, scores and exports. Public names load when first used."""
+"""U-Net for Keras: train, score, draw and export; names load when first used."""
 
 from __future__ import annotations
 
@@ -6,3 +6,36 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AugmentConfig": "config",
+    "Config": "config",
+    "DataConfig": "config",
+    "ExportConfig": "config",
+    "FitConfig": "config",
+    "LossConfig": "config",
+    "RunFolder": "run_folder",
+    "Segmenter": "trained",
+    "SegmentationLoss": "losses",
+    "UNetConfig": "config",
+    "build_network": "model.unet",
+    "build_unet": "model.unet",
+    "evaluate_run": "report",
+    "export_run": "export.artefacts",
+    "load_network": "trained",
+    "make_demo": "data.demo",
+    "preset": "presets",
+    "segmentation_metrics": "metrics",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
