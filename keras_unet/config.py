@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
-
-_T = TypeVar("_T")
+from typing import Any, Literal
 
 IGNORE = 255
 """Class id of pixels that count in no loss and no metric."""
@@ -282,42 +278,6 @@ class Config:
         """Refuses two ways with one run folder."""
         if self.resume and self.overwrite:
             raise ValueError("--resume and --overwrite exclude each other: give one")
-
-
-def to_json(config: Config) -> str:
-    """Returns the config as JSON text that ``from_json`` reads back to an equal one."""
-    return json.dumps(dataclasses.asdict(config), indent=2, default=str) + "\n"
-
-
-def from_json(text: str) -> Config:
-    """Returns the config that ``to_json`` wrote.
-
-    Raises:
-        ValueError: the text is no config, or one of another version with other fields.
-    """
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError(f"expected a JSON object, found {type(values).__name__}")
-    return _build(Config, values)
-
-
-def _build(cls: type[_T], values: dict[str, Any]) -> _T:
-    types = get_type_hints(cls)
-    unknown = sorted(values.keys() - types.keys())
-    if unknown:
-        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}")
-    return cls(**{name: _restore(types[name], value) for name, value in values.items()})
-
-
-def _restore(kind: Any, value: Any) -> Any:
-    """Returns what JSON made of a field, in the field's own type again."""
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _build(kind, value)
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, str) and Path in get_args(kind):
-        return Path(value)
-    return value
 
 
 def _flag(name: str) -> str:

@@ -85,3 +85,5 @@ _PRESETS = {
         ),
     ),
 }
+
+NAMES = tuple(_PRESETS)

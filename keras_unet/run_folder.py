@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_unet import config as configs
+from keras_unet import config_file
 from keras_unet.config import Config
 from keras_unet.errors import BadData, BadUsage
 
@@ -63,7 +63,7 @@ class RunFolder:
                 "Give the folder that keras_unet.train wrote (its --output)."
             )
         try:
-            return configs.from_json(self.config_file.read_text("utf-8"))
+            return config_file.from_json(self.config_file.read_text("utf-8"))
         except (ValueError, TypeError) as error:
             raise BadData(
                 f"{self.config_file} is not a run's config: {error}"
@@ -82,31 +82,35 @@ class RunFolder:
             )
         return self.weights_file
 
-    def begin(self, config: Config) -> None:
-        """Makes the folder and writes its config.json.
+    def present(self) -> list[str]:
+        """Returns the names of what a run has written here."""
+        return [name for name in WRITTEN_BY_A_RUN if (self.path / name).exists()]
+
+    def require_free(self, overwrite: bool) -> None:
+        """Refuses a folder that holds a run already, unless it is to be overwritten.
 
         Raises:
-            BadUsage: a run is there already and neither flag says what to do with it,
-                or the path is a file.
+            BadUsage: with both ways on, or because the path is a file.
         """
         if self.path.exists() and not self.path.is_dir():
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
-        present = [name for name in WRITTEN_BY_A_RUN if (self.path / name).exists()]
-        if present and not config.overwrite:
+        if self.present() and not overwrite:
             raise BadUsage(
-                f"--output {self.path} holds a run already ({', '.join(present)}). "
-                "Go on with it: --resume. Replace it: --overwrite. "
-                "Or give another folder."
+                f"--output {self.path} holds a run already "
+                f"({', '.join(self.present())}). Go on with it: --resume. "
+                "Replace it: --overwrite. Or give another folder."
             )
-        for name in present:
+
+    def clear(self) -> None:
+        """Removes what a run has written here, and nothing else."""
+        for name in self.present():
             _remove(self.path / name)
-        self.save_config(config)
 
     def save_config(self, config: Config) -> None:
         """Writes config.json."""
         self.path.mkdir(parents=True, exist_ok=True)
         with write_whole(self.config_file) as file:
-            file.write_text(configs.to_json(config), "utf-8")
+            file.write_text(config_file.to_json(config), "utf-8")
 
 
 @contextlib.contextmanager

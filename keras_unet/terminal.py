@@ -1,13 +1,14 @@
-"""What every command does at its end: one readable message and a status."""
+"""What every command shares: parsing, a quiet TensorFlow, one message and a status."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
-
-import tyro
 
 from keras_unet.errors import BadData, BadUsage
 
@@ -22,7 +23,9 @@ def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -
         argv: words after the command's name; None takes them from the shell.
         options: further arguments of ``tyro.cli``.
     """
-    return tyro.cli(kind, args=argv, **options)
+    import tyro
+
+    return tyro.cli(kind, args=argv, config=(tyro.conf.OmitArgPrefixes,), **options)
 
 
 def run_verb(verb: Callable[[], int | None]) -> int:
@@ -30,18 +33,56 @@ def run_verb(verb: Callable[[], int | None]) -> int:
 
     0 is done, 1 is wrong data, 2 wrong usage, 130 an interrupt (Ctrl-C).
     """
-    quieten_tensorflow()
     try:
+        _check_environment()
         return verb() or 0
     except (BadUsage, BadData) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("interrupted", *interrupt.args, sep=". ", file=sys.stderr)
         return 130
 
 
-def quieten_tensorflow() -> None:
-    """Silences TensorFlow's start-up chatter; has no effect once it is imported."""
+def load_tensorflow() -> None:
+    """Imports TensorFlow without its start-up chatter, which no variable silences."""
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    with _held_back_stderr():
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Keeps what C++ code writes to stderr, and shows it if an error ends the block."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        shown = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(shown, held.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+
+
+def _check_environment() -> None:
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise BadUsage(
+            f"KERAS_BACKEND is {backend}; keras_unet runs on tensorflow. "
+            "Unset it, or set it to tensorflow."
+        )
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        version = importlib.metadata.version("keras-unet")
+        raise BadUsage(
+            f"the package keras-unet {version} is installed too, and both use the "
+            "import name keras_unet. Run: pip uninstall keras-unet, then "
+            "pip install --force-reinstall --no-deps keras-unet-studio (or . in its "
+            "checkout)."
+        )

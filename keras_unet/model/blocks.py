@@ -90,7 +90,7 @@ def drop(x: Tensor, rate: float, name: str) -> Tensor:
 
 
 @register
-class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
+class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalisation in one kernel, its statistics in float32.
 
     Keras 3 composes it of many operations on TensorFlow (3.15), which costs a sixth of
@@ -130,7 +130,7 @@ class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
 
 
 @register
-class StatelessDropout(layers.Layer):  # type: ignore[misc]
+class StatelessDropout(layers.Layer):
     """Dropout whose stream is a function of a seed and a count of its calls.
 
     Keras's own stream is in no checkpoint, so a resumed run would drop other features.
@@ -180,7 +180,7 @@ class _Counter:
 
 
 @register
-class MirrorBorder(layers.Layer):  # type: ignore[misc]
+class MirrorBorder(layers.Layer):
     """Mirrors a picture at its edges so far that the U's output covers all of it.
 
     With padding "same" the sides become multiples of 2^depth; with "valid" the border
@@ -235,7 +235,7 @@ def padded_size(size: Any, depth: int, padding: str) -> Any:
 
 
 @register
-class CropLike(layers.Layer):  # type: ignore[misc]
+class CropLike(layers.Layer):
     """Crops the middle of its first input to the size of its second."""
 
     def call(self, inputs: list[Tensor]) -> Tensor:

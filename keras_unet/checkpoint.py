@@ -1,0 +1,94 @@
+"""The full state of a training, in one file that is replaced as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_unet.errors import BadData
+from keras_unet.model.blocks import StatelessDropout
+from keras_unet.run_folder import write_whole
+
+FILE = "state.npz"
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: training steps done, over all epochs.
+        epoch: epochs done.
+        best: best validation Dice so far.
+        best_epoch: the epoch that reached it, counted from 1.
+        history: one row per epoch done, as in history.csv.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    best: float = -1.0
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save(file: Path, network: keras.Model, progress: Progress) -> None:
+    """Writes weights, optimizer, loss scale, metrics, dropout's count and progress."""
+    arrays: dict[str, Any] = {
+        f"{group}/{index}": np.asarray(variable)
+        for group, variables in _state(network).items()
+        for index, variable in enumerate(variables)
+    }
+    arrays["progress"] = np.array(json.dumps(dataclasses.asdict(progress)))
+    with write_whole(file) as aside:
+        np.savez(aside, **arrays)
+
+
+def restore(file: Path, network: keras.Model) -> Progress:
+    """Puts the state that ``save`` wrote back and returns the progress.
+
+    Raises:
+        BadData: the file is broken or belongs to another network.
+    """
+    try:
+        with np.load(file) as arrays:
+            for group, variables in _state(network).items():
+                _assign(variables, group, arrays)
+            return Progress(**json.loads(str(arrays["progress"])))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BadData(
+            f"{file} is no checkpoint of this run: {error}. "
+            "Start again with --overwrite."
+        ) from None
+
+
+def metric_variables(network: keras.Model) -> list[Any]:
+    """Returns the variables of the running scores of the epoch under way."""
+    return [variable for metric in network.metrics for variable in metric.variables]
+
+
+def _state(network: keras.Model) -> dict[str, list[Any]]:
+    return {
+        "weights": list(network.weights),
+        "optimizer": list(network.optimizer.variables),
+        "metrics": metric_variables(network),
+        "dropout": [
+            layer.calls
+            for layer in network.layers
+            if isinstance(layer, StatelessDropout)
+        ],
+    }
+
+
+def _assign(variables: list[Any], group: str, arrays: Any) -> None:
+    stored = sum(name.startswith(f"{group}/") for name in arrays.files)
+    if stored != len(variables):
+        raise ValueError(f"{group}: expected {len(variables)} arrays, found {stored}")
+    for index, variable in enumerate(variables):
+        variable.assign(arrays[f"{group}/{index}"])

@@ -1,0 +1,119 @@
+"""The device: which number format, whether XLA, and how the batch is spread."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_unet.config import FitConfig
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a run computes with, and why.
+
+    Attributes:
+        name: the hardware in words.
+        precision: the Keras policy.
+        precision_reason: why that one.
+        xla: whether the training step is compiled.
+        xla_reason: why.
+        strategy: how the batch is spread over replicas.
+    """
+
+    name: str
+    precision: str
+    precision_reason: str
+    xla: bool
+    xla_reason: str
+    strategy: tf.distribute.Strategy
+
+    @property
+    def replicas(self) -> int:
+        """Number of devices that share a batch, over all machines."""
+        return int(self.strategy.num_replicas_in_sync)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes."""
+        resolver = self.strategy.cluster_resolver
+        if resolver is None or not resolver.cluster_spec().as_dict():
+            return True
+        return (resolver.task_type, resolver.task_id) in [("worker", 0), ("chief", 0)]
+
+
+def use(fit: FitConfig) -> Device:
+    """Sets Keras's precision policy and returns the device that training takes."""
+    # A strategy over several workers must be made before any device is touched.
+    strategy = _strategy()
+    gpus = tf.config.list_logical_devices("GPU")
+    precision, why = choose_precision(fit.precision, gpus)
+    keras.mixed_precision.set_global_policy(precision)
+    if fit.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    xla = bool(gpus) if fit.xla == "auto" else fit.xla == "on"
+    xla_why = "--xla" if fit.xla != "auto" else "on GPUs only: it slows a U-Net on CPUs"
+    return Device(_name(gpus), precision, why, xla, xla_why, strategy)
+
+
+def choose_precision(wanted: str, gpus: list[Any]) -> tuple[str, str]:
+    """Returns the Keras policy that the device is fast in, and the reason."""
+    if wanted != "auto":
+        return wanted, "--precision"
+    if gpus:
+        if min(map(_compute_capability, gpus)) >= (7, 0):
+            return "mixed_float16", "the GPU has tensor cores"
+        return "float32", "the GPU has no tensor cores"
+    fast = sorted({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+    if fast:
+        return "mixed_bfloat16", f"the CPU has {', '.join(fast)}"
+    return "float32", "the CPU has no bfloat16 arithmetic"
+
+
+def _strategy() -> tf.distribute.Strategy:
+    if os.environ.get("TF_CONFIG"):
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = tf.config.list_logical_devices("GPU")
+    if len(gpus) > 1:
+        return tf.distribute.MirroredStrategy()
+    cpus = tf.config.list_logical_devices("CPU")
+    if not gpus and len(cpus) > 1:
+        # Logical CPU devices: the default reduction crashes synchronised
+        # normalisation there (TensorFlow 2.15 and 2.21).
+        return tf.distribute.MirroredStrategy(
+            [cpu.name for cpu in cpus],
+            cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        )
+    return tf.distribute.get_strategy()
+
+
+def _compute_capability(gpu: Any) -> tuple[int, int]:
+    index = int(gpu.name.rsplit(":", 1)[1])
+    physical = tf.config.list_physical_devices("GPU")[index]
+    details = tf.config.experimental.get_device_details(physical)
+    return tuple(details.get("compute_capability", (0, 0)))
+
+
+def _cpu_flags() -> set[str]:
+    """Returns the CPU's flags where the system lists them (Linux), else none."""
+    listing = Path("/proc/cpuinfo")
+    if not listing.is_file():
+        return set()
+    lines = listing.read_text("utf-8", "replace").splitlines()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
+
+
+def _name(gpus: list[Any]) -> str:
+    if not gpus:
+        return f"CPU, {os.cpu_count()} cores"
+    physical = tf.config.list_physical_devices("GPU")
+    names = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in physical
+    ]
+    return ", ".join(f"{names.count(name)} × {name}" for name in sorted(set(names)))

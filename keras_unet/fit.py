@@ -1,0 +1,160 @@
+"""Training: the compiled network, ``model.fit``, and going on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_unet import callbacks, checkpoint
+from keras_unet.checkpoint import Progress
+from keras_unet.config import Config
+from keras_unet.data import pipeline
+from keras_unet.data.pairs import Split
+from keras_unet.devices import Device
+from keras_unet.errors import BadData
+from keras_unet.losses import SegmentationLoss
+from keras_unet.metrics import segmentation_metrics
+from keras_unet.model.unet import build_network
+from keras_unet.optimizers import make_optimizer
+from keras_unet.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one training is made of.
+
+    Attributes:
+        run: folder that is written to.
+        config: of the run, its mask coding found.
+        split: the pairs.
+        device: what to compute with.
+        verbose: Keras's progress bar (1) or none (0).
+        say: prints a line.
+        resume_command: what to type after an interrupt.
+    """
+
+    run: RunFolder
+    config: Config
+    split: Split
+    device: Device
+    verbose: int
+    say: Callable[[str], None]
+    resume_command: str
+
+    @property
+    def steps(self) -> int:
+        """Training steps per epoch."""
+        return pipeline.steps_per_epoch(
+            len(self.split.train), self.config.fit.batch_size
+        )
+
+
+def compile_network(config: Config, steps: int, device: Device) -> keras.Model:
+    """Returns the network with optimizer, loss and metrics, its seed set.
+
+    Args:
+        config: of the run.
+        steps: training steps per epoch, for the schedule.
+        device: its strategy holds the variables.
+    """
+    keras.utils.set_random_seed(config.fit.seed)
+    classes, names = config.model.classes, config.data.class_names
+    with device.strategy.scope():
+        network = build_network(config.model)
+        network.compile(
+            optimizer=make_optimizer(config.fit, config.fit.epochs * steps, network),
+            loss=SegmentationLoss(config.loss, classes),
+            metrics=segmentation_metrics(classes, names),
+            jit_compile=device.xla,
+        )
+        network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def fit(plan: Plan) -> Progress:
+    """Trains, writing the run folder's weights, history and checkpoint.
+
+    With a checkpoint in the folder it goes on from there.
+
+    Raises:
+        BadData: a picture cannot be read, the loss is no number, memory runs out.
+        KeyboardInterrupt: after Ctrl-C, once the step is done and its state saved.
+    """
+    network = compile_network(plan.config, plan.steps, plan.device)
+    recorder = _recorder(network, plan)
+    progress = recorder.progress
+    try:
+        if progress.step % plan.steps:
+            _fit_until(progress.epoch + 1, network, plan, recorder)
+        if progress.epoch < plan.config.fit.epochs:
+            _fit_until(plan.config.fit.epochs, network, plan, recorder)
+    except tf.errors.ResourceExhaustedError as error:
+        raise BadData(_out_of_memory(plan.config)) from error
+    except tf.errors.OpError as error:
+        raise pipeline.reading_error(error) or error from None
+    return progress
+
+
+def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
+    """Returns the recorder; a checkpoint of the run is put back first."""
+    minutes = plan.config.fit.checkpoint_minutes
+    file = plan.run.checkpoint / checkpoint.FILE
+    if not file.is_file():
+        return callbacks.Recorder(plan.run, Progress(), minutes)
+    # Keras makes the metrics' variables when it first needs them.
+    size, config = plan.config.data.image_size, plan.config
+    batch = config.fit.batch_size
+    network.test_on_batch(
+        np.zeros((batch, *size, config.model.channels), "float32"),
+        np.zeros((batch, *size, 1), "uint8"),
+    )
+    progress = checkpoint.restore(file, network)
+    scores = [np.asarray(v) for v in checkpoint.metric_variables(network)]
+    return callbacks.Recorder(plan.run, progress, minutes, scores)
+
+
+def _fit_until(
+    epochs: int, network: keras.Model, plan: Plan, recorder: callbacks.Recorder
+) -> None:
+    """Trains to the end of that epoch; the first one may be half done."""
+    config, split, progress = plan.config, plan.split, recorder.progress
+    network.fit(
+        pipeline.training_batches(split.train, config, progress.step),
+        validation_data=pipeline.validation_batches(split.validation, config),
+        initial_epoch=progress.epoch,
+        epochs=epochs,
+        steps_per_epoch=plan.steps - progress.step % plan.steps,
+        callbacks=_callbacks(plan, recorder),
+        verbose=plan.verbose,
+    )
+
+
+def _callbacks(
+    plan: Plan, recorder: callbacks.Recorder
+) -> list[keras.callbacks.Callback]:
+    progress = recorder.progress
+
+    def files_of_step(step: int) -> list[Path]:
+        pairs = pipeline.pairs_of_step(plan.split.train, plan.config, step)
+        return [pair.image for pair in pairs]
+
+    return [
+        callbacks.StopOnNonFinite(progress, files_of_step),
+        recorder,
+        callbacks.StopOnInterrupt(recorder, f"Go on with: {plan.resume_command}"),
+        callbacks.EpochLines(plan.config.fit.epochs, progress, plan.say),
+    ]
+
+
+def _out_of_memory(config: Config) -> str:
+    batch, (height, width) = config.fit.batch_size, config.data.image_size
+    smaller = f"--batch-size {batch // 2}, or " if batch > 1 else ""
+    return (
+        f"the device has too little memory for --batch-size {batch} at --image-size "
+        f"{height} {width}. Try {smaller}--image-size {height // 2} {width // 2}."
+    )
