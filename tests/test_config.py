@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+from keras_unet.config import (
+    Config,
+    DataConfig,
+    FitConfig,
+    LossConfig,
+    UNetConfig,
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DataConfig(image_size=(0, 8)), "--image-size must be at least 1 1"),
+        (lambda: DataConfig(images="a"), "--images and --masks go together"),
+        (lambda: UNetConfig(classes=0), "--classes must be 1 to 255, not 0"),
+        (lambda: UNetConfig(dropout=1.0), "--dropout must be 0 to below 1"),
+        (lambda: UNetConfig(padding="valid", stem_stride=2), "--stem-stride 2"),
+        (lambda: FitConfig(batch_size=0), "--batch-size must be 1 or more, not 0"),
+        (lambda: FitConfig(learning_rate=0.0), "--learning-rate must be above 0"),
+        (lambda: LossConfig(cross_entropy=0, dice=0), "at least one loss"),
+        (lambda: Config(resume=True, overwrite=True), "exclude each other"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_flag(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_configs_and_presets_load_no_tensorflow():
+    code = (
+        "import sys, keras_unet.presets, keras_unet.train; "
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

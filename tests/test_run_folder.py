@@ -1,0 +1,68 @@
+import pytest
+
+from keras_unet.errors import BadData, BadUsage
+from keras_unet.presets import NAMES, preset
+from keras_unet.run_folder import RunFolder, write_whole
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_comes_back_from_its_folder(tmp_path, name):
+    run = RunFolder(tmp_path / "run")
+    run.save_config(preset(name))
+    assert run.load_config() == preset(name)
+
+
+def test_a_folder_without_config_is_no_run(tmp_path):
+    with pytest.raises(BadData, match=r"is not a run folder: it has no config\.json"):
+        RunFolder(tmp_path).load_config()
+
+
+def test_a_config_of_another_version_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"colour": 3}')
+    with pytest.raises(BadData, match="Config has no field colour"):
+        RunFolder(tmp_path).load_config()
+
+
+def test_a_run_without_weights_says_how_to_get_them(tmp_path):
+    with pytest.raises(BadData, match=r"model\.weights\.h5.*--resume"):
+        RunFolder(tmp_path).require_weights()
+
+
+def test_a_run_in_the_way_is_refused_with_both_ways_on(tmp_path):
+    run = RunFolder(tmp_path)
+    run.save_config(preset("demo"))
+    with pytest.raises(BadUsage, match=r"--resume.*--overwrite"):
+        run.require_free(overwrite=False)
+
+
+def test_clearing_leaves_what_no_run_wrote(tmp_path):
+    run = RunFolder(tmp_path)
+    run.save_config(preset("demo"))
+    (tmp_path / "notes.txt").write_text("mine")
+    run.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "state.npz"
+    file.write_text("old")
+
+    def fail_half_way():
+        with write_whole(file) as aside:
+            aside.write_text("ne")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail_half_way()
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [
+        ("state.npz", "old")
+    ]
+
+
+def test_a_folder_replaces_a_folder(tmp_path):
+    target = tmp_path / "1"
+    for text in ("first", "second"):
+        with write_whole(target) as aside:
+            aside.mkdir()
+            (aside / "file").write_text(text)
+    assert (target / "file").read_text() == "second"
