@@ -25,7 +25,10 @@ def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -
     """
     import tyro
 
-    return tyro.cli(kind, args=argv, config=(tyro.conf.OmitArgPrefixes,), **options)
+    parsed: _T = tyro.cli(
+        kind, args=argv, config=(tyro.conf.OmitArgPrefixes,), **options
+    )
+    return parsed
 
 
 def run_verb(verb: Callable[[], int | None]) -> int:
