@@ -1,0 +1,117 @@
+"""The look that all figures share: lettering, panels, lines, and how they are saved.
+
+Only matplotlib's objects are used, never pyplot: no window, no state between figures.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
+from PIL import Image
+
+from keras_unet.paint import Colour, Picture
+
+Axes = Any
+"""matplotlib's Axes, whose methods have no types to rely on."""
+
+INK = "#222222"
+SOFT = "#666666"
+FAINT = "#dddddd"
+TEXT = 9.0
+SMALL = 7.5
+
+
+def new_figure(width: float, height: float, title: str = "") -> Figure:
+    """Returns an empty figure of that many inches."""
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+    figure = Figure((width, height), facecolor="white", layout=layout)
+    FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(letters(title), fontsize=TEXT + 2, color=INK, parse_math=False)
+    return figure
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Writes ``file`` as a PNG of 200 dots an inch."""
+    figure.savefig(file, dpi=200, format="png")
+
+
+def show(axes: Axes, picture: Picture, title: str = "") -> None:
+    """Draws ``picture`` (h, w, 3) without axes, its title above it."""
+    axes.imshow(shrink(picture), interpolation="lanczos")
+    bare(axes)
+    if title:
+        heading(axes, title, SMALL)
+
+
+def heading(axes: Axes, title: str, size: float = TEXT) -> None:
+    """Writes a title above ``axes``, left-aligned."""
+    axes.set_title(title, fontsize=size, color=INK, loc="left", pad=3, parse_math=False)
+
+
+def bare(axes: Axes) -> None:
+    """Takes ticks and frame away."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def plain(axes: Axes, across: str, up: str) -> None:
+    """Gives a diagram its two axes, their names and a faint grid."""
+    axes.set_xlabel(across, fontsize=TEXT, color=INK)
+    axes.set_ylabel(up, fontsize=TEXT, color=INK)
+    axes.tick_params(labelsize=SMALL, colors=SOFT, labelcolor=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(SOFT)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def legend_of(figure: Figure, colours: dict[str, Colour]) -> None:
+    """Writes under the whole figure which colour means what."""
+    figure.legend(
+        handles=[
+            Patch(facecolor=unit(colour), edgecolor=SOFT, linewidth=0.5, label=name)
+            for name, colour in colours.items()
+        ],
+        loc="outside lower center",
+        ncols=len(colours),
+        fontsize=TEXT,
+        frameon=False,
+    )
+
+
+def unit(colour: Colour) -> tuple[float, float, float]:
+    """Returns ``colour`` in matplotlib's range of 0 to 1."""
+    red, green, blue = colour
+    return red / 255, green / 255, blue / 255
+
+
+def shrink(picture: Picture, longest: int = 900) -> Picture:
+    """Returns ``picture`` (h, w, 3) with no side above ``longest`` pixels."""
+    height, width = picture.shape[:2]
+    factor = longest / max(height, width)
+    if factor >= 1:
+        return picture
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def letters(text: str, most: int = 60) -> str:
+    """Returns ``text`` in letters the font has, its middle left out if too long."""
+    font = get_font(findfont(FontProperties()))
+    known = [
+        letter if font.get_char_index(ord(letter)) else "\N{WHITE SQUARE}"
+        for letter in unicodedata.normalize("NFC", text)
+    ]
+    if len(known) > most:
+        keep = most // 2
+        known = [*known[: keep - 1], "\N{HORIZONTAL ELLIPSIS}", *known[-keep:]]
+    return "".join(known)

@@ -1,0 +1,248 @@
+"""Diagrams of a run's numbers: the course of its training and its scores.
+
+Each function takes numbers and writes one PNG, whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from keras_unet import canvas, paint
+from keras_unet.canvas import Axes
+from keras_unet.run_folder import write_whole
+
+TRAIN, VALIDATION = canvas.unit(paint.ORANGE), canvas.unit(paint.BLUE)
+COLOURS = [VALIDATION, canvas.unit(paint.VERMILION), canvas.unit(paint.GREEN)]
+WORST = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """The scores of one part of the data.
+
+    Attributes:
+        name: what the part is called: validation, test.
+        names: the images.
+        dice: the images' Dice, in the same order.
+        totals: the part's scores by name.
+        confusion: pixels by true (row) and predicted (column) class.
+    """
+
+    name: str
+    names: Sequence[str]
+    dice: Sequence[float]
+    totals: Mapping[str, float]
+    confusion: npt.NDArray[np.int64]
+
+
+def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
+    """Draws loss, Dice and learning rate over the epochs.
+
+    Args:
+        history: a row per epoch with epoch (from 1), loss, val_loss, dice, val_dice and
+            learning_rate; what is missing is left out.
+        file: the PNG to write.
+    """
+    figure = canvas.new_figure(8.5, 4.6)
+    grid = figure.add_gridspec(2, 2, height_ratios=[3, 1])
+    loss, dice = (figure.add_subplot(grid[0, column]) for column in (0, 1))
+    rate = figure.add_subplot(grid[1, :])
+    for axes, name, title in [(loss, "loss", "loss"), (dice, "dice", "Dice")]:
+        _line(axes, history, name, "training", TRAIN)
+        _line(axes, history, f"val_{name}", "validation", VALIDATION)
+        canvas.plain(axes, "", title)
+    _line(rate, history, "learning_rate", "", canvas.SOFT)
+    canvas.plain(rate, "epoch", "learning rate")
+    rate.set_ylim(bottom=0)
+    _mark_best([loss, dice, rate], history)
+    dice.legend(loc="lower right", fontsize=canvas.TEXT, frameon=False)
+    for axes in (loss, dice, rate):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _write(figure, file)
+
+
+def evaluation_figure(
+    parts: Sequence[Part], class_names: Sequence[str], file: Path
+) -> None:
+    """Draws every image's Dice, the worst images by name, and the table of scores.
+
+    Of several classes, also each class's Dice and what was taken for what.
+
+    Args:
+        parts: validation and test, say.
+        class_names: background first.
+        file: the PNG to write.
+    """
+    several = len(class_names) > 2
+    figure = canvas.new_figure(10.0, 7.6 if several else 4.6)
+    grid = figure.add_gridspec(
+        3 if several else 2, 2, height_ratios=[3, 1, 3][: 2 + several]
+    )
+    _draw_sorted(figure.add_subplot(grid[0, 0]), parts)
+    _draw_worst(figure.add_subplot(grid[0, 1]), parts)
+    _draw_table(figure.add_subplot(grid[1, :]), parts)
+    if several:
+        _draw_classes(figure.add_subplot(grid[2, 0]), parts, class_names)
+        _draw_confusion(figure.add_subplot(grid[2, 1]), parts[-1], class_names)
+    _write(figure, file)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
+    """Returns the index of the row with the best validation Dice, None without any."""
+    dice = [row.get("val_dice", np.nan) for row in history]
+    return None if np.all(np.isnan(dice)) else int(np.nanargmax(dice))
+
+
+def _line(
+    axes: Axes,
+    history: Sequence[Mapping[str, float]],
+    name: str,
+    label: str,
+    colour: Any,
+) -> None:
+    epochs = [row["epoch"] for row in history]
+    values = [row.get(name, np.nan) for row in history]
+    marker = "o" if len(epochs) <= 30 else ""
+    axes.plot(
+        epochs, values, label=label, color=colour, linewidth=1.5, marker=marker, ms=3
+    )
+
+
+def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, float]]) -> None:
+    best = best_epoch(history)
+    if best is None:
+        return
+    epoch, dice = history[best]["epoch"], history[best]["val_dice"]
+    for axes in panels:
+        axes.axvline(epoch, color=canvas.SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
+    panels[1].plot(epoch, dice, "o", ms=7, mfc="none", mec=VALIDATION, mew=1.5)
+    canvas.heading(panels[1], f"best epoch {epoch:.0f}: validation Dice {dice:.4f}")
+
+
+def _draw_sorted(axes: Axes, parts: Sequence[Part]) -> None:
+    for part, colour in zip(parts, _colours(parts), strict=True):
+        dice = np.sort(part.dice)
+        share = 100 * (np.arange(len(dice)) + 0.5) / len(dice)
+        marker = "o" if len(dice) <= 200 else ""
+        label = f"{part.name}, {len(dice)} images"
+        axes.plot(share, dice, color=colour, lw=1.2, marker=marker, ms=3, label=label)
+    axes.set_xlim(0, 100)
+    canvas.plain(axes, "images from worst to best, %", "Dice")
+    canvas.heading(axes, "Dice of every image")
+    axes.legend(loc="lower right", fontsize=canvas.TEXT, frameon=False)
+
+
+def _draw_worst(axes: Axes, parts: Sequence[Part]) -> None:
+    worst = sorted(
+        (dice, name, colour)
+        for part, colour in zip(parts, _colours(parts), strict=True)
+        for dice, name in zip(part.dice, part.names, strict=True)
+    )[:WORST]
+    for row, (dice, _, colour) in enumerate(worst):
+        axes.plot(dice, row, "o", color=colour, ms=6)
+        axes.annotate(
+            f"{dice:.4f}",
+            (dice, row),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=canvas.SMALL,
+            color=canvas.INK,
+        )
+    canvas.plain(axes, "Dice", "")
+    _name_ticks(axes.yaxis, [name for _, name, _ in worst])
+    axes.set_ylim(len(worst) - 0.5, -0.5)
+    axes.margins(x=0.2)
+    canvas.heading(axes, "The worst images")
+
+
+def _draw_table(axes: Axes, parts: Sequence[Part]) -> None:
+    canvas.bare(axes)
+    columns = ["Dice", "IoU", "precision", "recall", "accuracy", "images"]
+    cells = [
+        [
+            *(f"{part.totals[name.lower()]:.4f}" for name in columns[:-1]),
+            str(len(part.names)),
+        ]
+        for part in parts
+    ]
+    table = axes.table(
+        cells,
+        rowLabels=[canvas.letters(part.name, 24) for part in parts],
+        colLabels=columns,
+        cellLoc="center",
+        rowLoc="right",
+        edges="horizontal",
+        bbox=(0.14, 0.0, 0.86, 1.0),
+    )
+    table.auto_set_font_size(False)
+    table.set_fontsize(canvas.TEXT)
+    for cell in table.get_celld().values():
+        cell.set(edgecolor=canvas.FAINT, linewidth=0.8)
+        cell.get_text().set_color(canvas.INK)
+
+
+def _draw_classes(
+    axes: Axes, parts: Sequence[Part], class_names: Sequence[str]
+) -> None:
+    places = np.arange(len(class_names))
+    height = 0.8 / len(parts)
+    for index, (part, colour) in enumerate(zip(parts, _colours(parts), strict=True)):
+        dice = class_dice(part.confusion)
+        where = places + (index - (len(parts) - 1) / 2) * height
+        axes.barh(where, dice, 0.9 * height, color=colour, label=part.name)
+        for at, value in zip(where, dice, strict=True):
+            axes.text(
+                0.01, at, f"{value:.4f}", va="center", size=canvas.SMALL, color="white"
+            )
+    canvas.plain(axes, "Dice", "")
+    _name_ticks(axes.yaxis, class_names)
+    axes.set(xlim=(0, 1), ylim=(len(class_names) - 0.5, -0.5))
+    canvas.heading(axes, "Dice of every class, over all pixels")
+
+
+def _draw_confusion(axes: Axes, part: Part, class_names: Sequence[str]) -> None:
+    share = part.confusion / np.maximum(1, part.confusion.sum(axis=1, keepdims=True))
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(share):
+        colour = "white" if value > 0.5 else canvas.INK
+        text = f"{100 * value:.1f}"
+        axes.text(
+            column, row, text, ha="center", va="center", size=canvas.SMALL, color=colour
+        )
+    canvas.plain(axes, "predicted", "true")
+    axes.grid(False)
+    _name_ticks(axes.xaxis, class_names)
+    _name_ticks(axes.yaxis, class_names)
+    canvas.heading(axes, f"% of each true class, {canvas.letters(part.name, 24)}")
+
+
+def class_dice(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Returns each class's Dice (classes,), nan where a class never occurs."""
+    both = confusion.sum(axis=0) + confusion.sum(axis=1)
+    hits = 2.0 * np.diag(confusion)
+    nowhere = np.full(len(both), np.nan)
+    return np.asarray(np.divide(hits, both, out=nowhere, where=both > 0))
+
+
+def _name_ticks(axis: Any, names: Sequence[str]) -> None:
+    axis.set_ticks(range(len(names)), [canvas.letters(name, 18) for name in names])
+    for label in axis.get_ticklabels():
+        label.set_parse_math(False)
+
+
+def _colours(parts: Sequence[Part]) -> list[Any]:
+    return [COLOURS[index % len(COLOURS)] for index in range(len(parts))]
+
+
+def _write(figure: Figure, file: Path) -> None:
+    with write_whole(file) as aside:
+        canvas.save(figure, aside)

@@ -1,0 +1,198 @@
+"""Pictures of a run: its data, its augmentation and its predictions.
+
+Each function takes arrays and writes one PNG, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from scipy import ndimage
+
+from keras_unet import canvas, paint
+from keras_unet.canvas import Axes
+from keras_unet.config import IGNORE
+from keras_unet.paint import Picture
+from keras_unet.run_folder import write_whole
+
+COLUMNS = ("Image", "Truth", "Prediction", "Errors", "Closer look")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its truth.
+
+    Attributes:
+        name: what the picture is called, its file's name say.
+        image: (h, w, 1 or 3) bytes.
+        mask: (h, w) class ids, 255 where they do not count.
+    """
+
+    name: str
+    image: Picture
+    mask: Picture
+
+
+@dataclass(frozen=True)
+class Prediction(Sample):
+    """One picture with its truth and what the network made of it.
+
+    Attributes:
+        prediction: (h, w) class ids.
+        dice: its score.
+    """
+
+    prediction: Picture
+    dice: float
+
+
+def data_figure(
+    samples: Sequence[Sample], file: Path, class_names: Sequence[str] = ()
+) -> None:
+    """Draws each image with its mask over it, its name and its foreground share.
+
+    Of more than two classes, a legend has the names (background first).
+    """
+    figure, panels = _panels(samples, spare=0.36)
+    for axes, sample in zip(panels, samples, strict=False):
+        picture = paint.paint_mask(sample.image, sample.mask)
+        canvas.show(axes, picture, canvas.letters(sample.name, 30))
+        axes.set_xlabel(
+            f"{sample.mask.shape[1]}×{sample.mask.shape[0]}, "
+            f"{100 * foreground_share(sample.mask):.1f} % foreground",
+            fontsize=canvas.SMALL,
+            color=canvas.SOFT,
+            labelpad=3,
+            loc="left",
+        )
+    if len(class_names) > 2:
+        canvas.legend_of(figure, _class_colours(class_names))
+    _write(figure, file)
+
+
+def augmentation_figure(samples: Sequence[Sample], file: Path) -> None:
+    """Draws one pair under each transformation, called by its name.
+
+    The grid belongs to the images: ``paint.paint_grid`` before they are transformed.
+    """
+    figure, panels = _panels(samples, spare=0.2)
+    for axes, sample in zip(panels, samples, strict=False):
+        picture = paint.paint_mask(sample.image, sample.mask, opacity=0.2)
+        canvas.show(axes, picture, canvas.letters(sample.name, 40))
+    _write(figure, file)
+
+
+def predictions_figure(
+    samples: Sequence[Prediction],
+    file: Path,
+    title: str = "",
+    class_names: Sequence[str] = (),
+) -> None:
+    """Draws a row per picture: image, truth, prediction, errors and a closer look."""
+    height, width = samples[0].mask.shape
+    row = min(2.6, max(1.25, 2.15 * height / width)) + 0.12
+    figure = canvas.new_figure(11.5, row * len(samples) + 0.7, title)
+    rows = figure.subplots(len(samples), len(COLUMNS), squeeze=False)
+    for panels, sample in zip(rows, samples, strict=True):
+        _draw_prediction(panels, sample)
+    for axes, name in zip(rows[0], COLUMNS, strict=True):
+        canvas.heading(axes, name)
+    legend = {
+        "found": paint.HIT,
+        "missed": paint.MISS,
+        "false alarm": paint.FALSE_ALARM,
+    }
+    if len(class_names) > 2:
+        legend |= _class_colours(class_names)
+    canvas.legend_of(figure, legend)
+    _write(figure, file)
+
+
+def foreground_share(mask: Picture) -> float:
+    """Returns the share of foreground among the pixels of ``mask`` that count."""
+    counted = int((mask != IGNORE).sum())
+    return int(((mask > 0) & (mask != IGNORE)).sum()) / counted if counted else math.nan
+
+
+def _draw_prediction(panels: npt.NDArray[Any], sample: Prediction) -> None:
+    errors = paint.paint_errors(sample.image, sample.mask, sample.prediction)
+    rows, columns = closer_look(sample.mask, sample.prediction)
+    pictures = [
+        paint.as_colour(sample.image),
+        paint.paint_classes(sample.mask),
+        paint.paint_classes(sample.prediction),
+        errors,
+        errors[rows, columns],
+    ]
+    for axes, picture in zip(panels, pictures, strict=True):
+        canvas.show(axes, picture)
+    factor = canvas.shrink(errors).shape[1] / errors.shape[1]
+    panels[3].add_patch(
+        Rectangle(
+            (columns.start * factor, rows.start * factor),
+            (columns.stop - columns.start) * factor,
+            (rows.stop - rows.start) * factor,
+            fill=False,
+            edgecolor="white",
+            linewidth=1.2,
+        )
+    )
+    panels[0].set_ylabel(
+        f"{canvas.letters(sample.name, 22)}\nDice {sample.dice:.4f}",
+        fontsize=canvas.SMALL,
+        color=canvas.INK,
+        parse_math=False,
+    )
+
+
+def closer_look(mask: Picture, prediction: Picture) -> tuple[slice, slice]:
+    """Returns rows and columns, a sixth of each side, with the most wrong pixels."""
+    height, width = mask.shape
+    size = max(1, height // 6), max(1, width // 6)
+    wrong = ((mask != prediction) & (mask != IGNORE)).astype(np.float32)
+    density = ndimage.uniform_filter(wrong, size, mode="constant")
+    density = ndimage.uniform_filter(density, size, mode="constant")
+    peak = np.unravel_index(int(density.argmax()), density.shape)
+    if not wrong.any():
+        peak = (np.intp(height // 2), np.intp(width // 2))
+    starts = [
+        min(max(0, int(at) - part // 2), side - part)
+        for at, part, side in zip(peak, size, mask.shape, strict=True)
+    ]
+    top, left = starts
+    return slice(top, top + size[0]), slice(left, left + size[1])
+
+
+def _class_colours(class_names: Sequence[str]) -> dict[str, paint.Colour]:
+    return {
+        canvas.letters(name, 24): paint.class_colour(class_id)
+        for class_id, name in enumerate(class_names)
+        if class_id > 0
+    }
+
+
+def _panels(samples: Sequence[Sample], spare: float) -> tuple[Figure, list[Axes]]:
+    """Returns a figure and a panel a sample, with ``spare`` inches for lettering."""
+    height, width = samples[0].mask.shape
+    columns = min(len(samples), 4)
+    rows = math.ceil(len(samples) / columns)
+    panel = 11.0 / 4
+    tall = min(panel * height / width, 1.5 * panel) + spare
+    figure = canvas.new_figure(columns * panel, rows * tall)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels:
+        canvas.bare(axes)
+    return figure, panels
+
+
+def _write(figure: Figure, file: Path) -> None:
+    with write_whole(file) as aside:
+        canvas.save(figure, aside)

@@ -1,0 +1,101 @@
+"""Pictures of data and predictions: what is written, and for which inputs."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_unet import canvas, figures
+from keras_unet.figures import Prediction, Sample
+
+
+def make_sample(name="car.jpg", size=(40, 60), channels=3, classes=2):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*size, channels), np.uint8)
+    mask = np.zeros(size, np.uint8)
+    mask[size[0] // 4 : size[0] // 2, 5:-5] = classes - 1
+    return Sample(name, image, mask)
+
+
+def make_prediction(**options):
+    sample = make_sample(**options)
+    return Prediction(
+        sample.name, sample.image, sample.mask, np.roll(sample.mask, 2, 0), 0.9
+    )
+
+
+def size_of(file):
+    with Image.open(file) as picture:
+        picture.load()
+        return picture.size
+
+
+def test_the_data_figure_is_a_readable_png(tmp_path):
+    figures.data_figure([make_sample()] * 5, tmp_path / "data.png")
+    assert min(size_of(tmp_path / "data.png")) > 400
+
+
+def test_the_augmentation_figure_is_a_readable_png(tmp_path):
+    figures.augmentation_figure([make_sample()] * 3, tmp_path / "augmentation.png")
+    assert min(size_of(tmp_path / "augmentation.png")) > 300
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_predictions_figure_is_a_readable_png(tmp_path, classes):
+    names = ["background", "wheel", "body"][:classes]
+    sample = make_prediction(classes=classes)
+    figures.predictions_figure([sample] * 2, tmp_path / "p.png", "test", names)
+    assert min(size_of(tmp_path / "p.png")) > 400
+
+
+@pytest.mark.parametrize(
+    "name", ["$x^$.png", "日本🚗.png", "a" * 200 + ".png", "é_b c"]
+)
+def test_any_file_name_can_be_a_title(tmp_path, name):
+    figures.data_figure([make_sample(name)], tmp_path / "data.png")
+    assert (tmp_path / "data.png").is_file()
+
+
+@pytest.mark.parametrize("size", [(300, 20), (20, 300), (1, 1)])
+def test_pictures_of_any_shape_are_drawn(tmp_path, size):
+    sample = Prediction(
+        "x", np.zeros((*size, 1), np.uint8), *[np.zeros(size, np.uint8)] * 2, 1.0
+    )
+    figures.predictions_figure([sample], tmp_path / "p.png")
+    assert (tmp_path / "p.png").is_file()
+
+
+def test_the_same_arrays_give_the_same_file(tmp_path):
+    for name in ("a.png", "b.png"):
+        figures.data_figure([make_sample()], tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_nothing_is_left_beside_the_file(tmp_path):
+    figures.data_figure([make_sample()], tmp_path / "data.png")
+    assert [file.name for file in tmp_path.iterdir()] == ["data.png"]
+
+
+def test_foreground_share_leaves_ignored_pixels_out():
+    mask = np.array([[1, 0, 255, 255]], np.uint8)
+    assert figures.foreground_share(mask) == 0.5
+
+
+def test_the_closer_look_is_where_the_errors_are():
+    mask, prediction = np.zeros((60, 120), np.uint8), np.zeros((60, 120), np.uint8)
+    prediction[50:55, 100:105] = 1
+    rows, columns = figures.closer_look(mask, prediction)
+    assert prediction[rows, columns].sum() == 25
+
+
+def test_the_closer_look_stays_inside_the_picture():
+    mask, prediction = np.zeros((60, 120), np.uint8), np.zeros((60, 120), np.uint8)
+    prediction[-1, -1] = 1
+    rows, columns = figures.closer_look(mask, prediction)
+    assert (rows.stop, columns.stop) == (60, 120)
+
+
+def test_long_names_keep_both_ends():
+    short = canvas.letters("abcdef_a_very_long_name_0123.jpg", 12)
+    assert len(short) <= 12
+    assert short.startswith("abc")
+    assert short.endswith(".jpg")
