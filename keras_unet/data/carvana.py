@@ -1,0 +1,225 @@
+"""Kaggle's Carvana set: its names, its run lengths and its download.
+
+https://www.kaggle.com/c/carvana-image-masking-challenge
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from keras_unet.data.found import Found, Problem
+from keras_unet.data.pair import Pair
+from keras_unet.errors import BadData
+
+COMPETITION = "carvana-image-masking-challenge"
+COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
+"""Pictures in each folder of the complete set."""
+
+_RULES = f"https://www.kaggle.com/c/{COMPETITION}/rules"
+_TOKEN = "https://www.kaggle.com/settings"
+_FORBIDDEN = (401, 403)
+
+Fetch = Callable[[str, str], str]
+
+
+def group_of(image: Path) -> str:
+    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
+    return re.sub(r"_\d+$", "", image.stem)
+
+
+def find_run_lengths(
+    images: Mapping[str, list[Path]], table: Path, group: Callable[[Path], str]
+) -> Found:
+    """Returns the pairs of images whose masks are run lengths in ``table``.
+
+    Args:
+        images: the image files by stem.
+        table: Kaggle's train_masks.csv: a header, then ``<car>_<view>.jpg,<runs>``.
+        group: returns the group of an image file.
+
+    Raises:
+        BadData: the table cannot be read.
+    """
+    runs, problems = _read_table(table)
+    pairs = []
+    for stem, paths in sorted(images.items()):
+        if len(paths) > 1:
+            problems.append(Problem(paths[0], f"has the same name as {paths[1].name}"))
+        elif stem in runs:
+            pairs.append(Pair(paths[0], None, group(paths[0]), runs[stem]))
+        else:
+            problems.append(Problem(paths[0], f"has no row in {table}"))
+    problems += [
+        Problem(table, f"has a row for {stem}, which is no image in the folder")
+        for stem in sorted(runs.keys() - images.keys())
+    ]
+    return Found(tuple(pairs), tuple(problems))
+
+
+def _read_table(table: Path) -> tuple[dict[str, str], list[Problem]]:
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(f"{table}: cannot be read ({error})") from error
+    if not lines or "," not in lines[0]:
+        raise BadData(f"{table}: must begin with a header such as img,rle_mask")
+    runs: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(lines[1:], 2):
+        name, comma, lengths = line.partition(",")
+        stem = PurePosixPath(name.strip('" ')).stem
+        if not comma:
+            problems.append(Problem(table, f"line {number} has no comma: {line[:40]}"))
+        elif stem in runs:
+            problems.append(Problem(table, f"line {number} is the second for {name}"))
+        else:
+            runs[stem] = lengths.strip('" ')
+    return runs, problems
+
+
+def download(
+    folder: Path,
+    fetch: Fetch | None = None,
+    expected: Mapping[str, int] = COUNTS,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, int]:
+    """Returns the number of pictures by folder, after fetching and unpacking the set.
+
+    Called again after a stop it goes on where it was: Kaggle's library keeps what has
+    arrived, and files that are already unpacked are left as they are.
+
+    Args:
+        folder: gets train/, train_masks/, train_masks.csv and test/.
+        fetch: ``kagglehub.competition_download``: takes the competition and the name
+            of one of its files, returns where that file now is.
+        expected: the number of pictures that each folder must have in the end.
+        say: is told what is being done.
+
+    Raises:
+        BadData: no credentials, rules not accepted, no network, a damaged archive or
+            one that wants to write elsewhere, or fewer pictures than there must be.
+    """
+    fetch = fetch or _fetch_from_kaggle
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in [*expected, "train_masks.csv"]:
+        if _count(folder / part) == expected.get(part, 1):
+            say(f"{folder / part} is complete")
+            continue
+        name = f"{part}.zip"
+        say(f"fetching {name}")
+        unpack(_fetch(fetch, name), folder, name)
+    counts = {part: _count(folder / part) for part in expected}
+    if counts != dict(expected):
+        came = ", ".join(
+            f"{part} {counts[part]} of {expected[part]}" for part in counts
+        )
+        raise BadData(f"{folder}: the set is not complete: {came}; run this again")
+    return counts
+
+
+def unpack(archive: Path, folder: Path, name: str) -> None:
+    """Writes an archive's files into ``folder``, each one whole; leaves existing ones.
+
+    Args:
+        archive: a ZIP file, or the one file that it would hold, already unpacked.
+        folder: where to.
+        name: what the archive is called at Kaggle.
+
+    Raises:
+        BadData: the archive is damaged or names a place outside of ``folder``.
+    """
+    if not zipfile.is_zipfile(archive):
+        _refuse_half_archive(archive, name)
+        with archive.open("rb") as file:
+            _write_whole(file, folder / name.removesuffix(".zip"))
+        return
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [m for m in opened.infolist() if _is_wanted(m)]
+            targets = [_target(folder, archive, member) for member in members]
+            for member, target in zip(members, targets, strict=True):
+                if not target.is_file() or target.stat().st_size != member.file_size:
+                    with opened.open(member) as file:
+                        _write_whole(file, target)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise BadData(
+            f"{archive}: is damaged ({error}); delete it, try again"
+        ) from error
+
+
+def _refuse_half_archive(archive: Path, name: str) -> None:
+    # Kaggle's library unpacks an archive of one table on its own.
+    if not name.endswith(".csv.zip"):
+        raise BadData(f"{archive}: is no ZIP file; delete it and run this again")
+
+
+def _is_wanted(member: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(member.filename).parts
+    # The archives were made on a Mac, which adds a shadow of each file.
+    return not member.is_dir() and "__MACOSX" not in parts
+
+
+def _target(folder: Path, archive: Path, member: zipfile.ZipInfo) -> Path:
+    name = member.filename.replace("\\", "/")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or ":" in name:
+        raise BadData(f"{archive}: {member.filename} would be written outside {folder}")
+    return folder / path
+
+
+def _write_whole(file: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half = target.with_name(target.name + ".part")
+    with half.open("wb") as out:
+        shutil.copyfileobj(file, out, 1 << 20)
+    half.replace(target)
+
+
+def _count(folder: Path) -> int:
+    """Returns how many pictures the folder has; 1 where it is a file."""
+    if not folder.is_dir():
+        return int(folder.is_file())
+    return sum(path.suffix in (".jpg", ".gif") for path in folder.iterdir())
+
+
+def _fetch(fetch: Fetch, name: str) -> Path:
+    try:
+        return Path(fetch(COMPETITION, name))
+    except PermissionError as error:
+        raise BadData(
+            f"Kaggle wants to know who you are: make an API token at {_TOKEN}, save it "
+            "as ~/.kaggle/kaggle.json (or set KAGGLE_USERNAME and KAGGLE_KEY), and "
+            f"accept the rules at {_RULES}"
+        ) from error
+    except OSError as error:
+        response = getattr(error, "response", None)
+        if getattr(response, "status_code", None) in _FORBIDDEN:
+            raise BadData(
+                f"Kaggle refused {name}: sign in there, accept the rules at {_RULES}, "
+                f"see that the API token ({_TOKEN}) is yours, and run this again"
+            ) from error
+        raise BadData(
+            f"{name} could not be fetched ({error}); run this again, it goes on here"
+        ) from error
+
+
+def _fetch_from_kaggle(competition: str, name: str) -> str:
+    try:
+        import kagglehub
+        from kagglehub import exceptions
+    except ImportError as error:
+        raise BadData(
+            'the download needs kagglehub: pip install ".[kaggle]"'
+        ) from error
+    try:
+        path: str = kagglehub.competition_download(competition, name)
+    except (exceptions.UnauthenticatedError, exceptions.CredentialError) as error:
+        raise PermissionError(str(error)) from error
+    except exceptions.DataCorruptionError as error:
+        raise OSError(str(error)) from error
+    return path

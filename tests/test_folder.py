@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from keras_unet.data import folder
+from keras_unet.errors import BadData
+
+HELA = Path(__file__).parents[2] / "shared/data/dic-hela"
+
+
+def lay_out(root: Path, images: list[str], masks: list[str]) -> tuple[Path, Path]:
+    for name, files in [("images", images), ("masks", masks)]:
+        (root / name).mkdir()
+        for file in files:
+            Image.new("L", (2, 2)).save(root / name / file)
+    return root / "images", root / "masks"
+
+
+def names(found: folder.Found) -> list[tuple[str, str]]:
+    return [(p.image.name, p.mask.name if p.mask else "") for p in found.pairs]
+
+
+def stem(path: Path) -> str:
+    return path.stem
+
+
+def find(root: Path, images: list[str], masks: list[str]) -> folder.Found:
+    return folder.find(*lay_out(root, images, masks), stem)
+
+
+def test_a_mask_is_named_as_its_image_with_any_suffix(tmp_path):
+    found = find(tmp_path, ["b.jpg", "a.PNG"], ["a.gif", "b.tif"])
+    assert names(found) == [("a.PNG", "a.gif"), ("b.jpg", "b.tif")]
+
+
+def test_a_masks_stem_may_end_in_mask(tmp_path):
+    assert names(find(tmp_path, ["a.jpg"], ["a_mask.gif"])) == [("a.jpg", "a_mask.gif")]
+
+
+def test_an_image_that_is_called_mask_keeps_its_own(tmp_path):
+    found = find(tmp_path, ["a.png", "a_mask.png"], ["a.png", "a_mask.png"])
+    assert names(found) == [("a.png", "a.png"), ("a_mask.png", "a_mask.png")]
+
+
+@pytest.mark.parametrize("pattern", ["man_seg{}.tif", "{}_labels.png", "x{}-gt.png"])
+def test_what_all_masks_have_around_the_name_does_not_matter(tmp_path, pattern):
+    numbers = ["000", "001", "010"]
+    found = find(
+        tmp_path,
+        [f"t{number}.tif" for number in numbers],
+        [pattern.format(number) for number in numbers],
+    )
+    assert names(found) == [(f"t{n}.tif", pattern.format(n)) for n in numbers]
+
+
+def test_names_with_spaces_accents_and_emoji_are_pairs(tmp_path):
+    found = find(tmp_path, ["été à 🚗.png"], ["été à 🚗_mask.png"])
+    assert len(found.pairs) == 1
+
+
+def test_accents_are_equal_however_a_system_spells_them(tmp_path):
+    composed, apart = "\u00e9.png", "e\u0301.png"
+    assert names(find(tmp_path, [composed], [apart])) == [(composed, apart)]
+
+
+def test_what_lies_between_pictures_is_passed_over(tmp_path):
+    images, masks = lay_out(tmp_path, ["a.png"], ["a.png"])
+    for name in [".DS_Store", "Thumbs.db", "notes.txt", "labels.csv"]:
+        (images / name).write_text("x")
+    (images / "more").mkdir()
+    assert len(folder.find(images, masks, stem).pairs) == 1
+
+
+def test_an_image_without_a_mask_is_named(tmp_path):
+    found = find(tmp_path, ["a.png", "b.png"], ["a.png"])
+    assert [str(p) for p in found.problems] == [
+        f"{tmp_path}/images/b.png: has no mask in {tmp_path}/masks"
+    ]
+
+
+def test_a_mask_without_an_image_is_named(tmp_path):
+    found = find(tmp_path, ["a.png"], ["a.png", "b.png"])
+    assert [str(p) for p in found.problems] == [
+        f"{tmp_path}/masks/b.png: has no image in {tmp_path}/images"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "first", "second"),
+    [
+        (["a.jpg", "a.png"], ["a.png"], "images/a.jpg", "a.png"),
+        (["a.png"], ["a.png", "a_mask.png"], "masks/a.png", "a_mask.png"),
+    ],
+)
+def test_two_candidates_for_one_stem_are_named(tmp_path, images, masks, first, second):
+    found = find(tmp_path, images, masks)
+    assert [str(p) for p in found.problems] == [
+        f"{tmp_path}/{first}: has the same name as {second}; which one is meant?"
+    ]
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(BadData, match="gone: there is no such folder"):
+        folder.by_stem(tmp_path / "gone")
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(BadData, match="holds no pictures"):
+        folder.by_stem(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(BadData, match="is a file, not a folder"):
+        folder.by_stem(tmp_path / "a")
+
+
+def test_a_broken_link_stays_in_the_list_so_that_it_is_reported(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    assert list(folder.by_stem(tmp_path)) == ["a"]
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not HELA.is_dir(), reason="needs ../shared/data/dic-hela")
+def test_the_cell_tracking_challenges_names_are_pairs():
+    found = folder.find(HELA / "01", HELA / "01_ST/SEG", stem)
+    assert (len(found.pairs), found.problems) == (84, ())

@@ -1,0 +1,218 @@
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from keras_unet.config import DataConfig
+from keras_unet.data.pair import Pair
+from keras_unet.data.pairs import Split, find_pairs, split_of, split_pairs
+from keras_unet.errors import BadData, BadUsage
+
+CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2)).save(path)
+
+
+def kaggle(root: Path, cars: str = "abcd") -> Path:
+    for car in cars:
+        for view in ("01", "02"):
+            touch(
+                root / f"train/{car}_{view}.jpg",
+                root / f"train_masks/{car}_{view}_mask.gif",
+            )
+    return root
+
+
+def plain(root: Path, names: list[str]) -> Path:
+    for name in names:
+        touch(root / f"images/{name}.png", root / f"masks/{name}.png")
+    return root
+
+
+def groups(pairs: tuple[Pair, ...]) -> set[str]:
+    return {pair.group for pair in pairs}
+
+
+def made(names: list[str]) -> list[Pair]:
+    return [
+        Pair(Path(f"{name}_{view}.jpg"), None, name) for name in names for view in "12"
+    ]
+
+
+def parts(split: Split) -> list[set[str]]:
+    return [groups(split.train), groups(split.validation), groups(split.test)]
+
+
+def test_kaggles_layout_is_recognised_with_its_cars(tmp_path):
+    pairs = find_pairs(DataConfig(data=kaggle(tmp_path)))
+    assert [(p.image.name, p.group) for p in pairs[:3]] == [
+        ("a_01.jpg", "a"),
+        ("a_02.jpg", "a"),
+        ("b_01.jpg", "b"),
+    ]
+
+
+def test_kaggles_run_lengths_do_where_there_are_no_mask_files(tmp_path):
+    touch(tmp_path / "train/a_01.jpg")
+    (tmp_path / "train_masks.csv").write_text("img,rle_mask\na_01.jpg,1 2\n")
+    assert [p.run_lengths for p in find_pairs(DataConfig(data=tmp_path))] == ["1 2"]
+
+
+def test_mask_files_come_before_run_lengths(tmp_path):
+    kaggle(tmp_path)
+    (tmp_path / "train_masks.csv").write_text("img,rle_mask\n")
+    assert all(p.mask for p in find_pairs(DataConfig(data=tmp_path)))
+
+
+def test_the_plain_layout_is_recognised_and_every_picture_is_its_own_group(tmp_path):
+    pairs = find_pairs(DataConfig(data=plain(tmp_path, ["b_01", "a_01"])))
+    assert [p.group for p in pairs] == ["a_01", "b_01"]
+
+
+def test_any_two_folders_can_be_named(tmp_path):
+    touch(tmp_path / "x/a.png", tmp_path / "y/a.tif")
+    pairs = find_pairs(DataConfig(images=tmp_path / "x", masks=tmp_path / "y"))
+    assert pairs == [Pair(tmp_path / "x/a.png", tmp_path / "y/a.tif", "a")]
+
+
+@pytest.mark.parametrize("pattern", ["patient(\\d+)", "(?<=patient)\\d+"])
+def test_group_by_takes_its_first_group_or_all_it_finds(tmp_path, pattern):
+    plain(tmp_path, ["patient1_a", "patient1_b", "patient2_a"])
+    pairs = find_pairs(DataConfig(data=tmp_path, group_by=pattern))
+    assert [p.group for p in pairs] == ["1", "1", "2"]
+
+
+def test_a_name_in_which_group_by_finds_nothing_is_refused(tmp_path):
+    plain(tmp_path, ["patient1", "x"])
+    with pytest.raises(
+        BadData, match=r"x\.png: --group-by \\d\+ finds nothing in its name"
+    ):
+        find_pairs(DataConfig(data=tmp_path, group_by=r"\d+"))
+
+
+def test_a_group_by_that_is_no_expression_is_wrong_usage(tmp_path):
+    with pytest.raises(BadUsage, match=r"--group-by \( is no regular expression"):
+        find_pairs(DataConfig(data=plain(tmp_path, ["a"]), group_by="("))
+
+
+def test_no_folder_at_all_is_wrong_usage():
+    with pytest.raises(
+        BadUsage, match="give --data DIR, or --images DIR and --masks DIR"
+    ):
+        find_pairs(DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ([], "is empty; expected images/ and masks/, or Kaggle's train/"),
+        (["pictures/a.png"], "holds pictures/; expected images/"),
+        (["train/a_01.jpg"], "holds train/; expected images/"),
+    ],
+)
+def test_a_folder_of_no_known_layout_is_told_what_is_expected(tmp_path, made, message):
+    touch(*(tmp_path / name for name in made))
+    with pytest.raises(BadData, match=message):
+        find_pairs(DataConfig(data=tmp_path))
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BadData, match="gone: there is no such folder"):
+        find_pairs(DataConfig(data=tmp_path / "gone"))
+
+
+def test_every_file_without_its_partner_is_in_the_message(tmp_path):
+    plain(tmp_path, ["a", "b"])
+    (tmp_path / "masks/a.png").unlink()
+    (tmp_path / "images/b.png").unlink()
+    with pytest.raises(BadData, match=r"2 things are wrong(.|\n)*a\.png(.|\n)*b\.png"):
+        find_pairs(DataConfig(data=tmp_path))
+
+
+@given(st.sets(st.text(min_size=1), min_size=3, max_size=40), st.randoms())
+def test_no_group_is_on_two_sides_and_none_is_lost(names, chance):
+    pairs = made(sorted(names))
+    train, validation, test = parts(split_pairs(pairs))
+    assert train | validation | test == {p.group for p in pairs}
+    assert len(train) + len(validation) + len(test) == len({p.group for p in pairs})
+
+
+@given(st.sets(st.text(min_size=1), min_size=3, max_size=40), st.randoms())
+def test_the_split_does_not_depend_on_the_order_of_the_listing(names, chance):
+    pairs = made(sorted(names))
+    shuffled = random.Random(chance.random()).sample(pairs, len(pairs))
+    assert parts(split_pairs(pairs)) == parts(split_pairs(shuffled))
+
+
+def test_the_split_is_the_same_on_every_machine():
+    split = split_pairs(made([f"car{number}" for number in range(20)]))
+    assert groups(split.test) == {"car19", "car9"}
+    assert groups(split.validation) == {"car6", "car0"}
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(3, (1, 1, 1)), (10, (8, 1, 1)), (40, (32, 4, 4)), (318, (254, 32, 32))],
+)
+def test_a_tenth_of_the_groups_is_test_and_a_tenth_validation(count, sizes):
+    split = split_pairs(made([f"car{number}" for number in range(count)]))
+    assert tuple(map(len, parts(split))) == sizes
+
+
+def test_fewer_than_three_groups_cannot_be_split():
+    with pytest.raises(BadData, match=r"at least 3, not 2 \(.*\); see --group-by"):
+        split_pairs(made(["a", "b"]))
+
+
+def test_a_given_validation_folder_validates_and_a_tenth_of_the_rest_tests(tmp_path):
+    data = DataConfig(
+        data=kaggle(tmp_path / "x", "abc"), validation=kaggle(tmp_path / "y", "de")
+    )
+    train, validation, test = parts(split_of(data))
+    assert validation == {"d", "e"}
+    assert (len(test), train | test) == (1, {"a", "b", "c"})
+
+
+def test_a_group_of_the_validation_folder_in_the_rest_is_refused(tmp_path):
+    data = DataConfig(
+        data=kaggle(tmp_path / "x", "abc"), validation=kaggle(tmp_path / "y", "cd")
+    )
+    with pytest.raises(BadData, match="group c is also in the rest of the data"):
+        split_of(data)
+
+
+def test_equal_names_without_groups_are_no_overlap(tmp_path):
+    data = DataConfig(
+        data=plain(tmp_path / "x", ["1", "2", "3"]),
+        validation=plain(tmp_path / "y", ["1"]),
+    )
+    assert len(split_of(data).validation) == 1
+
+
+def test_the_data_folder_as_its_own_validation_is_refused(tmp_path):
+    data = DataConfig(data=kaggle(tmp_path))
+    with pytest.raises(BadData, match="is in --validation and in the rest of the data"):
+        split_of(replace(data, validation=tmp_path))
+
+
+def test_one_group_is_too_few_beside_a_validation_folder(tmp_path):
+    data = DataConfig(
+        data=kaggle(tmp_path / "x", "a"), validation=kaggle(tmp_path / "y", "b")
+    )
+    with pytest.raises(BadData, match="at least 2, not 1"):
+        split_of(data)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CARVANA.is_dir(), reason="needs ../shared/data/carvana")
+def test_carvanas_cars_are_split_four_to_each_side():
+    split = split_of(DataConfig(data=CARVANA))
+    assert (len(split.train), len(split.validation), len(split.test)) == (512, 64, 64)
