@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -22,6 +23,7 @@ from keras_unet.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network
 from keras_unet.optimizers import make_optimizer
 from keras_unet.run_folder import RunFolder
+from keras_unet.watching import ValidationStrip
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _fit_until(
         validation_data=pipeline.validation_batches(split.validation, config),
         initial_epoch=progress.epoch,
         epochs=epochs,
+        shuffle=False,
         steps_per_epoch=plan.steps - progress.step % plan.steps,
         callbacks=_callbacks(plan, recorder),
         verbose=plan.verbose,
@@ -138,6 +141,9 @@ def _callbacks(
     plan: Plan, recorder: callbacks.Recorder
 ) -> list[keras.callbacks.Callback]:
     progress = recorder.progress
+    strip = pipeline.validation_batches(plan.split.validation[:4], plan.config)
+    images, masks = next(strip.unbatch().batch(4).as_numpy_iterator())
+    logs = plan.run.logs if find_spec("tensorboard") else None
 
     def files_of_step(step: int) -> list[Path]:
         pairs = pipeline.pairs_of_step(plan.split.train, plan.config, step)
@@ -148,6 +154,7 @@ def _callbacks(
         recorder,
         callbacks.StopOnInterrupt(recorder, f"Go on with: {plan.resume_command}"),
         callbacks.EpochLines(plan.config.fit.epochs, progress, plan.say),
+        ValidationStrip(images, masks[..., 0], progress, logs, plan.say),
     ]
 
 

@@ -1,0 +1,107 @@
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny_run import write_pairs
+
+from keras_unet import checkpoint, devices
+from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
+from keras_unet.data.pairs import split_of
+from keras_unet.fit import Plan, compile_network, fit
+from keras_unet.run_folder import RunFolder
+
+
+@pytest.fixture
+def config(tmp_path):
+    write_pairs(tmp_path / "data")
+    return Config(
+        data=DataConfig(
+            data=tmp_path / "data",
+            image_size=(16, 24),
+            mask_kind="binary",
+            foreground_above=0,
+        ),
+        model=UNetConfig(filters=2, depth=2, normalization="batch", dropout=0.3),
+        fit=FitConfig(
+            epochs=3,
+            batch_size=2,
+            precision="float32",
+            deterministic=True,
+            checkpoint_minutes=1e-6,
+        ),
+    )
+
+
+def plan_of(config, folder, say=print):
+    return Plan(
+        run=RunFolder(folder),
+        config=config,
+        split=split_of(config.data),
+        device=devices.use(config.fit),
+        verbose=0,
+        say=say,
+        resume_command="",
+    )
+
+
+def state(folder):
+    with np.load(RunFolder(folder).checkpoint / checkpoint.FILE) as arrays:
+        return {
+            name: arrays[name] for name in arrays.files if not name.startswith("prog")
+        }
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 5, 7])
+def test_a_resumed_training_equals_one_that_was_never_stopped(
+    config, tmp_path, monkeypatch, step
+):
+    fit(plan_of(config, tmp_path / "whole"))
+
+    save = checkpoint.save
+
+    def save_then_die(file, network, progress):
+        save(file, network, progress)
+        if progress.step == step:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_die)
+        with pytest.raises(Killed):
+            fit(plan_of(config, tmp_path / "stopped"))
+    fit(plan_of(config, tmp_path / "stopped"))
+
+    whole, stopped = state(tmp_path / "whole"), state(tmp_path / "stopped")
+    assert whole.keys() == stopped.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, stopped[name], err_msg=name)
+
+
+def test_history_has_a_row_per_epoch(config, tmp_path):
+    fit(plan_of(config, tmp_path / "run"))
+    with RunFolder(tmp_path / "run").history_file.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert {"loss", "dice", "val_dice", "learning_rate", "seconds"} <= rows[0].keys()
+
+
+def test_the_same_seed_gives_the_same_first_weights(config, tmp_path):
+    device = devices.use(config.fit)
+    first, second = (compile_network(config, 3, device).get_weights() for _ in "ab")
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_loss_that_is_no_number_names_step_and_pictures(config, tmp_path):
+    wild = dataclasses.replace(
+        config,
+        fit=dataclasses.replace(
+            config.fit, learning_rate=1e30, clip_norm=0.0, warmup=0.0, optimizer="sgd"
+        ),
+    )
+    with pytest.raises(ValueError, match=r"the loss became .* at step \d.*\.png"):
+        fit(plan_of(wild, tmp_path / "run"))
