@@ -79,5 +79,6 @@ def test_malformed_run_lengths_are_refused(text, said):
 @pytest.mark.skipif(not CARVANA.exists(), reason="needs the Carvana photos")
 def test_a_real_mask_comes_back():
     file = min((CARVANA / "train_masks").iterdir())
-    mask = np.asarray(Image.open(file))
+    with Image.open(file) as picture:
+        mask = np.asarray(picture)
     np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)
