@@ -1,0 +1,121 @@
+"""One call from a run to every file that production takes: written, opened, judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_unet.config import Config, DataConfig
+from keras_unet.data import read
+from keras_unet.data.pair import Pair
+from keras_unet.data.pairs import Split, split_of
+from keras_unet.errors import BadData
+from keras_unet.export import saved_model, tflite, verify
+from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.trained import load_network
+
+REPRESENTATIVE_IMAGES = 100
+"""Training images whose activations set int8's ranges; more change nothing."""
+
+
+def export_run(
+    run: RunFolder, formats: Sequence[str], data: DataConfig | None = None
+) -> dict[str, Any]:
+    """Writes the run's network in each of the formats, and export_report.json.
+
+    The files are written aside, opened and measured by a fresh interpreter on the
+    run's validation images, and put in place only if all of them agree with the Keras
+    network. Until then, and if they do not, those of the last export stay.
+
+    Args:
+        run: folder of a finished training.
+        formats: of ``ExportConfig.formats``.
+        data: where the pictures are, if they have moved since the training.
+
+    Returns:
+        What was measured of each format and of "keras", as in the report.
+
+    Raises:
+        BadData: the run or its data cannot be read, or a file differs too much.
+    """
+    config = run.load_config()
+    config = dataclasses.replace(config, data=data or config.data)
+    network = load_network(run)
+    split = split_of(config.data)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=run.path) as aside:
+        made = _write(network, config, split, formats, Path(aside))
+        measured = verify.examine(run, config, split.validation, made)
+        verify.judge(measured)
+        for name, path in made.items():
+            place = _place(run, name)
+            measured[name]["path"] = place.relative_to(run.path).as_posix()
+            place.parent.mkdir(exist_ok=True)
+            path.replace(place)
+    _report(run, measured, len(split.validation))
+    return measured
+
+
+def labels(config: Config) -> tuple[str, ...]:
+    """Returns the names of the probability's channels, background first."""
+    if config.data.class_names:
+        return config.data.class_names
+    if config.model.classes <= 2:
+        return ("background", "foreground")
+    return tuple(map(str, range(config.model.classes)))
+
+
+def _write(
+    network: keras.Model,
+    config: Config,
+    split: Split,
+    formats: Sequence[str],
+    folder: Path,
+) -> dict[str, Path]:
+    made = {}
+    if "saved_model" in formats:
+        made["saved_model"] = folder / "saved_model"
+        saved_model.write_saved_model(network, config, made["saved_model"])
+    kinds = [name for name in formats if name != "saved_model"]
+    if not kinds:
+        return made
+    pictures = _representative(split.train, config) if "int8" in kinds else []
+    with tflite.frozen(network, config.data.image_size) as source:
+        for kind in kinds:
+            made[kind] = folder / f"model_{kind}.tflite"
+            tflite.write_tflite(source, kind, made[kind], labels(config), pictures)
+    return made
+
+
+def _representative(pairs: Sequence[Pair], config: Config) -> list[np.ndarray]:
+    step = max(1, len(pairs) // REPRESENTATIVE_IMAGES)
+    chosen = pairs[::step][:REPRESENTATIVE_IMAGES]
+    return [read.read_image(pair.image, 3, config.data) for pair in chosen]
+
+
+def _place(run: RunFolder, name: str) -> Path:
+    if name != "saved_model":
+        return run.tflite / f"model_{name}.tflite"
+    taken = [int(p.name) for p in run.saved_model.glob("*") if p.name.isdecimal()]
+    return run.saved_model / str(max(taken, default=0) + 1)
+
+
+def _report(run: RunFolder, measured: dict[str, Any], images: int) -> None:
+    """Writes the report; what an earlier export measured of other files stays in it."""
+    before = {}
+    if run.export_report.is_file():
+        try:
+            before = json.loads(run.export_report.read_text("utf-8"))["artefacts"]
+        except (ValueError, KeyError):
+            raise BadData(
+                f"{run.export_report} is no report of an export; remove it"
+            ) from None
+    report = {"validation_images": images, "artefacts": before | measured}
+    with write_whole(run.export_report) as file:
+        file.write_text(json.dumps(report, indent=2) + "\n", "utf-8")

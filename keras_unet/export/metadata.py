@@ -1,0 +1,189 @@
+"""TFLite flatbuffers: their operators, and the metadata that MediaPipe asks for.
+
+MediaPipe's own writer does not import from its wheel (1.2.2). The tables and their
+field numbers are those of ``metadata_schema.fbs`` and
+``image_segmenter_metadata_schema.fbs`` in that wheel.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+LABELS_FILE = "labels.txt"
+_MODEL_IDENTIFIER, _METADATA_IDENTIFIER, _SEGMENTER_IDENTIFIER = (
+    b"TFL3",
+    b"M001",
+    b"V001",
+)
+_PARSER_VERSION = "1.0.0"
+_IMAGE_PROPERTIES, _NORMALIZATION_OPTIONS = 2, 1
+"""Numbers of these members in the schema's unions."""
+_RGB, _TENSOR_AXIS_LABELS, _NO_ACTIVATION = 1, 2, 0
+
+
+def with_metadata(model: bytes, labels: Sequence[str]) -> bytes:
+    """Returns the TFLite ``model`` with metadata for MediaPipe's ImageSegmenter.
+
+    It says: RGB in 0..255 goes in as it is (mean 0, deviation 1), probability comes
+    out as it is (no activation), one label a channel. The labels' file is appended as
+    a ZIP archive, which flatbuffer readers do not see.
+    """
+    tables = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    metadata = schema.BufferT()
+    metadata.data = np.frombuffer(_model_metadata(), np.uint8)
+    tables.buffers = [_Aligned(buffer) for buffer in [*tables.buffers, metadata]]
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = "TFLITE_METADATA", len(tables.buffers) - 1
+    tables.metadata = [*(tables.metadata or []), entry]
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(tables.Pack(builder), file_identifier=_MODEL_IDENTIFIER)
+    return bytes(builder.Output()) + _archive(labels)
+
+
+def operators(model: bytes) -> list[str]:
+    """Returns the names of the operators in a TFLite model, each once, sorted."""
+    tables = schema.Model.GetRootAs(model, 0)
+    names = {
+        number: name
+        for name, number in vars(schema.BuiltinOperator).items()
+        if isinstance(number, int)
+    }
+    codes = [tables.OperatorCodes(i) for i in range(tables.OperatorCodesLength())]
+    # Old readers know the numbers below 127 only, in a field of their own.
+    return sorted(
+        {names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())] for code in codes}
+    )
+
+
+def _archive(labels: Sequence[str]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        # The date is fixed, so that the same network gives the same bytes.
+        info = zipfile.ZipInfo(LABELS_FILE)
+        archive.writestr(info, "".join(f"{label}\n" for label in labels))
+    return file.getvalue()
+
+
+def _model_metadata() -> bytes:
+    write = _Writer()
+    normalization = write.table(
+        {0: write.numbers([0.0]), 1: write.numbers([1.0])}, size=2
+    )
+    unit = write.table({1: normalization}, {0: _NORMALIZATION_OPTIONS}, size=2)
+    properties = write.table({}, {0: _RGB}, size=2)
+    content = write.table({1: properties}, {0: _IMAGE_PROPERTIES}, size=3)
+    stats = write.table({0: write.numbers([255.0]), 1: write.numbers([0.0])}, size=2)
+    image = write.table(
+        {
+            0: write.text("image"),
+            1: write.text("RGB picture, values 0 to 255"),
+            3: content,
+            4: write.tables([unit]),
+            5: stats,
+        },
+        size=7,
+    )
+    labels = write.table({0: write.text(LABELS_FILE)}, {2: _TENSOR_AXIS_LABELS}, size=5)
+    probability = write.table(
+        {
+            0: write.text("probability"),
+            1: write.text("Probability of each class, which sum to one"),
+            6: write.tables([labels]),
+        },
+        size=7,
+    )
+    segmenter = write.table(
+        {0: write.text("SEGMENTER_METADATA"), 1: write.binary(_segmenter_options())},
+        size=2,
+    )
+    subgraph = write.table(
+        {
+            2: write.tables([image]),
+            3: write.tables([probability]),
+            9: write.tables([segmenter]),
+        },
+        size=10,
+    )
+    model = write.table(
+        {
+            0: write.text("keras_unet"),
+            1: write.text("U-Net for image segmentation"),
+            3: write.tables([subgraph]),
+            7: write.text(_PARSER_VERSION),
+        },
+        size=8,
+    )
+    return write.finish(model, _METADATA_IDENTIFIER)
+
+
+def _segmenter_options() -> bytes:
+    write = _Writer()
+    options = write.table({1: write.text(_PARSER_VERSION)}, {0: _NO_ACTIVATION}, size=2)
+    return write.finish(options, _SEGMENTER_IDENTIFIER)
+
+
+class _Aligned(schema.BufferT):
+    """A buffer at a multiple of 16 bytes, which kernels on phones rely on.
+
+    The schema asks for it, the Python code made from the schema forgets it.
+    """
+
+    def __init__(self, buffer: Any) -> None:
+        super().__init__()
+        self.data = buffer.data
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
+        if self.data is not None:
+            builder.Prep(16, len(self.data))
+        return int(super().Pack(builder))
+
+
+class _Writer:
+    """Flatbuffers by field number: children first, each call returns an offset."""
+
+    def __init__(self) -> None:
+        self._builder = flatbuffers.Builder(1024)
+
+    def text(self, text: str) -> int:
+        return int(self._builder.CreateString(text))
+
+    def binary(self, data: bytes) -> int:
+        # The schema aligns custom metadata at 16 bytes, being a flatbuffer itself.
+        self._builder.StartVector(1, len(data), 16)
+        for byte in reversed(data):
+            self._builder.PrependByte(byte)
+        return int(self._builder.EndVector())
+
+    def numbers(self, numbers: Sequence[float]) -> int:
+        self._builder.StartVector(4, len(numbers), 4)
+        for number in reversed(numbers):
+            self._builder.PrependFloat32(number)
+        return int(self._builder.EndVector())
+
+    def tables(self, offsets: Sequence[int]) -> int:
+        self._builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self._builder.PrependUOffsetTRelative(offset)
+        return int(self._builder.EndVector())
+
+    def table(
+        self, offsets: dict[int, int], enums: dict[int, int] | None = None, *, size: int
+    ) -> int:
+        """Writes a table of ``size`` fields: offsets and one-byte values by number."""
+        self._builder.StartObject(size)
+        for field, offset in offsets.items():
+            self._builder.PrependUOffsetTRelativeSlot(field, offset, 0)
+        for field, value in (enums or {}).items():
+            self._builder.PrependUint8Slot(field, value, 0)
+        return int(self._builder.EndObject())
+
+    def finish(self, root: int, identifier: bytes) -> bytes:
+        self._builder.Finish(root, file_identifier=identifier)
+        return bytes(self._builder.Output())

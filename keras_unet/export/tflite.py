@@ -1,0 +1,125 @@
+"""TFLite files of a network, for LiteRT and MediaPipe on phones."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_unet.errors import BadData
+from keras_unet.export.graph import probability_of
+from keras_unet.export.metadata import operators, with_metadata
+
+MOBILE_GPU_OPERATORS = frozenset(
+    {
+        "ADD",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "DEQUANTIZE",
+        "DIV",
+        "LOGISTIC",
+        "MAX_POOL_2D",
+        "MEAN",
+        "MIRROR_PAD",
+        "MUL",
+        "NEG",
+        "PAD",
+        "QUANTIZE",
+        "RESHAPE",
+        "RESIZE_BILINEAR",
+        "RSQRT",
+        "SOFTMAX",
+        "SQUARE",
+        "SQUARED_DIFFERENCE",
+        "STRIDED_SLICE",
+        "SUB",
+        "SUM",
+        "TRANSPOSE_CONV",
+    }
+)
+"""Built-ins that LiteRT's GPU delegate takes; SHAPE, PACK and GATHER are not."""
+
+
+@contextlib.contextmanager
+def frozen(network: keras.Model, size: tuple[int, int]) -> Iterator[Path]:
+    """Yields a SavedModel of one picture of ``size``, from which all files are made.
+
+    Converters lose the weights of a ``tf.function`` around a Keras 3 network without a
+    word, and an open batch or size adds SHAPE and PACK, which mobile GPUs refuse.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint(
+        "serving_default",
+        lambda image: {"probability": probability_of(network, image)},
+        [tf.TensorSpec((1, *size, 3), tf.float32, name="image")],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        # Keras prints its endpoints, and only Keras 3 can be asked not to.
+        with contextlib.redirect_stdout(io.StringIO()):
+            archive.write_out(folder)
+        yield Path(folder)
+
+
+def write_tflite(
+    source: Path,
+    kind: str,
+    file: Path,
+    labels: Sequence[str],
+    pictures: Iterable[np.ndarray] = (),
+) -> None:
+    """Writes the SavedModel ``source``, made by ``frozen``, as a TFLite file.
+
+    Pictures of 0..255 go into every kind as they are, and the probability of at least
+    two channels comes out; int8 takes and gives them as uint8.
+
+    Args:
+        source: folder of the SavedModel.
+        kind: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
+        file: what is written.
+        labels: names of the channels that come out.
+        pictures: int8: pictures (h, w, 3) whose activations set the ranges.
+
+    Raises:
+        BadData: the network needs an operator that phones' GPUs do not take.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(source))
+    if kind != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if kind == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.uint8
+        converter.representative_dataset = lambda: _spanning(pictures)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Statistics for quantized inputs", UserWarning
+        )
+        model = converter.convert()
+    refused = set(operators(model)) - MOBILE_GPU_OPERATORS
+    if refused:
+        raise BadData(
+            f"{file.name} needs {', '.join(sorted(refused))}, which the GPU runtime of "
+            f"phones does not take; it takes {', '.join(sorted(MOBILE_GPU_OPERATORS))}"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(with_metadata(model, labels))
+
+
+def _spanning(pictures: Iterable[np.ndarray]) -> Iterator[list[Any]]:
+    for picture in pictures:
+        spanning = np.array(picture, np.float32)
+        # With both ends of the range present, the uint8 input is the pixel itself.
+        spanning[0, 0], spanning[-1, -1] = 0.0, 255.0
+        yield [spanning[np.newaxis]]

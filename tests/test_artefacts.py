@@ -1,0 +1,123 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tiny_run
+from PIL import Image
+
+from keras_unet.data.pairs import split_of
+from keras_unet.errors import BadData
+from keras_unet.export.artefacts import export_run
+from keras_unet.run_folder import RunFolder
+
+ALL = ("saved_model", "float32", "float16", "dynamic", "int8")
+
+
+def copy_of(run, folder):
+    shutil.copytree(run.path, folder / "run")
+    return RunFolder(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    run = copy_of(tiny_run.trained(), tmp_path_factory.mktemp("exported"))
+    return run, export_run(run, ALL)
+
+
+def files(run):
+    return {
+        path.relative_to(run.path).as_posix(): path.stat().st_mtime_ns
+        for path in run.path.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_every_format_lies_where_the_run_folder_promises_it(exported):
+    run, measured = exported
+    assert (run.saved_model / "1" / "saved_model.pb").is_file()
+    assert sorted(p.name for p in run.tflite.iterdir()) == [
+        "model_dynamic.tflite",
+        "model_float16.tflite",
+        "model_float32.tflite",
+        "model_int8.tflite",
+    ]
+    assert all((run.path / measured[name]["path"]).exists() for name in ALL)
+
+
+def test_the_report_holds_what_was_measured_of_each(exported):
+    run, measured = exported
+    report = json.loads(run.export_report.read_text())
+    assert report["artefacts"] == measured
+    for name in ALL:
+        assert {
+            "bytes",
+            "operators",
+            "max_difference",
+            "mean_difference",
+            "dice",
+            "seconds_per_image",
+        } <= set(report["artefacts"][name])
+
+
+def test_float_files_agree_with_keras_as_far_as_floats_go(exported):
+    _, measured = exported
+    assert measured["saved_model"]["max_difference"] <= 1e-4
+    assert measured["float32"]["max_difference"] <= 1e-4
+    assert measured["float16"]["max_difference"] <= 5e-3
+
+
+def test_nothing_is_left_aside(exported):
+    run, _ = exported
+    assert not [path for path in run.path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_latency_of_requests_of_one_four_and_sixteen_is_measured(exported):
+    _, measured = exported
+    latency = measured["saved_model"]["latency"]
+    assert [one["batch"] for one in latency] == [1, 4, 16]
+    assert all(one["images_per_second"] > 0 for one in latency)
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    """A run whose training pictures are black, so that int8's ranges are garbage."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    run = copy_of(tiny_run.trained(), folder)
+    export_run(run, ("saved_model", "int8"))
+    before = files(run)
+    config = run.load_config()
+    data = folder / "black"
+    shutil.copytree(config.data.data, data)
+    moved = dataclasses.replace(config.data, data=data)
+    for pair in split_of(moved).train:
+        Image.fromarray(np.zeros((*tiny_run.OWN_SIZE, 3), np.uint8)).save(pair.image)
+    with pytest.raises(BadData) as error:
+        export_run(run, ("saved_model", "int8"), moved)
+    return str(error.value), before, files(run)
+
+
+def test_a_garbage_representative_set_fails_the_export_with_the_numbers(spoilt):
+    message, _, _ = spoilt
+    assert "int8 has Dice 0." in message
+
+
+def test_a_failed_export_keeps_every_file_of_the_last_one(spoilt):
+    _, before, after = spoilt
+    assert after == before
+
+
+def test_a_second_export_is_the_next_version_and_keeps_the_first(tmp_path):
+    run = copy_of(tiny_run.trained(), tmp_path)
+    (run.saved_model / "7").mkdir(parents=True)
+    export_run(run, ("saved_model",))
+    assert sorted(p.name for p in run.saved_model.iterdir()) == ["7", "8"]
+
+
+def test_a_run_whose_pictures_are_gone_says_which_folder_is_missing(tmp_path):
+    run = copy_of(tiny_run.trained(), tmp_path)
+    text = run.config_file.read_text()
+    run.config_file.write_text(text.replace("tiny_run_", "gone_"))
+    with pytest.raises(BadData, match="gone_"):
+        export_run(run, ("float32",))

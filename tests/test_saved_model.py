@@ -1,0 +1,138 @@
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_run
+from PIL import Image
+
+from keras_unet.export.saved_model import write_saved_model
+from keras_unet.trained import Segmenter, load_network
+
+MAX_PIXELS = 20_000
+
+
+def exported(run, folder):
+    write_saved_model(load_network(run), run.load_config(), folder / "1")
+    return tf.saved_model.load(str(folder / "1"))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return exported(tiny_run.trained(), tmp_path_factory.mktemp("saved_model"))
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Segmenter(tiny_run.trained())
+
+
+def encoded(image, kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind, **options)
+    return file.getvalue()
+
+
+def masks_of(loaded, *pictures):
+    found = loaded.signatures["serving_default"](image_bytes=tf.constant(pictures))
+    files = found["mask_png_bytes"].numpy()
+    return [np.asarray(Image.open(io.BytesIO(file))) for file in files]
+
+
+def test_pictures_of_different_sizes_get_masks_of_their_own_sizes(loaded, segmenter):
+    images = [tiny_run.picture(seed, (50 + seed, 80))[0] for seed in range(3)]
+    for image, mask in zip(
+        images, masks_of(loaded, *map(tiny_run.png, images)), strict=True
+    ):
+        np.testing.assert_array_equal(mask, 255 * tiny_run.keras_mask(segmenter, image))
+
+
+def test_the_tensor_signature_gives_the_keras_networks_probability(loaded, segmenter):
+    image, _ = tiny_run.picture(3)
+    found = loaded.signatures["tensor"](image=tf.constant(image[np.newaxis]))
+    np.testing.assert_allclose(
+        found["probability"][0], segmenter.probability(image), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
+def test_every_format_is_read_as_pillow_reads_it(loaded, segmenter, kind):
+    content = encoded(tiny_run.picture(5)[0], kind)
+    image = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    (mask,) = masks_of(loaded, content)
+    wanted = 255 * tiny_run.keras_mask(segmenter, image)
+    assert np.mean(mask != wanted) < 0.002
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
+def test_pngs_of_every_mode_are_read_as_pillow_reads_them(loaded, segmenter, mode):
+    file = io.BytesIO()
+    picture = Image.fromarray(tiny_run.picture(5)[0]).convert(mode)
+    picture.save(file, "PNG")
+    (mask,) = masks_of(loaded, file.getvalue())
+    wanted = tiny_run.keras_mask(segmenter, np.asarray(picture.convert("RGB")))
+    np.testing.assert_array_equal(mask, 255 * wanted)
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_bmps_with_a_palette_get_its_colours(loaded, segmenter, mode):
+    file = io.BytesIO()
+    picture = Image.fromarray(tiny_run.picture(5)[0]).convert(mode)
+    picture.save(file, "BMP")
+    (mask,) = masks_of(loaded, file.getvalue())
+    wanted = tiny_run.keras_mask(segmenter, np.asarray(picture.convert("RGB")))
+    np.testing.assert_array_equal(mask, 255 * wanted)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff", b"RIFF____WEBP"])
+def test_bytes_that_are_no_picture_are_named_by_their_position(loaded, content):
+    good = tiny_run.png(tiny_run.picture(0)[0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"position.*\[1\]"):
+        masks_of(loaded, good, content, good)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
+def test_a_truncated_file_fails_its_request_and_not_the_next(loaded, kind):
+    good = encoded(tiny_run.picture(0)[0], kind)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        masks_of(loaded, good[: len(good) // 2])
+    assert len(masks_of(loaded, good)) == 1
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    run = tiny_run.trained()
+    config = run.load_config()
+    data = dataclasses.replace(config.data, max_pixels=MAX_PIXELS)
+    folder = tmp_path_factory.mktemp("strict") / "1"
+    write_saved_model(load_network(run), dataclasses.replace(config, data=data), folder)
+    return tf.saved_model.load(str(folder))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
+def test_a_picture_above_the_pixel_limit_is_named_by_its_position(strict, kind):
+    small, large = np.zeros((10, 10, 3), np.uint8), np.zeros((101, 200, 3), np.uint8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"above 20000.*\n?.*1"):
+        masks_of(strict, encoded(small, kind), encoded(large, kind))
+
+
+def test_the_graph_needs_no_python_and_no_custom_operation(loaded):
+    graph = loaded.signatures["serving_default"].graph.as_graph_def()
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    assert not {n.op for n in nodes if "Py" in n.op or "Base64" in n.op}
+
+
+def test_a_network_of_three_classes_answers_with_class_ids(tmp_path):
+    run = tiny_run.trained(classes=3)
+    image, _ = tiny_run.picture(1)
+    (mask,) = masks_of(exported(run, tmp_path), tiny_run.png(image))
+    np.testing.assert_array_equal(mask, tiny_run.keras_mask(Segmenter(run), image))
+
+
+def test_a_grey_network_with_valid_padding_takes_rgb_and_keeps_the_size(tmp_path):
+    run = tiny_run.trained(channels=1, padding="valid")
+    image, _ = tiny_run.picture(1)
+    (mask,) = masks_of(exported(run, tmp_path), tiny_run.png(image))
+    grey = np.asarray(Image.fromarray(image).convert("L"))[..., np.newaxis]
+    assert np.mean(mask != 255 * tiny_run.keras_mask(Segmenter(run), grey)) < 0.002
