@@ -52,12 +52,12 @@ def load_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _held_back_stderr():
+    with held_back_stderr():
         import tensorflow  # noqa: F401
 
 
 @contextlib.contextmanager
-def _held_back_stderr() -> Iterator[None]:
+def held_back_stderr() -> Iterator[None]:
     """Keeps what C++ code writes to stderr, and shows it if an error ends the block."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
