@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 # Symbolic and eager tensors have no common public type on both stacks.
@@ -20,30 +19,20 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     image = tf.convert_to_tensor(image)
     shape = tf.shape(image)
     batch = tf.reshape(image, tf.concat([[-1], shape[-3:]], 0))
-    resized = _resize_batch(batch, tuple(size))
+    resized = _resize_batch(batch, size)
     result = tf.reshape(resized, tf.concat([shape[:-3], size, shape[-1:]], 0))
     result.set_shape(image.shape[:-3] + list(size) + image.shape[-1:])
     return result
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Returns masks (b, h, w, c) at ``size``: each pixel is its nearest one's value."""
+    """Returns masks (b, h, w, c) at ``size``, as ``nearest_pixels`` does."""
     rows = _nearest(tf.shape(mask)[-3], size[0])
     columns = _nearest(tf.shape(mask)[-2], size[1])
     return tf.gather(tf.gather(mask, rows, axis=-3), columns, axis=-2)
 
 
-def nearest_pixels(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns the mask (h, w) at ``size``, as ``resize_mask`` does, in NumPy."""
-    rows, columns = (
-        ((2 * np.arange(new) + 1) * old) // (2 * new)
-        for old, new in zip(mask.shape, size, strict=True)
-    )
-    return mask[rows[:, None], columns]
-
-
 def _nearest(old: Tensor, new: int) -> Tensor:
-    # In whole numbers, because floats round ties differently from NumPy.
     return ((2 * tf.range(new) + 1) * old) // (2 * new)
 
 
