@@ -1,0 +1,104 @@
+"""Random changes of training pictures, each decided by its own seed alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_unet.config import AugmentConfig
+from keras_unet.data import colour, field
+from keras_unet.data.warp import dense_image_warp
+
+# Symbolic tensors have no common public type on both stacks.
+Tensor = Any
+
+
+class _Draws(NamedTuple):
+    """What chance gave each picture: numbers in [-1, 1], and the grid's normal ones."""
+
+    flip: Tensor
+    turn: Tensor
+    shift: Tensor
+    colour: Tensor
+    grid: Tensor
+    seeds: Tensor
+
+
+def augment(
+    images: Tensor, masks: Tensor, seeds: Tensor, config: AugmentConfig
+) -> tuple[Tensor, Tensor]:
+    """Returns images (b, h, w, c) and masks (b, h, w, 1), changed at random.
+
+    All that moves pixels is one resampling, with one field for image and mask.
+
+    Args:
+        images: float32, 0..255; height and width are known beforehand.
+        masks: class ids; no new ones appear.
+        seeds: int32 (b, 2), not negative.
+        config: how far; what has amplitude 0 is left out, to the bit.
+    """
+    draws = _draw(seeds)
+    if field.has_field(config):
+        flow, masks = _move(masks, draws, config)
+        images = dense_image_warp(images, flow)
+    elif config.flip != "none":
+        images, masks = _mirror(images, masks, draws.flip, config)
+    if colour.has_colour(config):
+        images = _recolour(images, draws, config)
+    return images, masks
+
+
+def _draw(seeds: Tensor) -> _Draws:
+    # Not under XLA, whose normal numbers are others than TensorFlow's.
+    uniform = tf.map_fn(_uniform, seeds, fn_output_signature=tf.float32)
+    # Seeds are not negative, so their complements are streams of their own.
+    grid = tf.map_fn(_normal_grid, ~seeds, fn_output_signature=tf.float32)
+    flip, turn, shift, colours = tf.split(uniform, [2, 3, 2, 3], axis=1)
+    return _Draws(flip, turn, shift, colours, grid, seeds)
+
+
+def _uniform(seed: Tensor) -> Tensor:
+    return tf.random.stateless_uniform((10,), seed, -1.0, 1.0, alg="philox")
+
+
+def _normal_grid(seed: Tensor) -> Tensor:
+    return tf.random.stateless_normal((3, 3, 2), seed, alg="philox")
+
+
+# Each step is compiled by itself: as one, XLA repeats the warp for every use of it.
+@tf.function(jit_compile=True, autograph=False)
+def _move(masks: Tensor, draws: _Draws, config: AugmentConfig) -> tuple[Tensor, Tensor]:
+    """Returns the flow (b, h, w, 2) for the images and the moved masks."""
+    size = tuple(masks.shape[1:3])
+    flip = tf.where(_is_mirrored(draws.flip, config), -1.0, 1.0)
+    sources = field.affine_sources(size, flip, draws.turn, draws.shift, config)
+    if config.elastic_pixels:
+        nodes = draws.grid * config.elastic_pixels
+        sources = sources + field.elastic_displacements(size, nodes)
+    sources = field.fold_back(sources)
+    return field.flow_to(sources), field.nearest(masks, sources)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _mirror(
+    images: Tensor, masks: Tensor, flip: Tensor, config: AugmentConfig
+) -> tuple[Tensor, Tensor]:
+    mirrored = _is_mirrored(flip, config)[:, None, None, None, :]
+    for axis in (1, 2):
+        images, masks = (
+            tf.where(mirrored[..., axis - 1], tf.reverse(x, [axis]), x)
+            for x in (images, masks)
+        )
+    return images, masks
+
+
+def _is_mirrored(flip: Tensor, config: AugmentConfig) -> Tensor:
+    """Returns whether rows and columns change their order, (b, 2)."""
+    allowed = [config.flip in (name, "both") for name in ("vertical", "horizontal")]
+    return (flip < 0) & tf.constant(allowed)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _recolour(images: Tensor, draws: _Draws, config: AugmentConfig) -> Tensor:
+    return colour.recolour(images, draws.colour, draws.seeds, config)
