@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
-from keras_unet.data import read
+from keras_unet.data import augment, read
 from keras_unet.data.pair import Pair
-from keras_unet.data.store import DiskStore, MemoryStore, NoStore, Store
-from keras_unet.errors import BadUsage
+from keras_unet.data.store import DiskStore, MemoryStore, Row, Store, machine_memory
+from keras_unet.errors import BadData, BadUsage
 
 # Symbolic tensors have no common public type on both stacks.
 Tensor = Any
+
+_MARK = "cannot feed the network: "
+_MEMORY_SHARE = 0.5
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -38,33 +43,68 @@ def training_batches(
     """Returns batches from ``first_step`` to the last step of the last epoch.
 
     Images are float32 (b, h, w, c), 0..255, masks are class ids, uint8 (b, h, w, 1).
-    Step k's batch is the same whatever ``first_step`` is.
+    Step k's batch is the same whatever ``first_step`` and the cache are.
+
+    Raises:
+        BadUsage: a batch has more pairs than there are.
     """
     order = _order(len(pairs), config)
     samples = np.arange(first_step * config.fit.batch_size, len(order))
-    dataset = tf.data.Dataset.from_tensor_slices((order[samples], samples))
+    seeds = np.stack([np.full_like(samples, config.fit.seed), samples], -1)
+    source = order[samples], seeds.astype(np.int32)
+
+    def change(image: Tensor, mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        image = tf.cast(image, tf.float32)
+        return augment.augment(image, mask, seeds, config.augment)
+
+    dataset = tf.data.Dataset.from_tensor_slices(source)
     dataset = dataset.map(_reader(pairs, config), tf.data.AUTOTUNE)
     dataset = dataset.batch(config.fit.batch_size, drop_remainder=True)
-    return _finish(dataset.map(_to_network, tf.data.AUTOTUNE))
+    return _finish(dataset.map(change, tf.data.AUTOTUNE))
 
 
 def validation_batches(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
-    """Returns every pair once, in order and unchanged; the last batch may be smaller."""
+    """Returns every pair once, in order and unchanged; the last batch may be short."""
     index = np.arange(len(pairs))
+
+    def change(image: Tensor, mask: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        return tf.cast(image, tf.float32), mask
+
     dataset = tf.data.Dataset.from_tensor_slices((index, index))
     dataset = dataset.map(_reader(pairs, config), tf.data.AUTOTUNE)
     dataset = dataset.batch(config.fit.batch_size)
-    return _finish(dataset.map(_to_network, tf.data.AUTOTUNE))
+    return _finish(dataset.map(change, tf.data.AUTOTUNE))
 
 
 def pairs_of_step(pairs: Sequence[Pair], config: Config, step: int) -> list[Pair]:
-    """Returns the pairs of which ``training_batches`` makes step ``step``."""
+    """Returns the pairs that ``training_batches`` makes step ``step`` of."""
     size = config.fit.batch_size
     order = _order(len(pairs), config)[step * size : (step + 1) * size]
     return [pairs[index] for index in order]
 
 
-def _order(count: int, config: Config) -> np.ndarray:
+def reading_error(error: tf.errors.OpError) -> BadData | None:
+    """Returns what went wrong with a file, if that is what ended the batches."""
+    found = re.search(re.escape(_MARK) + "(.*)", str(error.message))
+    return BadData(found.group(1)) if found else None
+
+
+def cache_line(count: int, config: Config) -> str:
+    """Returns a line on where ``count`` pairs are kept, and how much that takes."""
+    kept, gigabytes = _places(count, config), count * _row_bytes(config) / 1e9
+    if config.data.cache == "none":
+        return "cache: none, every picture is read from its file each time"
+    if config.data.cache == "disk":
+        return f"cache: {gigabytes:.1f} GB on disk, in {config.output}"
+    if kept == count:
+        return f"cache: {gigabytes:.1f} GB of memory"
+    return (
+        f"cache: {kept} of {count} pictures, which fill half of the memory; all would "
+        f"take {gigabytes:.1f} GB (--cache disk keeps them all)"
+    )
+
+
+def _order(count: int, config: Config) -> npt.NDArray[np.int64]:
     """Returns the pair index of each sample of the run, epoch after epoch."""
     used = steps_per_epoch(count, config.fit.batch_size) * config.fit.batch_size
     epochs = [
@@ -77,49 +117,61 @@ def _order(count: int, config: Config) -> np.ndarray:
 def _reader(
     pairs: Sequence[Pair], config: Config
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
-    """Returns the map from (index, sample) to (image, mask, sample)."""
+    """Returns the map from (index, anything) to (image, mask, anything), uint8."""
     height, width = config.data.image_size
-    channels = config.model.channels
-    store = _store(len(pairs), config)
+    image_bytes = height * width * config.model.channels
+    read_row = _row_reader(pairs, config)
 
-    def read_row(index: np.int64) -> np.ndarray:
-        row = store.get(index)
-        if row is None:
-            row = _row(pairs[index], config)
-            store.put(index, row)
-        return row
-
-    def load(index: Tensor, sample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def load(index: Tensor, passed_on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         row = tf.numpy_function(read_row, [index], tf.uint8, stateful=False)
-        split = height * width * channels
-        image = tf.reshape(row[:split], (height, width, channels))
-        mask = tf.reshape(row[split:], (height, width, 1))
-        return image, mask, sample
+        image = tf.reshape(row[:image_bytes], (height, width, config.model.channels))
+        return image, tf.reshape(row[image_bytes:], (height, width, 1)), passed_on
 
     return load
 
 
-def _row(pair: Pair, config: Config) -> np.ndarray:
+def _row_reader(pairs: Sequence[Pair], config: Config) -> Callable[[int], Row]:
+    """Returns what gives a pair's image and mask, one after the other, as bytes."""
+    store = _store(len(pairs), config)
+
+    def read_row(index: int) -> Row:
+        row = store.get(index) if store else None
+        if row is None:
+            try:
+                row = _row(pairs[index], config)
+            except BadData as error:
+                # All that is left of an exception in a dataset is its text.
+                raise BadData(_MARK + " ".join(str(error).split("\n"))) from error
+            if store:
+                store.put(index, row)
+        return row
+
+    return read_row
+
+
+def _row(pair: Pair, config: Config) -> Row:
     image = read.read_image(pair.image, config.model.channels, config.data)
-    mask = read.read_mask(pair, config.data)
-    return np.concatenate([image.ravel(), mask.ravel()])
+    return np.concatenate([image.ravel(), read.read_mask(pair, config.data).ravel()])
 
 
-def _store(count: int, config: Config) -> Store:
-    height, width = config.data.image_size
-    row_bytes = height * width * (config.model.channels + 1)
+def _store(count: int, config: Config) -> Store | None:
     if config.data.cache == "none":
-        return NoStore()
+        return None
     if config.data.cache == "disk":
-        return DiskStore(count, row_bytes, config.output)
-    return MemoryStore(count, row_bytes)
+        return DiskStore(count, _row_bytes(config), config.output)
+    return MemoryStore(_places(count, config), _row_bytes(config))
 
 
-def _to_network(image: Tensor, mask: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
-    return tf.cast(image, tf.float32), mask
+def _places(count: int, config: Config) -> int:
+    return min(count, int(machine_memory() * _MEMORY_SHARE) // _row_bytes(config))
+
+
+def _row_bytes(config: Config) -> int:
+    height, width = config.data.image_size
+    return height * width * (config.model.channels + 1)
 
 
 def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return dataset.with_options(options).prefetch(2)

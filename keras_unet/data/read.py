@@ -2,87 +2,84 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image, UnidentifiedImageError
 
 from keras_unet.config import DataConfig
 from keras_unet.data import decode, resize, rle
+from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair
+from keras_unet.data.picture_file import Header, Unreadable, read_header
 from keras_unet.errors import BadData
 
-_ORIENTATION = 0x0112
+# Symbolic and eager tensors have no common public type on both stacks.
+Tensor = Any
+Pixels = npt.NDArray[np.uint8]
 
 
-def read_image(path: Path, channels: int, data: DataConfig) -> np.ndarray:
-    """Returns the image as uint8 (h, w, channels) at ``data.image_size``, upright.
+def read_image(path: Path, channels: int, data: DataConfig) -> Pixels:
+    """Returns the upright image at ``data.image_size``, uint8 (h, w, channels).
+
+    A large JPEG is decoded at a half, a quarter or an eighth of its size.
 
     Raises:
         BadData: the file cannot be read; the message names it.
     """
+    # On the CPU, whatever the network is on: the pictures are needed here.
     with tf.device("CPU"):
-        image = _decode_plain_jpeg(path, channels, data)
-        if image is None:
+        header = read_header(path, data.max_pixels)
+        if _is_plain_jpeg(header):
+            image = _decode_jpeg(path, channels, header, data)
+        else:
             image = decode.read_image(path, channels, data.max_pixels)
         resized = resize.resize_image(image, data.image_size)
         return np.asarray(tf.cast(resized + 0.5, tf.uint8))
 
 
-def read_mask(pair: Pair, data: DataConfig) -> np.ndarray:
-    """Returns the mask as class ids, uint8 (h, w), at ``data.image_size``.
+def read_mask(pair: Pair, data: DataConfig) -> Pixels:
+    """Returns the mask as class ids at ``data.image_size``, uint8 (h, w).
 
     Raises:
         BadData: the file cannot be read, or holds a value that is no class.
     """
-    if pair.run_lengths is not None:
-        height, width = decode.image_shape(pair.image)
-        mask = rle.decode(pair.run_lengths, height, width)
-        return resize.nearest_pixels(mask, data.image_size)
-    if pair.mask is None:
-        raise BadData(f"{pair.image} has neither a mask file nor run lengths")
-    values = decode.read_mask_values(pair.mask, data.max_pixels)
-    return decode.to_class_ids(resize.nearest_pixels(values, data.image_size), data)
-
-
-def _decode_plain_jpeg(path: Path, channels: int, data: DataConfig) -> tf.Tensor | None:
-    content = _content(path)
-    if not content.startswith(b"\xff\xd8\xff"):
-        return None
-    size = _plain_jpeg_size(content, data.max_pixels)
-    if size is None:
-        return None
     try:
-        return tf.io.decode_jpeg(content, channels, _ratio(size, data.image_size))
+        return decode.to_class_ids(_mask_values(pair, data), data)
+    except Unreadable:
+        raise
+    except BadData as error:
+        raise Unreadable(pair.mask or pair.image, str(error)) from error
+
+
+def _mask_values(pair: Pair, data: DataConfig) -> decode.Values:
+    if pair.mask is not None:
+        return decode.read_mask_values(pair.mask, data.max_pixels, data.image_size)
+    height, width = decode.image_shape(pair.image, data.max_pixels)
+    mask = rle.decode(pair.run_lengths or "", height, width)
+    return nearest_pixels(mask, data.image_size)
+
+
+def _is_plain_jpeg(header: Header) -> bool:
+    upright = header.orientation == 1
+    return header.format == "JPEG" and header.mode in ("L", "RGB") and upright
+
+
+def _decode_jpeg(path: Path, channels: int, header: Header, data: DataConfig) -> Tensor:
+    ratio = _ratio(header.shape, data.image_size)
+    try:
+        return tf.io.decode_jpeg(path.read_bytes(), channels, ratio)
     except tf.errors.InvalidArgumentError as error:
-        raise BadData(f"{path} is a broken JPEG: {error.message}") from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadData(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _plain_jpeg_size(content: bytes, max_pixels: int) -> tuple[int, int] | None:
-    """Returns (height, width) of an upright grey or RGB JPEG, of no other."""
-    try:
-        with Image.open(io.BytesIO(content), formats=["JPEG"]) as header:
-            plain = header.mode in ("L", "RGB") and header.width * header.height
-            upright = header.getexif().get(_ORIENTATION, 1) == 1
-            fits = plain and upright and plain <= max_pixels
-            return (header.height, header.width) if fits else None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError):
-        return None
+        raise Unreadable(path, "is truncated or damaged") from error
 
 
 def _ratio(size: tuple[int, int], target: tuple[int, int]) -> int:
     """Returns by how much the decoder may shrink: a side may end 2 % short."""
+    sides = list(zip(size, target, strict=True))
     for ratio in (8, 4, 2):
         # The 2 % are for odd sides: half of Carvana's 1918 is 959, wanted is 960.
-        if all(-(-old // ratio) >= 0.98 * new for old, new in zip(size, target)):
+        if all(-(-old // ratio) >= 0.98 * new for old, new in sides):
             return ratio
     return 1
