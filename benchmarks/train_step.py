@@ -1,0 +1,235 @@
+"""Command: seconds of one training step, here and in PyTorch, or on a GPU.
+
+A step is forward, loss, backward, clipping, optimizer and, here only, the scores that
+``model.fit`` keeps, on a batch that lies in memory.
+
+On a CPU: the U-Net of 31 million parameters with padding "same" and batch
+normalisation. Each contestant is a process of its own, and they take turns, so that
+what else the machine does meets all of them. On a GPU: the paper's network, 572×572
+pixels to 388×388, in mixed_float16 with XLA.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import itertools
+import math
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from benchmarks.turns import Seconds, Step, take_turns
+from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
+from keras_unet.errors import BadUsage
+from keras_unet.terminal import load_tensorflow, parse, run_verb
+
+HERE = "keras_unet"
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What is measured.
+
+    Attributes:
+        device: cpu is against PyTorch; gpu measures the paper's network alone.
+        image_size: height and width of the mask; 256 384, on a GPU 388 388.
+        batch_sizes: images per step; 1 4, on a GPU 1 8 32.
+        filters: channels of the first level.
+        repeats: turns of each contestant.
+        steps: steps of a turn.
+        warm_up: steps of each contestant before the first turn.
+        precision: ours; auto is what a training takes on this machine.
+        peak_tflops: of the GPU, dense in float16; 989 is an H100 SXM.
+    """
+
+    device: Literal["cpu", "gpu"] = "cpu"
+    image_size: tuple[int, int] | None = None
+    batch_sizes: tuple[int, ...] = ()
+    filters: int = 64
+    repeats: int = 10
+    steps: int = 2
+    warm_up: int = 2
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    peak_tflops: float = 989.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its status."""
+
+    def verb() -> None:
+        flags = parse(Flags, argv, prog="python -m benchmarks.train_step")
+        lines = on_gpu(flags) if flags.device == "gpu" else on_cpu(flags)
+        for line in lines:
+            print(line, flush=True)
+
+    return run_verb(verb)
+
+
+def on_cpu(flags: Flags) -> Iterator[str]:
+    """Yields the lines of the table: ours and PyTorch's steps.
+
+    Raises:
+        BadUsage: PyTorch is not installed.
+        BadData: a contestant's process ended early.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise BadUsage(
+            "the comparison needs PyTorch, which is not installed. "
+            "Run: pip install torch==2.13.* (the extra bench)"
+        )
+    height, width = flags.image_size or (256, 384)
+    model = UNetConfig(filters=flags.filters, normalization="batch", dropout=0.0)
+    packages = ("tensorflow", "keras", "torch")
+    yield f"{_processor()}; {', '.join(map(_version, packages))}"
+    yield f"U-Net, {model.filters} filters, batch normalisation, {height}×{width}×3"
+    yield ""
+    yield "| images per step | | seconds per step | quartiles | PyTorch's best / it |"
+    yield "|---|---|---|---|---|"
+    for batch_size in flags.batch_sizes or (1, 4):
+        config = _config(model, (height, width), batch_size, flags)
+        torch = partial(_torch_step, (height, width), batch_size, model.filters)
+        contestants: dict[str, Callable[[], Step]] = {
+            HERE: partial(_keras_step, config),
+            "PyTorch, bfloat16": partial(torch, True),
+            "PyTorch, float32": partial(torch, False),
+        }
+        yield from _rows(batch_size, _measure(contestants, flags))
+
+
+def on_gpu(flags: Flags) -> Iterator[str]:
+    """Yields the lines of the table: the paper's network on a GPU.
+
+    Raises:
+        BadUsage: TensorFlow sees no GPU.
+        BadData: the process that trains ended early.
+    """
+    load_tensorflow()
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        raise BadUsage(
+            "--device gpu needs a GPU, and TensorFlow sees none. Run: "
+            "pip install tensorflow[and-cuda] (the extra gpu), or take --device cpu"
+        )
+    size = flags.image_size or (388, 388)
+    model = UNetConfig(channels=1, classes=2, filters=flags.filters, padding="valid")
+    macs = forward_macs(model, size)
+    details = tf.config.experimental.get_device_details(devices[0])
+    name = details.get("device_name", "GPU")
+    yield f"{name}; {', '.join(map(_version, ('tensorflow', 'keras')))}"
+    yield f"U-Net, {model.filters} filters, unpadded, {macs / 1e9:.1f} GMAC forward"
+    yield ""
+    yield "| images per step | seconds per step | images/s | TFLOP/s | of the peak |"
+    yield "|---|---|---|---|---|"
+    for batch_size in flags.batch_sizes or (1, 8, 32):
+        config = _config(model, size, batch_size, flags)
+        measured = take_turns(
+            {HERE: partial(_keras_step, config)},
+            flags.warm_up,
+            flags.repeats,
+            flags.steps,
+        )
+        seconds = float(np.median(measured[HERE]))
+        # Backward costs twice forward; a multiplication and an addition are two FLOP.
+        tflops = 3 * 2 * macs * batch_size / seconds / 1e12
+        yield (
+            f"| {batch_size} | {seconds:.4f} | {batch_size / seconds:.1f} "
+            f"| {tflops:.1f} | {tflops / flags.peak_tflops:.1%} |"
+        )
+
+
+def forward_macs(model: UNetConfig, image_size: tuple[int, int]) -> int:
+    """Returns the multiply-accumulates of the convolutions for one image's logits."""
+    load_tensorflow()
+    import keras
+
+    from keras_unet.model.blocks import padded_size
+    from keras_unet.model.unet import draw_u
+
+    sides = [padded_size(side, model.depth, model.padding) for side in image_size]
+    image = keras.Input((*sides, model.channels))
+    total = 0
+    for layer in keras.Model(image, draw_u(image, model)).layers:
+        # Each pixel of the smaller side meets each weight once.
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            total += math.prod(layer.input.shape[1:3]) * math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Conv2D):
+            total += math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
+    return total
+
+
+def _config(
+    model: UNetConfig, image_size: tuple[int, int], batch_size: int, flags: Flags
+) -> Config:
+    fit = FitConfig(batch_size=batch_size, precision=flags.precision)
+    return Config(data=DataConfig(image_size=image_size), model=model, fit=fit)
+
+
+def _keras_step(config: Config) -> Step:
+    """Returns the step of ``model.fit`` as a training compiles it."""
+    load_tensorflow()
+    import tensorflow as tf
+
+    from keras_unet import devices
+    from keras_unet.fit import compile_network
+
+    network = compile_network(config, 1000, devices.use(config.fit))
+    shape = (config.fit.batch_size, *config.data.image_size, config.model.channels)
+    image = tf.random.uniform(shape, 0, 255, seed=0)
+    batches = itertools.repeat((image, tf.cast(image[..., :1] > 128, tf.uint8)))
+    train = network.make_train_function() or network.train_function
+    # StopOnNonFinite reads the loss after every step, too.
+    return lambda: float(train(batches)["loss"])
+
+
+def _torch_step(
+    image_size: tuple[int, int], batch_size: int, filters: int, bfloat16: bool
+) -> Step:
+    from benchmarks.unet_torch import make_step
+
+    return make_step(image_size, batch_size, filters, bfloat16)
+
+
+def _measure(
+    contestants: dict[str, Callable[[], Step]], flags: Flags
+) -> dict[str, Seconds]:
+    return take_turns(contestants, flags.warm_up, flags.repeats, flags.steps)
+
+
+def _rows(batch_size: int, measured: dict[str, Seconds]) -> Iterator[str]:
+    """Yields a line each; ratios are the median over the turns, taken side by side."""
+    turns = {name: np.median(seconds, 1) for name, seconds in measured.items()}
+    best = min((n for n in turns if n != HERE), key=lambda n: np.median(turns[n]))
+    for name, seconds in measured.items():
+        low, middle, high = np.percentile(seconds, (25, 50, 75))
+        ratio = np.median(turns[best] / turns[name])
+        yield (
+            f"| {batch_size} | {name} | {middle:.3f} | {low:.3f}–{high:.3f} "
+            f"| {ratio:.2f} |"
+        )
+
+
+def _version(package: str) -> str:
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+def _processor() -> str:
+    listing, name = Path("/proc/cpuinfo"), platform.processor()
+    if listing.is_file():
+        lines = listing.read_text("utf-8").splitlines()
+        models = [line for line in lines if line.startswith("model name")]
+        name = models[0].partition(":")[2].strip() if models else name
+    return f"{name or platform.machine()}, {os.cpu_count()} cores"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
