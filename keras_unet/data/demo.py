@@ -74,8 +74,7 @@ def make_demo(
 ) -> Path:
     """Draws the demo set into a folder that it makes; returns the folder.
 
-    A folder that already holds the same set is left as it is. The folder appears
-    when it is complete: an interrupted call leaves none.
+    A folder that holds the same set is left as it is; a new one appears when complete.
 
     Args:
         folder: where to; its parents are made.
