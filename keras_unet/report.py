@@ -1,0 +1,235 @@
+"""The job of scoring a run: numbers, tables and figures, all into its folder."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet import charts, figures, paint
+from keras_unet.charts import Part
+from keras_unet.config import AugmentConfig, Config, DataConfig
+from keras_unet.data import read
+from keras_unet.data.augment import augment
+from keras_unet.data.pair import Pair
+from keras_unet.data.pairs import Split
+from keras_unet.errors import BadData
+from keras_unet.figures import Prediction, Sample
+from keras_unet.progress import Progress, silent
+from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.scoring import Scores, predict_pairs, read_pair, score_pairs
+from keras_unet.trained import Segmenter
+
+Say = Callable[[str], None]
+Parts = Mapping[str, Sequence[Pair]]
+
+OVERALL = ("images", "seconds")
+"""Entries of metrics.json that are about all parts together."""
+DRAWN_PAIRS, DRAWN_PREDICTIONS, TRIED_SEEDS = 8, 4, 8
+
+
+def evaluate_run(
+    run: RunFolder, split: Split, say: Say = print, progress: Progress = silent
+) -> dict[str, Scores]:
+    """Scores the validation and test images and draws every figure of the run.
+
+    Raises:
+        BadData: the run has no weights, or a file cannot be read.
+    """
+    parts = {"validation": split.validation, "test": split.test}
+    config = run.load_config()
+    draw_training(run)
+    draw_data(split.train, config, run.figures / "data.png")
+    draw_augmentation(split.train[0], config, run.figures / "augmentation.png")
+    return score_parts(run, parts, config.data, run.figures, say=say, progress=progress)
+
+
+def score_parts(
+    run: RunFolder,
+    parts: Parts,
+    data: DataConfig,
+    folder: Path,
+    say: Say = print,
+    progress: Progress = silent,
+) -> dict[str, Scores]:
+    """Scores each part under its name and draws its predictions and scores.
+
+    Writes metrics.json and per_image.csv of the run, where other parts stay as they
+    were, and evaluation.png and, of the last part, predictions.png in ``folder``.
+
+    Raises:
+        BadData: the run has no weights, or a file cannot be read.
+    """
+    segmenter, scored = Segmenter(run), {}
+    for name, pairs in parts.items():
+        if pairs:
+            scores = score_pairs(segmenter, pairs, data, progress)
+            scored[name] = scores
+            say(
+                f"{name}: Dice {scores.totals['dice']:.4f}, "
+                f"IoU {scores.totals['iou']:.4f}, {len(pairs)} images, "
+                f"{scores.seconds / len(pairs):.2f} s each"
+            )
+    write_scores(run, scored)
+    names = class_names(segmenter.config)
+    tables = [_part(name, scores) for name, scores in scored.items()]
+    charts.evaluation_figure(tables, names, folder / "evaluation.png")
+    last = list(scored)[-1]
+    pairs = _from_worst_to_best(parts[last], scored[last])
+    title = f"{last}: from the worst of {len(parts[last])} images to the best"
+    samples = _predictions(segmenter, pairs, data, scored[last])
+    figures.predictions_figure(samples, folder / "predictions.png", title, names)
+    return scored
+
+
+def class_names(config: Config) -> tuple[str, ...]:
+    """Returns a name for every class, background first."""
+    if config.data.class_names:
+        return config.data.class_names
+    if config.model.classes <= 2:
+        return ("background", "foreground")
+    return tuple(str(class_id) for class_id in range(config.model.classes))
+
+
+def write_scores(run: RunFolder, scored: Mapping[str, Scores]) -> None:
+    """Writes metrics.json and per_image.csv; parts scored earlier stay in both.
+
+    Raises:
+        BadData: the metrics.json that is there is not one of ours.
+    """
+    metrics = _read_metrics(run.metrics_file)
+    rows = _read_rows(run.per_image_file)
+    for name, scores in scored.items():
+        totals = {key: round(value, 6) for key, value in scores.totals.items()}
+        count, seconds = len(scores.images), round(scores.seconds, 3)
+        metrics[name] = {**totals, "images": count, "seconds": seconds}
+        rows = [row for row in rows if row["part"] != name]
+        rows += [{"part": name, **dataclasses.asdict(one)} for one in scores.images]
+    overall = {
+        key: round(sum(part[key] for part in metrics.values()), 3) for key in OVERALL
+    }
+    with write_whole(run.metrics_file) as file:
+        file.write_text(json.dumps({**metrics, **overall}, indent=2) + "\n", "utf-8")
+    with write_whole(run.per_image_file) as file:
+        _write_rows(file, rows)
+
+
+def draw_training(run: RunFolder) -> None:
+    """Draws training.png from history.csv, if there is one."""
+    if run.history_file.is_file():
+        history = [
+            {name: float(value) for name, value in row.items()}
+            for row in _read_rows(run.history_file)
+        ]
+        charts.training_figure(history, run.figures / "training.png")
+
+
+def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
+    """Draws some of the pairs, spread over all of them, with their masks."""
+    samples = [
+        Sample(pair.image.name, *read_pair(pair, config.model.channels, config.data))
+        for pair in _spread(pairs, DRAWN_PAIRS)
+    ]
+    figures.data_figure(samples, file, class_names(config))
+
+
+def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
+    """Draws a pair under each of the run's transformations alone, and under all."""
+    image = read.read_image(pair.image, config.model.channels, config.data)
+    image, mask = paint.paint_grid(image), read.read_mask(pair, config.data)
+    samples = [Sample("as it is", image, mask)]
+    for name, alone in _one_by_one(config.augment):
+        samples.append(Sample(name, *_most_changed(image, mask, alone)))
+    figures.augmentation_figure(samples, file)
+
+
+def _one_by_one(config: AugmentConfig) -> list[tuple[str, AugmentConfig]]:
+    default = AugmentConfig(flip="none")
+    active = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(default, field.name)
+    }
+    alone = [
+        (
+            f"{name.replace('_', ' ')} {value}",
+            dataclasses.replace(default, **{name: value}),
+        )
+        for name, value in active.items()
+    ]
+    return [*alone, ("all together", config)] if len(alone) > 1 else alone
+
+
+def _most_changed(
+    image: paint.Picture, mask: paint.Picture, config: AugmentConfig
+) -> tuple[paint.Picture, paint.Picture]:
+    """Returns the pair as changed by that one of some seeds which shows most."""
+    images = np.repeat(image[None].astype(np.float32), TRIED_SEEDS, axis=0)
+    masks = np.repeat(mask[None, ..., None], TRIED_SEEDS, axis=0)
+    seeds = tf.constant([[seed, 0] for seed in range(TRIED_SEEDS)], tf.int32)
+    changed, moved = augment(tf.constant(images), tf.constant(masks), seeds, config)
+    most = int(np.abs(changed - images).mean(axis=(1, 2, 3)).argmax())
+    picture = np.clip(changed[most], 0, 255).round().astype(np.uint8)
+    return picture, np.asarray(moved[most, ..., 0])
+
+
+def _part(name: str, scores: Scores) -> Part:
+    return Part(
+        name,
+        [Path(score.image).name for score in scores.images],
+        [score.dice for score in scores.images],
+        scores.totals,
+        scores.confusion,
+    )
+
+
+def _from_worst_to_best(pairs: Sequence[Pair], scores: Scores) -> list[Pair]:
+    dice = [score.dice for score in scores.images]
+    ranked = [pairs[index] for index in np.argsort(dice, kind="stable")]
+    return _spread(ranked, DRAWN_PREDICTIONS)
+
+
+def _predictions(
+    segmenter: Segmenter, pairs: Sequence[Pair], data: DataConfig, scores: Scores
+) -> list[Prediction]:
+    dice = {score.image: score.dice for score in scores.images}
+    return [
+        Prediction(pair.image.name, image, mask, prediction, dice[str(pair.image)])
+        for pair, (image, mask), prediction in predict_pairs(segmenter, pairs, data)
+    ]
+
+
+def _spread(pairs: Sequence[Pair], most: int) -> list[Pair]:
+    """Returns at most that many pairs, evenly apart, the first and last among them."""
+    places = np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round()
+    return [pairs[int(place)] for place in places]
+
+
+def _read_metrics(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        metrics = json.loads(file.read_text("utf-8"))
+        return {key: dict(metrics[key]) for key in metrics if key not in OVERALL}
+    except (ValueError, TypeError) as error:
+        raise BadData(f"{file} holds no scores of ours ({error}); remove it") from None
+
+
+def _read_rows(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,169 @@
+"""Scores of a run's network at the images' own size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_unet.config import DataConfig
+from keras_unet.data import decode, rle
+from keras_unet.data.ahead import BATCH, batches, read_ahead
+from keras_unet.data.pair import Pair
+from keras_unet.data.picture_file import Unreadable
+from keras_unet.errors import BadData
+from keras_unet.figures import foreground_share
+from keras_unet.metrics import confusion, scores
+from keras_unet.progress import Progress, silent
+from keras_unet.trained import Segmenter
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The scores of one image.
+
+    Attributes:
+        image: its file.
+        group: its group.
+        dice: as by ``metrics.scores``, of this image alone.
+        iou: likewise.
+        precision: likewise.
+        recall: likewise.
+        accuracy: likewise.
+        foreground: share of foreground in the mask.
+    """
+
+    image: str
+    group: str
+    dice: float
+    iou: float
+    precision: float
+    recall: float
+    accuracy: float
+    foreground: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a set of images.
+
+    Attributes:
+        images: one by one.
+        totals: dice, iou, precision, recall and accuracy of the set, and from three
+            classes on dice_<class>.
+        confusion: pixels by true (row) and predicted (column) class.
+        seconds: time it took, reading included.
+    """
+
+    images: tuple[ImageScore, ...]
+    totals: dict[str, float]
+    confusion: npt.NDArray[np.int64]
+    seconds: float
+
+
+def score_pairs(
+    segmenter: Segmenter,
+    pairs: Sequence[Pair],
+    data: DataConfig,
+    progress: Progress = silent,
+) -> Scores:
+    """Returns the scores of ``segmenter`` on ``pairs``, each at its own size.
+
+    Up to two classes, dice and iou of the set are the means over the images, the others
+    over all pixels. From three classes on, all are over all pixels.
+
+    Args:
+        segmenter: a run's network.
+        pairs: at least one.
+        data: what the masks' values mean.
+        progress: called after each batch.
+
+    Raises:
+        BadData: a file cannot be read, or an image and its mask differ in size.
+    """
+    start = time.perf_counter()
+    config = segmenter.config
+    each, total = [], np.zeros(1, np.int64)
+    for pair, (_, mask), prediction in predict_pairs(segmenter, pairs, data):
+        counts = confusion(mask, prediction, config.model.classes)
+        total = total + counts
+        each.append(_image_score(pair, mask, counts))
+        progress(len(each), len(pairs))
+    totals = scores(total, config.data.class_names)
+    if config.model.classes <= 2:
+        for name in ("dice", "iou"):
+            totals[name] = float(np.mean([getattr(score, name) for score in each]))
+    return Scores(tuple(each), totals, total, time.perf_counter() - start)
+
+
+def predict_pairs(
+    segmenter: Segmenter, pairs: Sequence[Pair], data: DataConfig
+) -> Iterator[tuple[Pair, tuple[Pixels, Pixels], Pixels]]:
+    """Yields each pair, its image and mask, and the predicted class ids (h, w).
+
+    Raises:
+        BadData: as by ``read_pair``.
+    """
+    channels = segmenter.config.model.channels
+    read = read_ahead(pairs, lambda pair: read_pair(pair, channels, data))
+    for batch in batches(zip(pairs, read, strict=True), BATCH):
+        probabilities = segmenter.probabilities([image for _, (image, _) in batch])
+        for (pair, arrays), probability in zip(batch, probabilities, strict=True):
+            yield pair, arrays, to_classes(probability)
+
+
+def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixels]:
+    """Returns image (h, w, channels) and class ids (h, w) at their own size.
+
+    Raises:
+        BadData: a file cannot be read, or the two differ in size.
+    """
+    image = decode.read_image(pair.image, channels, data.max_pixels)
+    try:
+        mask = _read_mask(pair, image.shape[:2], data)
+    except Unreadable:
+        raise
+    except BadData as error:
+        raise BadData(f"{pair.mask or pair.image}: {error}") from None
+    if mask.shape != image.shape[:2]:
+        (height, width), (tall, wide) = mask.shape, image.shape[:2]
+        raise BadData(
+            f"{pair.mask} is {width}×{height}, but its image {pair.image} is "
+            f"{wide}×{tall}"
+        )
+    return image, mask
+
+
+def _read_mask(pair: Pair, size: tuple[int, ...], data: DataConfig) -> Pixels:
+    if pair.run_lengths is not None:
+        return rle.decode(pair.run_lengths, *size)
+    if pair.mask is None:
+        raise BadData("has neither a mask file nor run lengths")
+    values = decode.read_mask_values(pair.mask, data.max_pixels)
+    return decode.to_class_ids(values, data)
+
+
+def to_classes(probability: npt.NDArray[np.float32]) -> Pixels:
+    """Returns the most probable class (h, w) of probabilities (h, w, channels)."""
+    if probability.shape[-1] == 2:
+        return (probability[..., 1] > probability[..., 0]).astype(np.uint8)
+    return np.asarray(probability.argmax(axis=-1), np.uint8)
+
+
+def _image_score(pair: Pair, mask: Pixels, counts: npt.NDArray[np.int64]) -> ImageScore:
+    own = scores(counts)
+    return ImageScore(
+        image=str(pair.image),
+        group=pair.group,
+        dice=own["dice"],
+        iou=own["iou"],
+        precision=own["precision"],
+        recall=own["recall"],
+        accuracy=own["accuracy"],
+        foreground=foreground_share(mask),
+    )

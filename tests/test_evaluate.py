@@ -1,0 +1,93 @@
+"""The command that scores a run."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from bright_run import make_data, make_run
+
+from keras_unet.evaluate import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    return make_run(folder / "run", data=make_data(folder / "data"))
+
+
+def evaluate(run, *words):
+    return main([str(run.path), *map(str, words)])
+
+
+def metrics_of(run):
+    return json.loads(run.metrics_file.read_text())
+
+
+def test_without_flags_validation_and_test_are_scored(run, capsys):
+    assert evaluate(run) == 0
+    assert metrics_of(run)["test"]["dice"] == 1.0
+    assert metrics_of(run)["validation"]["dice"] == 1.0
+    assert str(run.metrics_file) in capsys.readouterr().out
+
+
+def test_one_part_goes_by_its_name(run):
+    assert evaluate(run, "--split", "train") == 0
+    assert metrics_of(run)["train"]["images"] == 24
+    assert (run.figures / "train" / "evaluation.png").is_file()
+
+
+def test_other_data_goes_by_its_folder(run, tmp_path):
+    data = make_data(tmp_path / "other", count=4, wrong=2)
+    assert evaluate(run, "--data", data) == 0
+    scores = metrics_of(run)[str(data.resolve())]
+    assert scores["images"] == 4
+    assert scores["dice"] == pytest.approx((2 + 2 * 0.6) / 4)
+
+
+def test_a_part_of_other_data_goes_by_both_names(run, tmp_path):
+    data = make_data(tmp_path / "other", count=4)
+    assert evaluate(run, "--data", data, "--split", "test") == 0
+    assert metrics_of(run)[f"{data.resolve()} test"]["images"] == 1
+
+
+def test_data_that_is_not_there_is_named(run, tmp_path, capsys):
+    assert evaluate(run, "--data", tmp_path / "missing") == 1
+    assert "missing: there is no such folder" in capsys.readouterr().err
+
+
+def test_an_unusable_picture_of_other_data_is_named(run, tmp_path, capsys):
+    data = make_data(tmp_path / "other", count=4)
+    (data / "images" / "car01.png").write_bytes(b"")
+    assert evaluate(run, "--data", data) == 1
+    assert "car01.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+def test_a_run_folder_without_config_or_weights_is_refused(tmp_path, capsys, name):
+    run = make_run(tmp_path / "run")
+    (run.path / name).unlink()
+    assert evaluate(run) == 1
+    assert name in capsys.readouterr().err
+
+
+def test_a_missing_run_folder_is_refused(tmp_path, capsys):
+    assert main([str(tmp_path / "none")]) == 1
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_a_split_that_does_not_exist_ends_with_status_2(run):
+    with pytest.raises(SystemExit) as end:
+        evaluate(run, "--split", "tset")
+    assert end.value.code == 2
+
+
+@pytest.mark.parametrize("module", ["evaluate", "predict"])
+def test_help_does_not_load_tensorflow(module):
+    code = (
+        f"import sys, keras_unet.{module} as entry\n"
+        "try: entry.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,105 @@
+"""Scoring as a job: what is written into the run folder."""
+
+import csv
+import dataclasses
+import json
+
+import pytest
+from bright_run import make_data, make_run
+from PIL import Image
+
+from keras_unet.config import AugmentConfig
+from keras_unet.data.pairs import split_of
+from keras_unet.errors import BadData
+from keras_unet.report import draw_augmentation, evaluate_run, score_parts
+
+FIGURES = {"data.png", "augmentation.png", "predictions.png", "evaluation.png"}
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Returns a run after its evaluation, and its split."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    run = make_run(folder / "run", data=make_data(folder / "data", wrong=20))
+    split = split_of(run.load_config().data)
+    evaluate_run(run, split, say=lambda line: None)
+    return run, split
+
+
+def read_rows(run):
+    with run.per_image_file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_metrics_have_the_scores_of_both_parts(scored):
+    run, split = scored
+    metrics = json.loads(run.metrics_file.read_text())
+    assert metrics["test"]["images"] == len(split.test)
+    assert 0 < metrics["validation"]["dice"] <= 1
+
+
+def test_images_and_seconds_are_sums_over_the_parts(scored):
+    run, split = scored
+    metrics = json.loads(run.metrics_file.read_text())
+    assert metrics["images"] == len(split.validation) + len(split.test)
+    assert metrics["seconds"] > 0
+
+
+def test_each_image_has_a_row(scored):
+    run, split = scored
+    rows = read_rows(run)
+    assert [row["image"] for row in rows] == [
+        str(pair.image) for pair in [*split.validation, *split.test]
+    ]
+    assert {row["part"] for row in rows} == {"validation", "test"}
+
+
+def test_the_figures_are_drawn(scored):
+    run, _ = scored
+    assert {file.name for file in run.figures.iterdir()} == FIGURES
+
+
+def test_a_history_is_drawn_too(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
+    run.history_file.write_text("epoch,dice,val_dice\n1,0.5,0.4\n2,0.6,0.5\n")
+    evaluate_run(run, split_of(run.load_config().data), say=lambda line: None)
+    assert (run.figures / "training.png").is_file()
+
+
+def test_other_parts_are_added_and_earlier_ones_stay(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
+    data = run.load_config().data
+    for name in ("first", "second", "first"):
+        pairs = split_of(data).test
+        score_parts(run, {name: pairs}, data, run.figures, say=lambda line: None)
+    metrics = json.loads(run.metrics_file.read_text())
+    assert metrics.keys() == {"first", "second", "images", "seconds"}
+    assert len(read_rows(run)) == 2 * len(split_of(data).test)
+
+
+def test_each_part_is_told_in_a_line(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
+    data, lines = run.load_config().data, []
+    score_parts(run, {"test": split_of(data).test}, data, run.figures, lines.append)
+    assert lines[0].startswith("test: Dice 1.0000, IoU 1.0000, 3 images")
+
+
+def test_a_metrics_file_of_something_else_is_refused(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
+    run.metrics_file.write_text("[1, 2")
+    data = run.load_config().data
+    with pytest.raises(BadData, match=r"metrics\.json holds no scores"):
+        score_parts(run, {"test": split_of(data).test}, data, run.figures)
+
+
+def test_every_transformation_of_the_run_is_drawn(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
+    config = run.load_config()
+    pair = split_of(config.data).train[0]
+    sizes = []
+    for augment in (AugmentConfig("none"), AugmentConfig("both", 10.0, noise=0.1)):
+        changed = dataclasses.replace(config, augment=augment)
+        draw_augmentation(pair, changed, tmp_path / "augmentation.png")
+        with Image.open(tmp_path / "augmentation.png") as picture:
+            sizes.append(picture.size[0])
+    assert sizes[1] > 2 * sizes[0]

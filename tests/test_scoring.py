@@ -1,0 +1,134 @@
+"""Scores at the images' own size."""
+
+import numpy as np
+import pytest
+from bright_run import SIZE, draw, make_run, square
+from PIL import Image
+
+from keras_unet.config import DataConfig
+from keras_unet.data import rle
+from keras_unet.data.pair import Pair
+from keras_unet.errors import BadData
+from keras_unet.scoring import read_pair, score_pairs, to_classes
+from keras_unet.trained import Segmenter
+
+BINARY = DataConfig(mask_kind="binary", foreground_above=127)
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    return Segmenter(make_run(tmp_path_factory.mktemp("run")))
+
+
+def make_pair(folder, truth, image=None, name="car"):
+    draw(folder / f"{name}.png", square() if image is None else image)
+    Image.fromarray(truth).save(folder / f"{name}_mask.png")
+    return Pair(folder / f"{name}.png", folder / f"{name}_mask.png", name)
+
+
+def test_a_perfect_prediction_scores_one(segmenter, tmp_path):
+    scores = score_pairs(segmenter, [make_pair(tmp_path, square() * 255)], BINARY)
+    assert scores.totals == dict.fromkeys(
+        ["dice", "iou", "precision", "recall", "accuracy"], 1.0
+    )
+
+
+def test_dice_and_iou_are_means_over_the_images(segmenter, tmp_path):
+    pairs = [
+        make_pair(tmp_path, square() * 255, name="good"),
+        make_pair(tmp_path, square(shift=5) * 255, name="bad"),
+    ]
+    totals = score_pairs(segmenter, pairs, BINARY).totals
+    assert totals["dice"] == pytest.approx((1 + 0.5) / 2)
+    assert totals["iou"] == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_precision_and_recall_are_over_all_pixels(segmenter, tmp_path):
+    pairs = [
+        make_pair(tmp_path, square() * 255, name="good"),
+        make_pair(tmp_path, np.zeros(SIZE, np.uint8), name="empty"),
+    ]
+    totals = score_pairs(segmenter, pairs, BINARY).totals
+    assert (totals["precision"], totals["recall"]) == (0.5, 1.0)
+
+
+def test_pictures_larger_than_the_network_s_are_scored_at_their_own_size(
+    segmenter, tmp_path
+):
+    truth = np.kron(square(), np.ones((3, 3), np.uint8))
+    pair = make_pair(tmp_path, truth * 255, image=truth)
+    scores = score_pairs(segmenter, [pair], BINARY)
+    assert scores.confusion.sum() == truth.size
+    assert scores.totals["dice"] > 0.95
+
+
+def test_ignored_pixels_do_not_count(segmenter, tmp_path):
+    truth = square() * 255
+    truth[:, 12:] = 77
+    data = DataConfig(mask_kind="binary", foreground_above=127, ignore_value=77)
+    scores = score_pairs(segmenter, [make_pair(tmp_path, truth)], data)
+    assert scores.totals["dice"] == 1.0
+    assert scores.confusion.sum() == 16 * 12
+
+
+def test_classes_are_scored_one_by_one(tmp_path):
+    meaning = {
+        "mask_kind": "classes",
+        "class_values": (0, 1, 2),
+        "class_names": ("wall", "wheel", "body"),
+    }
+    run = make_run(tmp_path / "run", classes=3, **meaning)
+    truth = square()
+    truth[4:12, 4:9] = 2
+    draw(tmp_path / "car.png", truth, levels=(20, 127, 240))
+    Image.fromarray(truth).save(tmp_path / "mask.png")
+    pair = Pair(tmp_path / "car.png", tmp_path / "mask.png", "car")
+    segmenter = Segmenter(run)
+    totals = score_pairs(segmenter, [pair], segmenter.config.data).totals
+    assert (totals["dice_wheel"], totals["dice_body"], totals["dice"]) == (1, 1, 1)
+
+
+def test_a_mask_may_be_run_lengths(tmp_path):
+    draw(tmp_path / "car.png", square())
+    pair = Pair(tmp_path / "car.png", None, "car", rle.encode(square()))
+    _, mask = read_pair(pair, 3, BINARY)
+    np.testing.assert_array_equal(mask, square())
+
+
+def test_the_order_of_the_images_is_kept(segmenter, tmp_path):
+    pairs = [
+        make_pair(tmp_path, square() * 255, name=f"car{index}") for index in range(11)
+    ]
+    scores = score_pairs(segmenter, pairs, BINARY)
+    assert [score.image for score in scores.images] == [str(p.image) for p in pairs]
+
+
+def test_progress_ends_at_the_number_of_images(segmenter, tmp_path):
+    seen = []
+    pair = make_pair(tmp_path, square() * 255)
+    score_pairs(segmenter, [pair] * 3, BINARY, lambda *counts: seen.append(counts))
+    assert seen[-1] == (3, 3)
+
+
+def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path):
+    pair = make_pair(tmp_path, np.zeros((8, 9), np.uint8))
+    with pytest.raises(BadData, match=r"car_mask\.png is 9×8.*car\.png is 24×16"):
+        read_pair(pair, 3, BINARY)
+
+
+def test_an_unknown_mask_value_is_told_with_its_file(tmp_path):
+    pair = make_pair(tmp_path, square() * 9)
+    data = DataConfig(mask_kind="classes", class_values=(0, 1))
+    with pytest.raises(BadData, match=r"car_mask\.png: unknown mask value 9"):
+        read_pair(pair, 3, data)
+
+
+def test_broken_run_lengths_are_told_with_their_picture(tmp_path):
+    draw(tmp_path / "car.png", square())
+    with pytest.raises(BadData, match=r"car\.png: run lengths"):
+        read_pair(Pair(tmp_path / "car.png", None, "car", "1 2 3"), 3, BINARY)
+
+
+def test_of_two_probabilities_the_larger_is_the_class():
+    probability = np.array([[[0.4, 0.6], [0.6, 0.4], [0.5, 0.5]]], np.float32)
+    np.testing.assert_array_equal(to_classes(probability), [[1, 0, 0]])
