@@ -1,0 +1,79 @@
+"""Command: masks of pictures by the network of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from keras_unet.progress import progress_bar
+from keras_unet.run_folder import RunFolder
+from keras_unet.terminal import load_tensorflow, parse, run_verb
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Writes the mask of each picture as a PNG of the picture's own size.
+
+    Masks hold 0 and 255, or the class ids where there are three and more classes. A
+    picture that cannot be read is named, and the others are done.
+
+    Attributes:
+        run: run folder that keras_unet.train wrote.
+        inputs: pictures, and folders of pictures.
+        output: folder to write <stem>.png to.
+        overlay: also write <stem>_overlay.jpg, the picture with the mask over it.
+        probabilities: also write <stem>_probability.png, grey in 16 bits.
+        submission: also write this CSV file with run lengths, as Kaggle wants them.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    inputs: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT...")
+    ]
+    output: Path
+    overlay: bool = False
+    probabilities: bool = False
+    submission: Path | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its status."""
+    arguments = parse(Arguments, argv, prog="python -m keras_unet.predict")
+    return run_verb(lambda: predict(arguments))
+
+
+def predict(arguments: Arguments) -> int:
+    """Returns 0, or 1 when some pictures could not be read; names them.
+
+    Raises:
+        BadUsage: two pictures would be written to one file, or over a picture.
+        BadData: an input or the run's network is missing.
+    """
+    run = RunFolder(arguments.run)
+    run.load_config()
+    run.require_weights()
+    load_tensorflow()
+    from keras_unet.segment import Wanted, segment
+
+    wanted = Wanted(
+        arguments.output,
+        arguments.overlay,
+        arguments.probabilities,
+        arguments.submission,
+    )
+    with progress_bar("pictures") as progress:
+        outcome = segment(run, arguments.inputs, wanted, progress)
+    for error in outcome.failed:
+        print(f"error: {error}", file=sys.stderr)
+    masks = "mask" if outcome.done == 1 else "masks"
+    print(f"{outcome.done} {masks} in {arguments.output}")
+    return 1 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

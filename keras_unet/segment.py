@@ -1,0 +1,208 @@
+"""The job of segmenting pictures: files in, masks and pictures of them out."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from keras_unet.data import decode, folder, rle
+from keras_unet.data.ahead import BATCH, batches, read_ahead
+from keras_unet.errors import BadData, BadUsage
+from keras_unet.paint import Picture, paint_mask
+from keras_unet.progress import Progress, silent
+from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.scoring import to_classes
+from keras_unet.trained import Segmenter
+
+Probability = npt.NDArray[np.float32]
+AddRow = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is made of each picture.
+
+    Attributes:
+        output: folder for <stem>.png, the mask: 0 and 255, or the class ids of three
+            and more classes.
+        overlay: also <stem>_overlay.jpg, the picture with the mask over it.
+        probabilities: also <stem>_probability.png, 16 bits for 0 to 1; of three and
+            more classes <stem>_probability_<class id>.png for each.
+        submission: CSV file for Kaggle's run lengths of all pictures.
+    """
+
+    output: Path
+    overlay: bool = False
+    probabilities: bool = False
+    submission: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the pictures.
+
+    Attributes:
+        done: number of pictures that were segmented.
+        failed: what was wrong with the others, each naming its file.
+    """
+
+    done: int
+    failed: tuple[BadData, ...]
+
+
+def segment(
+    run: RunFolder,
+    inputs: Sequence[Path],
+    wanted: Wanted,
+    progress: Progress = silent,
+) -> Outcome:
+    """Writes what is wanted of each picture that can be read.
+
+    Args:
+        run: whose network is used.
+        inputs: pictures, and folders of pictures.
+        wanted: what to write.
+        progress: called after each picture.
+
+    Raises:
+        BadUsage: two pictures would be written to one file, or over a picture.
+        BadData: an input does not exist, or the run has no weights.
+    """
+    files = gather(inputs)
+    check_names(files, wanted)
+    segmenter = Segmenter(run)
+    if wanted.submission and segmenter.config.model.classes > 2:
+        raise BadUsage("--submission is for foreground and background, no more classes")
+    _make_folder(wanted.output)
+    failed: list[BadData] = []
+    done = 0
+    with _submission(wanted.submission) as add_row:
+        for batch in batches(_readable(files, segmenter, failed), BATCH):
+            images = [image for _, image in batch]
+            probabilities = segmenter.probabilities(images)
+            for (file, image), probability in zip(batch, probabilities, strict=True):
+                mask = to_classes(probability)
+                _write(wanted, file, image, mask, probability)
+                add_row(file.name, rle.encode(mask) if wanted.submission else "")
+            done += len(batch)
+            progress(done + len(failed), len(files))
+    progress(len(files), len(files))
+    return Outcome(done, tuple(failed))
+
+
+def gather(inputs: Sequence[Path]) -> list[Path]:
+    """Returns the files that are meant, each once: those of folders, sorted.
+
+    Raises:
+        BadUsage: there are no inputs.
+        BadData: an input does not exist, or a folder holds no pictures.
+    """
+    if not inputs:
+        raise BadUsage("INPUT is missing: give pictures, or folders of pictures")
+    files: dict[Path, Path] = {}
+    for path in inputs:
+        if path.is_dir():
+            found = [file for same in folder.by_stem(path).values() for file in same]
+        elif path.exists():
+            found = [path]
+        else:
+            raise BadData(f"{path}: there is no such file or folder")
+        for file in sorted(found):
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
+
+
+def check_names(files: Sequence[Path], wanted: Wanted) -> None:
+    """Refuses inputs that would be written to one file, or over an input.
+
+    Raises:
+        BadUsage: names the two.
+    """
+    inputs = {file.resolve(): file for file in files}
+    came_from: dict[Path, Path] = {}
+    for file in files:
+        for name in output_names(file, wanted):
+            target = (wanted.output / name).resolve()
+            if target in inputs:
+                raise BadUsage(
+                    f"the mask of {file} would be written over {inputs[target]}: "
+                    "give another --output"
+                )
+            other = came_from.setdefault(target, file)
+            if other != file:
+                raise BadUsage(
+                    f"{other} and {file} would both be written to "
+                    f"{wanted.output / name}: segment them apart"
+                )
+
+
+def output_names(file: Path, wanted: Wanted) -> list[str]:
+    """Returns the names of the files that are made of ``file``, the mask's first."""
+    names = [f"{file.stem}.png"]
+    names += [f"{file.stem}_overlay.jpg"] if wanted.overlay else []
+    return names + ([f"{file.stem}_probability.png"] if wanted.probabilities else [])
+
+
+def _readable(
+    files: Sequence[Path], segmenter: Segmenter, failed: list[BadData]
+) -> Iterator[tuple[Path, Picture]]:
+    """Yields what can be read; appends what is wrong with the rest to ``failed``."""
+    channels = segmenter.config.model.channels
+    most = segmenter.config.data.max_pixels
+
+    def read(file: Path) -> Picture | BadData:
+        try:
+            return decode.read_image(file, channels, most)
+        except BadData as error:
+            return error
+
+    for file, image in zip(files, read_ahead(files, read), strict=True):
+        if isinstance(image, BadData):
+            failed.append(image)
+        else:
+            yield file, image
+
+
+def _write(
+    wanted: Wanted, file: Path, image: Picture, mask: Picture, probability: Probability
+) -> None:
+    binary = probability.shape[-1] == 2
+    _save(mask * 255 if binary else mask, wanted.output / f"{file.stem}.png")
+    if wanted.overlay:
+        _save(paint_mask(image, mask), wanted.output / f"{file.stem}_overlay.jpg")
+    if wanted.probabilities:
+        for class_id in [1] if binary else range(probability.shape[-1]):
+            name = f"{file.stem}_probability{'' if binary else f'_{class_id}'}.png"
+            levels = np.round(probability[..., class_id] * 65535).astype(np.uint16)
+            _save(levels, wanted.output / name)
+
+
+def _save(pixels: npt.NDArray[np.uint8 | np.uint16], file: Path) -> None:
+    with write_whole(file) as aside:
+        Image.fromarray(pixels).save(aside, quality=92)
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadUsage(f"--output {output} is no folder: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _submission(file: Path | None) -> Iterator[AddRow]:
+    """Yields a function that adds a picture's name and run lengths to ``file``."""
+    if file is None:
+        yield lambda name, runs: None
+        return
+    with write_whole(file) as aside, aside.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["img", "rle_mask"])
+        yield lambda name, runs: writer.writerow([name, runs])

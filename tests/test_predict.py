@@ -1,0 +1,179 @@
+"""The command that segments pictures, and the job behind it."""
+
+import csv
+
+import numpy as np
+import pytest
+from bright_run import draw, load, make_run, square
+from PIL import Image
+
+from keras_unet.data import rle
+from keras_unet.errors import BadUsage
+from keras_unet.predict import main
+from keras_unet.segment import Wanted, gather, segment
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for name in ("a", "b"):
+        draw(tmp_path / "in" / f"{name}.png", square(shift=ord(name) - ord("a")))
+    return tmp_path / "in"
+
+
+def predict(run, *words):
+    return main([str(run.path), *map(str, words)])
+
+
+def test_every_picture_of_a_folder_gets_a_mask_of_0_and_255(run, pictures, tmp_path):
+    assert predict(run, pictures, "--output", tmp_path / "out") == 0
+    for name in ("a", "b"):
+        wanted = square(shift=ord(name) - ord("a")) * 255
+        np.testing.assert_array_equal(load(tmp_path / "out" / f"{name}.png"), wanted)
+
+
+def test_nothing_but_the_masks_is_written(run, pictures, tmp_path):
+    predict(run, pictures, "--output", tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "a.png",
+        "b.png",
+    ]
+
+
+def test_a_mask_has_its_picture_s_own_size(run, tmp_path):
+    draw(tmp_path / "large.png", np.kron(square(), np.ones((5, 4), np.uint8)))
+    predict(run, tmp_path / "large.png", "--output", tmp_path / "out")
+    assert load(tmp_path / "out" / "large.png").shape == (80, 96)
+
+
+def test_an_overlay_is_a_picture_of_the_same_size(run, pictures, tmp_path):
+    predict(run, pictures / "a.png", "--output", tmp_path / "out", "--overlay")
+    assert load(tmp_path / "out" / "a_overlay.jpg").shape == (16, 24, 3)
+
+
+def test_a_probability_has_16_bits(run, pictures, tmp_path):
+    predict(run, pictures / "a.png", "--output", tmp_path / "out", "--probabilities")
+    levels = load(tmp_path / "out" / "a_probability.png")
+    assert levels.max() > 60000
+    assert levels.min() < 5000
+
+
+def test_three_classes_are_written_as_class_ids(tmp_path):
+    run = make_run(tmp_path / "run", classes=3)
+    truth = square()
+    truth[4:12, 4:9] = 2
+    draw(tmp_path / "car.png", truth, levels=(20, 127, 240))
+    wanted = Wanted(tmp_path / "out", probabilities=True)
+    segment(run, [tmp_path / "car.png"], wanted)
+    np.testing.assert_array_equal(load(tmp_path / "out" / "car.png"), truth)
+    assert len(list((tmp_path / "out").glob("car_probability_*.png"))) == 3
+
+
+def test_a_submission_holds_the_run_lengths_of_every_picture(run, pictures, tmp_path):
+    file = tmp_path / "submission.csv"
+    predict(run, pictures, "--output", tmp_path / "out", "--submission", file)
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["img"] for row in rows] == ["a.png", "b.png"]
+    np.testing.assert_array_equal(rle.decode(rows[0]["rle_mask"], 16, 24), square())
+
+
+def test_a_submission_of_three_classes_is_refused(tmp_path):
+    run = make_run(tmp_path / "run", classes=3)
+    draw(tmp_path / "car.png", square())
+    wanted = Wanted(tmp_path / "out", submission=tmp_path / "submission.csv")
+    with pytest.raises(BadUsage, match="--submission"):
+        segment(run, [tmp_path / "car.png"], wanted)
+
+
+def test_a_corrupt_picture_is_named_and_the_others_are_done(
+    run, pictures, tmp_path, capsys
+):
+    whole = (pictures / "a.png").read_bytes()
+    (pictures / "broken.png").write_bytes(whole[: len(whole) // 2])
+    assert predict(run, pictures, "--output", tmp_path / "out") == 1
+    assert "broken.png" in capsys.readouterr().err
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+
+
+def test_the_end_says_how_many_masks_were_written(run, pictures, tmp_path, capsys):
+    predict(run, pictures, "--output", tmp_path / "out")
+    assert capsys.readouterr().out == f"2 masks in {tmp_path / 'out'}\n"
+
+
+def test_progress_counts_the_pictures_that_failed(run, pictures, tmp_path):
+    (pictures / "z.png").write_bytes(b"no picture")
+    seen = []
+    segment(
+        run, [pictures], Wanted(tmp_path / "out"), lambda *counts: seen.append(counts)
+    )
+    assert seen[-1] == (3, 3)
+
+
+def test_two_pictures_with_one_output_are_refused_before_any_work(
+    run, pictures, tmp_path, capsys
+):
+    Image.fromarray(load(pictures / "a.png")).save(pictures / "a.bmp")
+    assert predict(run, pictures, "--output", tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert "a.bmp" in message
+    assert "a.png" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_are_never_written_over(run, pictures, capsys):
+    assert predict(run, pictures, "--output", pictures) == 2
+    assert "would be written over" in capsys.readouterr().err
+    assert load(pictures / "a.png").ndim == 3
+
+
+def test_a_picture_named_twice_is_segmented_once(pictures):
+    assert len(gather([pictures, pictures / "a.png"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "status", "message"),
+    [
+        (["missing"], 1, "missing: there is no such file"),
+        (["empty"], 1, "empty: holds no pictures"),
+    ],
+)
+def test_inputs_that_are_not_there_are_named(
+    run, tmp_path, capsys, inputs, status, message
+):
+    (tmp_path / "empty").mkdir()
+    words = [*(tmp_path / name for name in inputs), "--output", tmp_path / "out"]
+    assert predict(run, *words) == status
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_input_is_wrong_usage(run, tmp_path):
+    with pytest.raises(BadUsage, match="INPUT"):
+        segment(run, [], Wanted(tmp_path / "out"))
+
+
+def test_an_output_that_is_a_file_is_refused(run, pictures, tmp_path, capsys):
+    (tmp_path / "out").write_text("mine")
+    assert predict(run, pictures, "--output", tmp_path / "out") == 2
+    assert "--output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+def test_a_run_folder_without_config_or_weights_is_refused(
+    pictures, tmp_path, capsys, name
+):
+    run = make_run(tmp_path / "run")
+    (run.path / name).unlink()
+    assert predict(run, pictures, "--output", tmp_path / "out") == 1
+    assert name in capsys.readouterr().err
+
+
+def test_a_mistyped_flag_ends_with_status_2(run, capsys):
+    with pytest.raises(SystemExit) as end:
+        predict(run, "a.png", "--outptu", "b")
+    assert end.value.code == 2
