@@ -1,11 +1,16 @@
 import dataclasses
 import io
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_run
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.trained import Segmenter, load_network
@@ -136,3 +141,55 @@ def test_a_grey_network_with_valid_padding_takes_rgb_and_keeps_the_size(tmp_path
     (mask,) = masks_of(exported(run, tmp_path), tiny_run.png(image))
     grey = np.asarray(Image.fromarray(image).convert("L"))[..., np.newaxis]
     assert np.mean(mask != 255 * tiny_run.keras_mask(Segmenter(run), grey)) < 0.002
+
+
+def tensor_names(folder):
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((folder / "saved_model.pb").read_bytes())
+    return {
+        end: info.name
+        for signature in model.meta_graphs[0].signature_def.values()
+        for ends in (signature.inputs, signature.outputs)
+        for end, info in ends.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def through_c(tmp_path_factory):
+    """The mask's file and the probability that the C API gives of one image."""
+    folder = tmp_path_factory.mktemp("c_api")
+    exported(tiny_run.trained(), folder)
+    image, _ = tiny_run.picture(4)
+    (folder / "image").write_bytes(image.tobytes())
+    (folder / "picture").write_bytes(tiny_run.png(image))
+    names = tensor_names(folder / "1")
+
+    def asked(given, came, start, end, shape):
+        files = {"given": str(folder / given), "came": str(folder / came)}
+        return files | {"input": names[start], "output": names[end], "shape": shape}
+
+    job = {
+        "libraries": str(Path(tf.__file__).parent),
+        "model": str(folder / "1"),
+        "runs": [
+            asked("picture", "mask", "image_bytes", "mask_png_bytes", None),
+            asked("image", "probability", "image", "probability", [1, *image.shape]),
+        ],
+    }
+    (folder / "job.json").write_text(json.dumps(job))
+    script = Path(__file__).with_name("c_api.py")
+    subprocess.run([sys.executable, script, folder / "job.json"], check=True)
+    probability = np.frombuffer((folder / "probability").read_bytes(), np.float32)
+    shape = (*image.shape[:2], 2)
+    return image, (folder / "mask").read_bytes(), probability.reshape(shape)
+
+
+def test_the_c_api_gives_the_keras_networks_mask(through_c, segmenter):
+    image, mask, _ = through_c
+    wanted = 255 * tiny_run.keras_mask(segmenter, image)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(mask))), wanted)
+
+
+def test_the_c_api_gives_the_keras_networks_probability(through_c, segmenter):
+    image, _, probability = through_c
+    np.testing.assert_allclose(probability, segmenter.probability(image), atol=1e-5)

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 
 from keras_unet.config import Config, DataConfig
-from keras_unet.data import read
+from keras_unet.data import decode, read
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split, split_of
 from keras_unet.errors import BadData
-from keras_unet.export import saved_model, tflite, verify
+from keras_unet.export import saved_model, serving, tflite, verify
+from keras_unet.export.graph import BATCHES
 from keras_unet.run_folder import RunFolder, write_whole
 from keras_unet.trained import load_network
 
@@ -54,10 +55,12 @@ def export_run(
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
         for name, path in made.items():
-            place = _place(run, name)
-            measured[name]["path"] = place.relative_to(run.path).as_posix()
-            place.parent.mkdir(exist_ok=True)
-            path.replace(place)
+            measured[name]["path"] = _put_in_place(run, name, path)
+        if "saved_model" in made:
+            with write_whole(run.serving) as folder:
+                serving.write_serving(
+                    folder, config.model.classes, config.data.max_pixels
+                )
     _report(run, measured, len(split.validation))
     return measured
 
@@ -82,6 +85,8 @@ def _write(
     if "saved_model" in formats:
         made["saved_model"] = folder / "saved_model"
         saved_model.write_saved_model(network, config, made["saved_model"])
+        pictures = _as_sent(split.validation[: BATCHES[-1]], config.data)
+        serving.write_warm_up(made["saved_model"], pictures)
     kinds = [name for name in formats if name != "saved_model"]
     if not kinds:
         return made
@@ -99,11 +104,20 @@ def _representative(pairs: Sequence[Pair], config: Config) -> list[np.ndarray]:
     return [read.read_image(pair.image, 3, config.data) for pair in chosen]
 
 
-def _place(run: RunFolder, name: str) -> Path:
-    if name != "saved_model":
-        return run.tflite / f"model_{name}.tflite"
-    taken = [int(p.name) for p in run.saved_model.glob("*") if p.name.isdecimal()]
-    return run.saved_model / str(max(taken, default=0) + 1)
+def _as_sent(pairs: Sequence[Pair], data: DataConfig) -> list[np.ndarray]:
+    return [decode.read_image(pair.image, 3, data.max_pixels) for pair in pairs]
+
+
+def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
+    """Renames what was made to where it belongs; returns that, from the run folder."""
+    if name == "saved_model":
+        taken = [int(p.name) for p in run.saved_model.glob("*") if p.name.isdecimal()]
+        place = run.saved_model / str(max(taken, default=0) + 1)
+    else:
+        place = run.tflite / made.name
+    place.parent.mkdir(exist_ok=True)
+    made.replace(place)
+    return place.relative_to(run.path).as_posix()
 
 
 def _report(run: RunFolder, measured: dict[str, Any], images: int) -> None:

@@ -10,6 +10,9 @@ import tensorflow as tf
 # Symbolic and eager tensors have no common public type on both stacks.
 Tensor = Any
 
+BATCHES = (1, 4, 16)
+"""Pictures in the requests that a server is set up, warmed up and measured for."""
+
 _LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as Pillow and libjpeg turn RGB to grey."""
 

@@ -23,7 +23,7 @@ from keras_unet.config import Config, DataConfig
 from keras_unet.data import decode, rle
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resize_image
-from keras_unet.export.graph import Tensor, probability_of
+from keras_unet.export.graph import BATCHES, Tensor, probability_of
 from keras_unet.export.metadata import operators
 from keras_unet.run_folder import RunFolder
 from keras_unet.trained import load_network
@@ -31,8 +31,6 @@ from keras_unet.trained import load_network
 Image = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
 
-BATCHES = (1, 4, 16)
-"""Pictures in the requests whose latency is measured."""
 _SECONDS = 0.5
 """How long one latency is measured, after a first call that does not count."""
 

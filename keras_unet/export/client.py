@@ -1,0 +1,98 @@
+"""Sends a picture to TensorFlow Serving and saves the mask that comes back.
+
+    python client.py car.jpg mask.png
+    python client.py car.jpg mask.png --grpc localhost:8500
+
+Over REST it needs Pillow, over gRPC tensorflow-serving-api too. The file stands alone:
+a copy of it lies in the folder serving/ of every exported run.
+"""
+
+import argparse
+import base64
+import io
+import json
+import urllib.request
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+MODEL = "unet"
+SECONDS = 60.0
+ORIENTATION = 0x0112
+"""Number of the EXIF tag; 1 is upright."""
+
+
+def upright(picture: Path) -> bytes:
+    """Returns the file's bytes, turned first where EXIF says that it lies.
+
+    The model reads a picture as it is stored. A turned one is sent as PNG, which loses
+    nothing; all others are sent as they are.
+    """
+    with Image.open(picture) as image:
+        readable = image.format in ("JPEG", "PNG", "GIF", "BMP")
+        if readable and image.getexif().get(ORIENTATION, 1) == 1:
+            return picture.read_bytes()
+        file = io.BytesIO()
+        ImageOps.exif_transpose(image).convert("RGB").save(file, "PNG")
+        return file.getvalue()
+
+
+def over_rest(server: str, picture: bytes) -> bytes:
+    """Returns the mask as a PNG file's bytes.
+
+    Args:
+        server: its address, http://localhost:8501 for example.
+        picture: a JPEG, PNG, GIF or BMP file's bytes.
+    """
+    coded = base64.b64encode(picture).decode("ascii")
+    request = urllib.request.Request(
+        f"{server}/v1/models/{MODEL}:predict",
+        json.dumps({"instances": [{"image_bytes": {"b64": coded}}]}).encode("ascii"),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        # The only output's name is left out, and bytes come as {"b64": ...}.
+        return base64.b64decode(json.load(answer)["predictions"][0]["b64"])
+
+
+def over_grpc(server: str, picture: bytes) -> bytes:
+    """Returns the mask as a PNG file's bytes.
+
+    Args:
+        server: host and port, localhost:8500 for example.
+        picture: a JPEG, PNG, GIF or BMP file's bytes.
+    """
+    import grpc
+    from tensorflow import make_tensor_proto
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = MODEL
+    request.model_spec.signature_name = "serving_default"
+    request.inputs["image_bytes"].CopyFrom(make_tensor_proto([picture]))
+    # gRPC itself refuses answers above 4 MB.
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(server, options) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = stub.Predict(request, SECONDS)
+    mask: bytes = answer.outputs["mask_png_bytes"].string_val[0]
+    return mask
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("picture", type=Path, help="any picture that Pillow opens")
+    parser.add_argument("mask", type=Path, help="the PNG to write")
+    parser.add_argument("--rest", default="http://localhost:8501", metavar="URL")
+    parser.add_argument("--grpc", metavar="HOST:PORT", help="use gRPC instead of REST")
+    asked = parser.parse_args()
+    picture = upright(asked.picture)
+    mask = (
+        over_grpc(asked.grpc, picture) if asked.grpc else over_rest(asked.rest, picture)
+    )
+    asked.mask.write_bytes(mask)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What TensorFlow Serving wants beside a SavedModel: settings, warm-up, clients."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_unet.export import client
+from keras_unet.export.graph import BATCHES
+
+_MODELS = """\
+# The folder saved_model/ of the run is mounted there; its highest version is served.
+model_config_list {{
+  config {{
+    name: "{model}"
+    base_path: "/models/{model}"
+    model_platform: "tensorflow"
+  }}
+}}
+"""
+
+_BATCHING = """\
+# Requests that wait at most 5 ms for each other become one batch.
+max_batch_size {{ value: {largest} }}
+batch_timeout_micros {{ value: 5000 }}
+max_enqueued_batches {{ value: 100 }}
+# As many as the server has cores.
+num_batch_threads {{ value: 4 }}
+# A batch is filled up to one of these sizes; all of them are warmed up.
+{allowed}
+"""
+
+_CURL = """\
+#!/bin/sh
+# Usage: sh curl.sh car.jpg mask.png [http://localhost:8501]
+{{
+  printf '{{"instances": [{{"image_bytes": {{"b64": "'
+  base64 < "$1" | tr -d '\\n'
+  printf '"}}}}]}}'
+}} |
+  curl --silent --fail-with-body --data @- \\
+    "${{3:-http://localhost:8501}}/v1/models/{model}:predict" |
+  sed 's/.*"b64": *"\\([^"]*\\)".*/\\1/' | tr -d '\\n' | base64 -d > "$2"
+"""
+
+_README = """\
+# Serving this run
+
+From the run folder, the one that holds `saved_model/` and `serving/`:
+
+```
+docker run --rm -p 8500:8500 -p 8501:8501 \\
+  --mount type=bind,source="$PWD/saved_model",target=/models/{model} \\
+  --mount type=bind,source="$PWD/serving",target=/serving \\
+  tensorflow/serving \\
+  --model_config_file=/serving/models.config \\
+  --enable_batching --batching_parameters_file=/serving/batching_params.pbtxt
+```
+
+Then, with the files in this folder:
+
+```
+sh curl.sh car.jpg mask.png
+python client.py car.jpg mask.png
+python client.py car.jpg mask.png --grpc localhost:8500
+```
+
+Signature `serving_default`:
+
+- in: `image_bytes`, string [n], JPEG, PNG, GIF or BMP files, each of its own size
+- out: `mask_png_bytes`, string [n], PNG files, {values}, each of its image's size
+
+Signature `tensor`:
+
+- in: `image`, uint8 [n, h, w, 3], RGB
+- out: `probability`, float32 [n, h, w, {channels}], channels that sum to one
+
+What to know:
+
+- Send standard base64, once; the server decodes it. Web-safe base64 fails.
+- A picture is read as it is stored. Where its EXIF says that it lies on its side, turn
+  it first, as `client.py` does.
+- Bytes that are no picture, and pictures above {max_pixels} pixels, end their request
+  with InvalidArgument and the position in the batch. With batching on the server, the
+  requests that shared the batch fail with it: where strangers send pictures, check
+  them first or leave out `--enable_batching`.
+- Versions: every export adds `saved_model/<next number>/`, which the server takes up
+  while it runs. Remove a folder to go back.
+"""
+
+
+def write_serving(folder: Path, classes: int, max_pixels: int) -> None:
+    """Writes settings, clients and their README for a server of this network.
+
+    Args:
+        folder: what is written, not yet there.
+        classes: of the network; 1 is foreground against background.
+        max_pixels: the largest picture that the graph reads.
+    """
+    folder.mkdir()
+    words = {
+        "model": client.MODEL,
+        "largest": BATCHES[-1],
+        "allowed": "\n".join(f"allowed_batch_sizes: {size}" for size in BATCHES),
+        "values": "0 or 255" if classes == 1 else f"class ids 0 to {classes - 1}",
+        "channels": max(classes, 2),
+        "max_pixels": max_pixels,
+    }
+    for name, text in [
+        ("models.config", _MODELS),
+        ("batching_params.pbtxt", _BATCHING),
+        ("curl.sh", _CURL),
+        ("README.md", _README),
+    ]:
+        (folder / name).write_text(text.format(**words), "utf-8", newline="\n")
+    shutil.copyfile(client.__file__, folder / "client.py")
+
+
+def write_warm_up(version: Path, images: Sequence[np.ndarray]) -> int:
+    """Writes requests that a server answers before its first client; returns how many.
+
+    There is one request of each batch size. Without tensorflow-serving-api (the extra
+    "serving") nothing is written: its records are that package's.
+
+    Args:
+        version: folder of one version of the SavedModel.
+        images: pictures (h, w, 3) uint8, one at least, as clients would send them.
+    """
+    if importlib.util.find_spec("tensorflow_serving") is None:
+        return 0
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    file = version / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    jpegs = [tf.io.encode_jpeg(image).numpy() for image in images]
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for batch in BATCHES:
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = client.MODEL
+            request.model_spec.signature_name = "serving_default"
+            chosen = [jpegs[place % len(jpegs)] for place in range(batch)]
+            request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(chosen))
+            writer.write(log.SerializeToString())
+    return len(BATCHES)
