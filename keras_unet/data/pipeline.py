@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
-from keras_unet.data import augment, read
+from keras_unet.data import augment, read, records
 from keras_unet.data.pair import Pair
 from keras_unet.data.store import DiskStore, MemoryStore, Row, Store, machine_memory
 from keras_unet.errors import BadData, BadUsage
@@ -150,8 +150,14 @@ def _row_reader(pairs: Sequence[Pair], config: Config) -> Callable[[int], Row]:
 
 
 def _row(pair: Pair, config: Config) -> Row:
-    image = read.read_image(pair.image, config.model.channels, config.data)
-    return np.concatenate([image.ravel(), read.read_mask(pair, config.data).ravel()])
+    data, channels = config.data, config.model.channels
+    if pair.record:
+        image, values = records.read_record(pair.record, channels, data.image_size)
+        mask = read.class_ids(pair, values, data)
+    else:
+        image = read.read_image(pair.image, channels, data)
+        mask = read.read_mask(pair, data)
+    return np.concatenate([image.ravel(), mask.ravel()])
 
 
 def _store(count: int, config: Config) -> Store | None:

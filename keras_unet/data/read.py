@@ -36,8 +36,14 @@ def read_image(path: Path, channels: int, data: DataConfig) -> Pixels:
             image = _decode_jpeg(path, channels, header, data)
         else:
             image = decode.read_image(path, channels, data.max_pixels)
-        resized = resize.resize_image(image, data.image_size)
-        return np.asarray(tf.cast(resized + 0.5, tf.uint8))
+        return at_size(image, data.image_size)
+
+
+def at_size(image: Tensor, size: tuple[int, int]) -> Pixels:
+    """Returns an image (h, w, c) of 0..255 as uint8 at ``size``."""
+    if tuple(image.shape[:2]) == size and image.dtype == np.uint8:
+        return np.asarray(image)
+    return np.asarray(tf.cast(resize.resize_image(image, size) + 0.5, tf.uint8))
 
 
 def read_mask(pair: Pair, data: DataConfig) -> Pixels:
@@ -46,19 +52,34 @@ def read_mask(pair: Pair, data: DataConfig) -> Pixels:
     Raises:
         BadData: the file cannot be read, or holds a value that is no class.
     """
+    return class_ids(pair, read_mask_values(pair, data), data)
+
+
+def class_ids(pair: Pair, values: decode.Values, data: DataConfig) -> Pixels:
+    """Returns the class ids of the values of a pair's mask.
+
+    Raises:
+        BadData: a value is no class; the message names the mask's file.
+    """
     try:
-        return decode.to_class_ids(_mask_values(pair, data), data)
-    except Unreadable:
-        raise
+        return decode.to_class_ids(values, data)
     except BadData as error:
         raise Unreadable(pair.mask or pair.image, str(error)) from error
 
 
-def _mask_values(pair: Pair, data: DataConfig) -> decode.Values:
+def read_mask_values(pair: Pair, data: DataConfig) -> decode.Values:
+    """Returns the values of the mask's file, or run lengths, at ``data.image_size``.
+
+    Raises:
+        BadData: the file or the run lengths cannot be read.
+    """
     if pair.mask is not None:
         return decode.read_mask_values(pair.mask, data.max_pixels, data.image_size)
     height, width = decode.image_shape(pair.image, data.max_pixels)
-    mask = rle.decode(pair.run_lengths or "", height, width)
+    try:
+        mask = rle.decode(pair.run_lengths or "", height, width)
+    except BadData as error:
+        raise Unreadable(pair.image, f"its mask: {error}") from error
     return nearest_pixels(mask, data.image_size)
 
 

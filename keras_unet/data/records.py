@@ -1,0 +1,218 @@
+"""Pairs resized once and kept in a few TFRecord files, with an index to any of them.
+
+An image is kept as JPEG or PNG, a mask as runs of its values, so that what they mean
+is found by training just as from a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keras_unet.config import DataConfig
+from keras_unet.data import read
+from keras_unet.data.decode import Pixels, Values
+from keras_unet.data.found import Found
+from keras_unet.data.nearest import nearest_pixels
+from keras_unet.data.pair import Pair, Record
+from keras_unet.data.picture_file import read_header
+from keras_unet.errors import BadData, BadUsage
+
+INDEX = "records.json"
+"""The file that makes a folder one of records; written last."""
+
+Coding = Literal["jpeg", "png"]
+
+_SHARD_BYTES = 2**27
+_FRAME_BYTES = 12  # of a TFRecord: eight for its length, four for that one's checksum
+_QUALITY = 95
+
+
+def write_records(
+    pairs: Sequence[Pair],
+    data: DataConfig,
+    folder: Path,
+    coding: Coding = "jpeg",
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes pairs at ``data.image_size`` into a new folder, complete or not at all.
+
+    Args:
+        pairs: what to write, in this order.
+        data: image size and largest picture.
+        folder: is made; until it is complete it has another name.
+        coding: of the images; PNG loses nothing and takes three times the space.
+        progress: is told after each pair how many are done, and of how many.
+
+    Raises:
+        BadUsage: the folder is there already.
+        BadData: a picture cannot be read.
+    """
+    if folder.exists():
+        raise BadUsage(f"--output {folder} exists: name a new folder")
+    aside = folder.with_name(f".writing-{os.getpid()}-{folder.name}")
+    aside.mkdir(parents=True)
+    try:
+        rows = []
+        for row in _write_shards(pairs, data, aside, coding):
+            rows.append(row)
+            if progress:
+                progress(len(rows), len(pairs))
+        index = {"format": 1, "image_size": data.image_size, "coding": coding}
+        text = json.dumps({**index, "records": rows}, indent=1)
+        (aside / INDEX).write_text(text, encoding="utf-8")
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def find(folder: Path) -> Found:
+    """Returns the pairs of a folder of records; their files may be gone.
+
+    Raises:
+        BadData: the index is damaged, or a file that it names is missing.
+    """
+    try:
+        rows = json.loads((folder / INDEX).read_text(encoding="utf-8"))["records"]
+        pairs = tuple(_pair(folder, row) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadData(f"{folder / INDEX}: is damaged; write it again") from error
+    for file in sorted({pair.record.file for pair in pairs if pair.record}):
+        if not file.is_file():
+            raise BadData(f"{file}: is missing; write the records again")
+    return Found(pairs)
+
+
+def read_record(
+    record: Record, channels: int, size: tuple[int, int] | None = None
+) -> tuple[Pixels, Values]:
+    """Returns image, uint8 (h, w, channels), and mask values (h, w).
+
+    Args:
+        record: where they lie.
+        channels: 3 or 1.
+        size: their height and width, by default as they were written.
+
+    Raises:
+        BadData: the file was changed or cut since it was written.
+    """
+    content = _content(record)
+    if zlib.crc32(content) != record.checksum:
+        raise BadData(f"{record.file}: is damaged; write the records again")
+    feature = tf.train.Example.FromString(content).features.feature
+    with tf.device("CPU"):
+        image = tf.io.decode_image(
+            _bytes(feature["image"]), channels, expand_animations=False
+        ).numpy()
+    values = np.frombuffer(_bytes(feature["mask_values"]), "<i4")
+    lengths = np.frombuffer(_bytes(feature["mask_lengths"]), "<u4")
+    # As wide as ``read_mask_values`` has them.
+    values = values.astype(np.uint8) if values.max() < 256 else values
+    mask = np.repeat(values, lengths).reshape(image.shape[:2])
+    size = size or mask.shape
+    return read.at_size(image, size), nearest_pixels(mask, size)
+
+
+def _write_shards(
+    pairs: Sequence[Pair], data: DataConfig, folder: Path, coding: Coding
+) -> Iterator[dict[str, Any]]:
+    """Writes the files, and yields the index's row of each pair."""
+    waiting = iter(pairs)
+    pair = next(waiting, None)
+    number = 0
+    while pair:
+        file = folder / f"pairs-{number:05}.tfrecord"
+        offset = 0
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            while pair and offset < _SHARD_BYTES:
+                content = _example(pair, data, coding).SerializeToString()
+                writer.write(content)
+                yield _row(pair, file, offset + _FRAME_BYTES, content)
+                offset += _FRAME_BYTES + len(content) + 4
+                pair = next(waiting, None)
+        number += 1
+
+
+def _example(pair: Pair, data: DataConfig, coding: Coding) -> tf.train.Example:
+    header = read_header(pair.image, data.max_pixels)
+    channels = 1 if header.mode in ("1", "L", "LA", "I;16") else 3
+    image = read.read_image(pair.image, channels, data)
+    values, lengths = _runs(read.read_mask_values(pair, data))
+    if coding == "jpeg":
+        encoded = tf.io.encode_jpeg(image, quality=_QUALITY)
+    else:
+        encoded = tf.io.encode_png(image)
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                "image": _of_bytes(encoded.numpy()),
+                "mask_values": _of_bytes(values.astype("<i4").tobytes()),
+                "mask_lengths": _of_bytes(lengths.astype("<u4").tobytes()),
+                "size": _of_numbers(header.shape),
+                "source": _of_bytes(str(pair.image.resolve()).encode()),
+                "group": _of_bytes(pair.group.encode()),
+            }
+        )
+    )
+
+
+def _of_bytes(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _of_numbers(values: Iterable[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def _runs(values: Values) -> tuple[Values, npt.NDArray[np.int64]]:
+    """Returns the value and the length of each run of equal values, row by row."""
+    flat = values.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    return flat[starts], np.diff(starts, append=len(flat))
+
+
+def _row(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any]:
+    return {
+        "file": file.name,
+        "offset": offset,
+        "length": len(content),
+        "checksum": zlib.crc32(content),
+        "image": str(pair.image.resolve()),
+        "mask": str(pair.mask.resolve()) if pair.mask else None,
+        "group": pair.group,
+        "run_lengths": pair.run_lengths,
+    }
+
+
+def _pair(folder: Path, row: dict[str, Any]) -> Pair:
+    where = row["offset"], row["length"], row["checksum"]
+    return Pair(
+        image=Path(row["image"]),
+        mask=Path(row["mask"]) if row["mask"] else None,
+        group=row["group"],
+        run_lengths=row["run_lengths"],
+        record=Record(folder / row["file"], *map(int, where)),
+    )
+
+
+def _content(record: Record) -> bytes:
+    try:
+        with record.file.open("rb") as file:
+            file.seek(record.offset)
+            return file.read(record.length)
+    except OSError as error:
+        raise BadData(f"{record.file}: cannot be read ({error.strerror})") from error
+
+
+def _bytes(feature: tf.train.Feature) -> bytes:
+    content: bytes = feature.bytes_list.value[0]
+    return content
