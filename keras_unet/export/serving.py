@@ -45,7 +45,7 @@ _CURL = """\
 }} |
   curl --silent --fail-with-body --data @- \\
     "${{3:-http://localhost:8501}}/v1/models/{model}:predict" |
-  sed 's/.*"b64": *"\\([^"]*\\)".*/\\1/' | tr -d '\\n' | base64 -d > "$2"
+  tr -d '\\n' | sed 's/.*"b64": *"\\([^"]*\\)".*/\\1/' | base64 -d > "$2"
 """
 
 _README = """\

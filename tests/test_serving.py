@@ -1,0 +1,353 @@
+import base64
+import contextlib
+import http.server
+import io
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent import futures
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_run
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+)
+from PIL import Image
+
+from keras_unet.export import client
+from keras_unet.export.saved_model import write_saved_model
+from keras_unet.export.serving import write_serving, write_warm_up
+from keras_unet.trained import Segmenter, load_network
+
+SERVER = shutil.which("tensorflow_model_server")
+needs_server = pytest.mark.skipif(
+    SERVER is None, reason="tensorflow_model_server is not on the PATH"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run folder's saved_model/1 and serving/."""
+    folder, run = tmp_path_factory.mktemp("run"), tiny_run.trained()
+    config = run.load_config()
+    write_saved_model(load_network(run), config, folder / "saved_model" / "1")
+    write_warm_up(folder / "saved_model" / "1", [tiny_run.picture(0)[0]])
+    write_serving(folder / "serving", config.model.classes, config.data.max_pixels)
+    image = tiny_run.picture(4)[0]
+    Image.fromarray(image).save(folder / "car.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answer(folder):
+    """What a server answers to the bytes of one picture."""
+    loaded = tf.saved_model.load(str(folder / "saved_model" / "1"))
+    signature = loaded.signatures["serving_default"]
+    return lambda pictures: signature(image_bytes=tf.constant(pictures))
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    return 255 * tiny_run.keras_mask(
+        Segmenter(tiny_run.trained()), tiny_run.picture(4)[0]
+    )
+
+
+def mask_in(file):
+    return np.asarray(Image.open(file))
+
+
+def protos():
+    return pytest.importorskip(
+        "tensorflow_serving.apis.prediction_log_pb2",
+        reason="tensorflow-serving-api is installed beside the default stack only",
+    )
+
+
+def test_models_config_is_read_by_the_servers_proto(folder):
+    protos()
+    from tensorflow_serving.config import model_server_config_pb2
+
+    text = (folder / "serving" / "models.config").read_text()
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path) == ("unet", "/models/unet")
+
+
+def batching_parameters():
+    """The server's proto, which no Python package holds: only the names and numbers."""
+    message = descriptor_pb2.DescriptorProto(name="BatchingParameters")
+    field = descriptor_pb2.FieldDescriptorProto
+    wrapped = dict.fromkeys(range(1, 5), ".google.protobuf.Int64Value")
+    names = [
+        "max_batch_size",
+        "batch_timeout_micros",
+        "max_enqueued_batches",
+        "num_batch_threads",
+    ]
+    for number, name in enumerate(names, 1):
+        message.field.add(
+            name=name,
+            number=number,
+            type=field.TYPE_MESSAGE,
+            type_name=wrapped[number],
+            label=field.LABEL_OPTIONAL,
+        )
+    message.field.add(
+        name="allowed_batch_sizes",
+        number=6,
+        type=field.TYPE_INT64,
+        label=field.LABEL_REPEATED,
+    )
+    from google.protobuf import wrappers_pb2
+
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(
+        descriptor_pb2.FileDescriptorProto(
+            name="session_bundle_config.proto",
+            package="tensorflow.serving",
+            syntax="proto3",
+            dependency=["google/protobuf/wrappers.proto"],
+            message_type=[message],
+        )
+    )
+    found = pool.FindMessageTypeByName("tensorflow.serving.BatchingParameters")
+    return message_factory.GetMessageClass(found)()
+
+
+def test_batching_parameters_end_with_the_largest_batch_as_the_server_demands(folder):
+    text = (folder / "serving" / "batching_params.pbtxt").read_text()
+    batching = text_format.Parse(text, batching_parameters())
+    sizes = list(batching.allowed_batch_sizes)
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == batching.max_batch_size.value
+
+
+def test_warm_up_requests_of_every_batch_size_are_answered(folder, answer):
+    log = protos().PredictionLog()
+    file = folder / "saved_model/1/assets.extra/tf_serving_warmup_requests"
+    sizes = []
+    for record in tf.data.TFRecordDataset(str(file)):
+        log.ParseFromString(record.numpy())
+        request = log.predict_log.request
+        assert request.model_spec.signature_name == "serving_default"
+        pictures = tf.make_ndarray(request.inputs["image_bytes"])
+        sizes.append(len(answer(pictures.tolist())["mask_png_bytes"]))
+    assert sizes == [1, 4, 16]
+
+
+def test_the_readme_mounts_what_the_settings_name(folder):
+    text = (folder / "serving" / "README.md").read_text()
+    assert 'source="$PWD/saved_model",target=/models/unet' in text
+    assert "--model_config_file=/serving/models.config" in text
+
+
+@contextlib.contextmanager
+def grpc_server(answer):
+    """The real PredictionService over a real socket; the loaded SavedModel answers."""
+    import grpc
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):  # noqa: N802
+            pictures = tf.make_ndarray(request.inputs["image_bytes"]).tolist()
+            try:
+                found = answer(pictures)
+            except tf.errors.InvalidArgumentError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
+            response = predict_pb2.PredictResponse()
+            for name, tensor in found.items():
+                response.outputs[name].CopyFrom(tf.make_tensor_proto(tensor.numpy()))
+            return response
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        Service(), server
+    )
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.fixture(scope="module")
+def grpc_address(answer):
+    protos()
+    with grpc_server(answer) as address:
+        yield address
+
+
+def test_the_client_saves_the_keras_networks_mask_over_grpc(
+    folder, grpc_address, wanted, tmp_path
+):
+    script = folder / "serving" / "client.py"
+    arguments = [folder / "car.png", tmp_path / "mask.png", "--grpc", grpc_address]
+    subprocess.run([sys.executable, script, *arguments], check=True)
+    np.testing.assert_array_equal(mask_in(tmp_path / "mask.png"), wanted)
+
+
+def test_bad_bytes_fail_their_request_and_the_server_goes_on(grpc_address):
+    import grpc
+
+    with pytest.raises(grpc.RpcError, match="position"):
+        client.over_grpc(grpc_address, b"no picture")
+    assert client.over_grpc(grpc_address, tiny_run.png(tiny_run.picture(1)[0]))
+
+
+@pytest.fixture(scope="module")
+def rest_address(answer):
+    """A server that speaks the REST contract of TensorFlow Serving's documentation."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            assert self.path == "/v1/models/unet:predict"
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            coded = [one["image_bytes"]["b64"] for one in body["instances"]]
+            masks = answer([base64.b64decode(b64, validate=True) for b64 in coded])
+            found = [
+                {"b64": base64.b64encode(mask).decode()}
+                for mask in masks["mask_png_bytes"].numpy()
+            ]
+            text = json.dumps({"predictions": found}, indent=4).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("localhost", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_client_saves_the_keras_networks_mask_over_rest(
+    folder, rest_address, wanted, tmp_path
+):
+    script = folder / "serving" / "client.py"
+    arguments = [folder / "car.png", tmp_path / "mask.png", "--rest", rest_address]
+    subprocess.run([sys.executable, script, *arguments], check=True)
+    np.testing.assert_array_equal(mask_in(tmp_path / "mask.png"), wanted)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on the PATH")
+def test_the_curl_example_saves_the_keras_networks_mask(
+    folder, rest_address, wanted, tmp_path
+):
+    script = folder / "serving" / "curl.sh"
+    arguments = [folder / "car.png", tmp_path / "mask.png", rest_address]
+    subprocess.run(["sh", script, *arguments], check=True)
+    np.testing.assert_array_equal(mask_in(tmp_path / "mask.png"), wanted)
+
+
+def test_the_client_turns_a_picture_that_lies_on_its_side(tmp_path):
+    upright = Image.fromarray(tiny_run.picture(0)[0])
+    exif = Image.Exif()
+    exif[client.ORIENTATION] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "p.png", exif=exif)
+    sent = mask_in(io.BytesIO(client.upright(tmp_path / "p.png")))
+    np.testing.assert_array_equal(sent, np.asarray(upright))
+
+
+def test_the_client_sends_an_upright_jpeg_as_it_is(tmp_path):
+    Image.fromarray(tiny_run.picture(0)[0]).save(tmp_path / "p.jpg")
+    assert client.upright(tmp_path / "p.jpg") == (tmp_path / "p.jpg").read_bytes()
+
+
+def test_the_client_turns_formats_the_server_cannot_read_into_png(tmp_path):
+    Image.fromarray(tiny_run.picture(0)[0]).save(tmp_path / "p.webp")
+    assert client.upright(tmp_path / "p.webp").startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def real_server(folder, tmp_path_factory):
+    """tensorflow_model_server with two versions of the model; its addresses and log."""
+    place = tmp_path_factory.mktemp("server")
+    shutil.copytree(folder / "saved_model", place / "saved_model")
+    shutil.copytree(place / "saved_model" / "1", place / "saved_model" / "2")
+    shutil.copytree(folder / "serving", place / "serving")
+    config = place / "serving" / "models.config"
+    text = config.read_text().replace("/models/unet", str(place / "saved_model"))
+    both = "    model_version_policy { specific { versions: 1 versions: 2 } }\n  }"
+    config.write_text(text.replace("  }", both, 1))
+    log = place / "log"
+    command = [
+        SERVER,
+        "--port=18500",
+        "--rest_api_port=18501",
+        f"--model_config_file={config}",
+        "--enable_batching",
+        f"--batching_parameters_file={place / 'serving' / 'batching_params.pbtxt'}",
+    ]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            _wait_for("http://localhost:18501/v1/models/unet")
+            yield "http://localhost:18501", "localhost:18500", log
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _wait_for(address, seconds=60):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return urllib.request.urlopen(address, timeout=5).read()
+        except urllib.error.URLError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+@needs_server
+def test_the_server_itself_gives_the_keras_networks_mask(real_server, wanted):
+    rest, grpc_at, _ = real_server
+    picture = tiny_run.png(tiny_run.picture(4)[0])
+    for mask in (client.over_rest(rest, picture), client.over_grpc(grpc_at, picture)):
+        np.testing.assert_array_equal(mask_in(io.BytesIO(mask)), wanted)
+
+
+@needs_server
+def test_the_server_itself_has_both_versions_available(real_server):
+    status = json.loads(_wait_for(f"{real_server[0]}/v1/models/unet"))
+    states = {one["version"]: one["state"] for one in status["model_version_status"]}
+    assert states == {"1": "AVAILABLE", "2": "AVAILABLE"}
+
+
+@needs_server
+def test_the_server_itself_reads_the_warm_up_requests(real_server):
+    protos()
+    assert "Finished reading warmup data" in real_server[2].read_text()
+
+
+@needs_server
+def test_the_server_itself_serves_on_under_bad_bytes(real_server):
+    rest, _, _ = real_server
+    good = tiny_run.png(tiny_run.picture(4)[0])
+
+    def send(picture):
+        try:
+            return bool(client.over_rest(rest, picture))
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, [good, b"no picture"] * 16))
+    assert send(good) is True
