@@ -9,7 +9,13 @@ from PIL import Image
 
 from keras_unet.config import DataConfig
 from keras_unet.data.pair import Pair
-from keras_unet.data.pairs import Split, find_pairs, split_of, split_pairs
+from keras_unet.data.pairs import (
+    Split,
+    find_pairs,
+    look_everywhere,
+    split_of,
+    split_pairs,
+)
 from keras_unet.errors import BadData, BadUsage
 
 CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
@@ -179,6 +185,13 @@ def test_a_given_validation_folder_validates_and_a_tenth_of_the_rest_tests(tmp_p
     train, validation, test = parts(split_of(data))
     assert validation == {"d", "e"}
     assert (len(test), train | test) == (1, {"a", "b", "c"})
+
+
+def test_a_look_everywhere_has_the_pairs_of_the_validation_folder_too(tmp_path):
+    data = DataConfig(
+        data=kaggle(tmp_path / "x", "a"), validation=kaggle(tmp_path / "y", "b")
+    )
+    assert groups(look_everywhere(data).pairs) == {"a", "b"}
 
 
 def test_a_group_of_the_validation_folder_in_the_rest_is_refused(tmp_path):

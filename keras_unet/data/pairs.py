@@ -49,6 +49,20 @@ def look(data: DataConfig) -> Found:
     return Found(tuple(pairs), found.problems)
 
 
+def look_everywhere(data: DataConfig) -> Found:
+    """Returns what ``look`` finds in ``data`` and then in its --validation folder.
+
+    Raises:
+        BadData: as by ``look``.
+        BadUsage: as by ``look``.
+    """
+    found = look(data)
+    if data.validation is None:
+        return found
+    given = look(_validation_of(data))
+    return Found(found.pairs + given.pairs, found.problems + given.problems)
+
+
 def find_pairs(data: DataConfig) -> list[Pair]:
     """Returns the pairs of ``data``, sorted by name.
 
@@ -93,9 +107,7 @@ def split_of(data: DataConfig) -> Split:
     pairs = find_pairs(data)
     if data.validation is None:
         return split_pairs(pairs)
-    given = find_pairs(
-        replace(data, data=data.validation, images=None, masks=None, validation=None)
-    )
+    given = find_pairs(_validation_of(data))
     _refuse_overlap(pairs, given, data.validation)
     ranked = _ranked(pairs)
     _need_groups(ranked, 2, "training and test")
@@ -105,6 +117,10 @@ def split_of(data: DataConfig) -> Split:
         validation=tuple(given),
         test=tuple(p for p in pairs if p.group in test),
     )
+
+
+def _validation_of(data: DataConfig) -> DataConfig:
+    return replace(data, data=data.validation, images=None, masks=None, validation=None)
 
 
 def _look_into(data: Path) -> Found:

@@ -1,0 +1,225 @@
+"""Command: check a folder of pairs, draw the demo set, fetch Carvana, write records."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+import tyro
+
+from keras_unet.config import DataConfig
+from keras_unet.errors import BadUsage
+from keras_unet.progress import progress_bar
+from keras_unet.run_folder import write_whole
+from keras_unet.terminal import load_tensorflow, parse, run_verb
+
+if TYPE_CHECKING:
+    from keras_unet.data.findings import Report
+
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+
+_DRAWN = 9
+
+
+@dataclass(frozen=True)
+class Check:
+    """Looks at every image and mask, and names all that cannot be used.
+
+    Attributes:
+        folder: folder of images and masks, the same as --data.
+        output: folder to write report.json and data.png to.
+        classes: classes of the network that is to be trained; 1 takes any number.
+        data: what is known of the data, as for training.
+    """
+
+    folder: Annotated[
+        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")
+    ] = None
+    output: Path | None = None
+    classes: int = 1
+    data: DataConfig = field(default_factory=DataConfig)
+
+    def run(self) -> int:
+        """Prints what the folder holds; returns 1 where something is wrong with it."""
+        from keras_unet.data.check import check_pairs
+        from keras_unet.data.pairs import look_everywhere
+
+        data = _with_folder(self.data, self.folder)
+        found = look_everywhere(data)
+        with progress_bar("pairs") as progress:
+            report = check_pairs(found.pairs, data, self.classes, progress)
+        report = dataclasses.replace(report, problems=found.problems + report.problems)
+        if self.output:
+            _write_report(report, self.output)
+        return _show(report)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Draws a small set of cars in the layout of Kaggle's Carvana set.
+
+    Attributes:
+        folder: a new folder.
+        cars: how many; there are 16 views of each.
+        seed: of shapes, colours, studio and noise.
+        size: height and width in pixels.
+    """
+
+    folder: Folder
+    cars: int = 24
+    seed: int = 0
+    size: tuple[int, int] = (320, 480)
+
+    def run(self) -> int:
+        """Draws the set."""
+        from keras_unet.data.demo import make_demo
+
+        with progress_bar("pictures") as progress:
+            make_demo(self.folder, self.cars, self.seed, self.size, progress=progress)
+        print(f"wrote {self.folder}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Download:
+    """Fetches Kaggle's Carvana set; you need an account there and accept its rules.
+
+    Attributes:
+        name: the set.
+        folder: gets train/, train_masks/, train_masks.csv and test/.
+    """
+
+    name: Annotated[Literal["carvana"], tyro.conf.Positional]
+    folder: Folder
+
+    def run(self) -> int:
+        """Fetches the set, or what of it is missing."""
+        from keras_unet.data.carvana import download
+
+        counts = download(self.folder, say=print)
+        for part, count in counts.items():
+            print(f"{self.folder / part}: {count} pictures")
+        return 0
+
+
+@dataclass(frozen=True)
+class Records:
+    """Writes resized pairs as TFRecord files, which train reads like a folder.
+
+    Attributes:
+        folder: folder of images and masks, the same as --data.
+        output: a new folder.
+        coding: of the images; PNG loses nothing and takes three times the space.
+        data: what is known of the data, as for training.
+    """
+
+    output: Path
+    folder: Annotated[
+        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")
+    ] = None
+    coding: Literal["jpeg", "png"] = "jpeg"
+    data: DataConfig = field(default_factory=DataConfig)
+
+    def run(self) -> int:
+        """Writes the records."""
+        load_tensorflow()
+        from keras_unet.data.pairs import find_pairs
+        from keras_unet.data.records import write_records
+
+        data = _with_folder(self.data, self.folder)
+        pairs = find_pairs(data)
+        with progress_bar("pairs") as progress:
+            write_records(pairs, data, self.output, self.coding, progress)
+        print(f"wrote {len(pairs)} pairs to {self.output}")
+        return 0
+
+
+Verb = Check | Demo | Download | Records
+VERBS: dict[str, Callable[..., Verb]] = {
+    "check": Check,
+    "demo": Demo,
+    "download": Download,
+    "records": Records,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    prog = "python -m keras_unet.data"
+    verb: Verb
+    if words and words[0] in VERBS:
+        # tyro 0.9 leaves out the prefixes of nested flags only without subcommands.
+        verb = parse(VERBS[words[0]], words[1:], prog=f"{prog} {words[0]}")
+    else:
+        verb = parse(_any_verb(), words, prog=prog)
+    return run_verb(verb.run)
+
+
+def _any_verb() -> Any:
+    """Returns what tyro makes the list of verbs and its messages of."""
+    kinds = [
+        Annotated[kind, tyro.conf.subcommand(name)] for name, kind in VERBS.items()
+    ]
+    return Union[tuple(kinds)]  # noqa: UP007
+
+
+def _with_folder(data: DataConfig, folder: Path | None) -> DataConfig:
+    if folder is None:
+        return data
+    if data.data is not None or data.images is not None:
+        raise BadUsage(f"{folder} and --data or --images name two sources: give one")
+    return dataclasses.replace(data, data=folder)
+
+
+def _show(report: Report) -> int:
+    """Prints the report; returns the status that it deserves."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    for heading, text in report.table().items():
+        table.add_row(heading, text)
+    console = Console()
+    console.print(table, markup=False)
+    for note in report.notes[1:]:
+        print(f"note: {note}")
+    for problem in report.problems:
+        print(problem, file=sys.stderr)
+    if report.problems:
+        count = len(report.problems)
+        print(f"error: {count} of these must be put right", file=sys.stderr)
+        return 1
+    print("all pairs can be used")
+    return 0
+
+
+def _write_report(report: Report, folder: Path) -> None:
+    from keras_unet.data.decode import read_image
+    from keras_unet.data.masks import read_mask
+    from keras_unet.figures import Sample, data_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
+    with write_whole(folder / "report.json") as path:
+        path.write_text(text, encoding="utf-8")
+    data = report.resolved
+    samples = [
+        Sample(
+            pair.image.name,
+            read_image(pair.image, 3, data.max_pixels),
+            read_mask(pair, data),
+        )
+        for pair in report.extremes(_DRAWN)
+    ]
+    if samples:
+        data_figure(samples, folder / "data.png", data.class_names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

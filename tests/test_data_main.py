@@ -1,0 +1,116 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_unet.data.__main__ import main
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    mask = np.zeros((32, 48), np.uint8)
+    mask[8:20, 8:30] = 255
+    for seed, name in enumerate(["a", "b", "c"]):
+        noise = np.random.default_rng(seed).integers(0, 256, (32, 48, 3), np.uint8)
+        for folder, pixels in [("images", noise), ("masks", mask)]:
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / f"set/{folder}/{name}.png")
+    return tmp_path / "set"
+
+
+def test_a_good_folder_is_shown_as_a_table_and_ends_with_0(root, capsys):
+    assert main(["check", str(root)]) == 0
+    shown = capsys.readouterr().out
+    assert "binary, foreground above 127" in shown
+    assert "all pairs can be used" in shown
+
+
+def test_every_unusable_file_is_named_and_the_status_is_1(root, capsys):
+    (root / "images/a.png").write_bytes(b"")
+    (root / "masks/c.png").unlink()
+    assert main(["check", str(root)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"{root}/images/c.png: has no mask in {root}/masks",
+        f"{root}/images/a.png: is empty (0 bytes)",
+        "error: 2 of these must be put right",
+    ]
+
+
+def test_a_report_and_a_picture_are_written_where_wanted(root, tmp_path, capsys):
+    assert main(["check", str(root), "--output", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert (len(report["pairs"]), report["class_names"][1]) == (3, "foreground")
+    with Image.open(tmp_path / "out/data.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_a_folder_without_one_good_pair_still_gets_its_report(root, tmp_path, capsys):
+    for file in (root / "masks").iterdir():
+        file.write_bytes(b"")
+    assert main(["check", str(root), "--output", str(tmp_path / "out")]) == 1
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["report.json"]
+
+
+def test_a_missing_folder_is_one_line_and_status_1(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "gone")]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/gone: there is no such folder\n"
+    )
+
+
+def test_flags_of_training_say_what_is_known_of_the_data(root, capsys):
+    words = ["check", "--images", str(root / "images"), "--masks", str(root / "masks")]
+    assert main([*words, "--mask-kind", "binary", "--foreground-above", "9"]) == 0
+    assert "foreground above 9 (as given)" in capsys.readouterr().out
+
+
+def test_two_sources_are_wrong_usage(root, capsys):
+    assert main(["check", str(root), "--data", str(root)]) == 2
+    assert "name two sources: give one" in capsys.readouterr().err
+
+
+def test_more_classes_than_the_networks_are_refused(root, capsys):
+    for value, name in enumerate("abc", 1):
+        Image.fromarray(
+            np.array([[0, value]], np.uint8).repeat(24, 1).repeat(32, 0)
+        ).save(root / f"masks/{name}.png")
+    assert main(["check", str(root), "--classes", "3"]) == 1
+    assert "shows class_3, beyond the 3 of --classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["chekc"], ["check", "--gruop-by", "x"]])
+def test_wrong_words_are_wrong_usage(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+
+
+def test_the_demo_set_is_drawn_and_found_good(tmp_path, capsys):
+    demo = tmp_path / "demo"
+    assert main(["demo", str(demo), "--cars", "3", "--size", "64", "96"]) == 0
+    assert main(["check", str(demo)]) == 0
+
+
+def test_a_download_without_its_library_says_what_to_install(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    assert main(["download", "carvana", str(tmp_path)]) == 1
+    assert 'pip install ".[kaggle]"' in capsys.readouterr().err
+
+
+def test_help_and_mistyped_flags_do_not_wait_for_tensorflow():
+    code = (
+        "import sys\n"
+        "from keras_unet.data.__main__ import main\n"
+        "try: main(['check', '--help'])\n"
+        "except SystemExit: pass\n"
+        "slow = {'tensorflow', 'keras', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {slow}' if slow else 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
