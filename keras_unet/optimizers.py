@@ -1,0 +1,163 @@
+"""The optimizer of a run and the course of its learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from keras_unet.config import FitConfig
+
+# No common public name of a symbolic tensor exists in both Keras versions.
+Tensor = Any
+
+
+def make_optimizer(
+    fit: FitConfig, total_steps: int, model: keras.Model
+) -> keras.optimizers.Optimizer:
+    """Returns the optimizer for ``total_steps`` steps with a model.
+
+    AdamW decays kernels only, not what has one number per channel. Gradients are
+    clipped by their global norm over all replicas. For a mixed_float16 model there is
+    a loss scale around the optimizer, which clips what has been unscaled.
+    """
+    optimizer = _plain_optimizer(fit, total_steps, model)
+    if model.dtype_policy.name == "mixed_float16":
+        return _with_loss_scale(optimizer)
+    return optimizer
+
+
+def _plain_optimizer(
+    fit: FitConfig, total_steps: int, model: keras.Model
+) -> keras.optimizers.Optimizer:
+    options = {
+        "learning_rate": WarmUp(
+            fit.learning_rate,
+            total_steps,
+            round(fit.warmup * total_steps),
+            fit.schedule,
+        ),
+        "global_clipnorm": fit.clip_norm or None,
+    }
+    if fit.optimizer == "sgd":
+        return SGD(momentum=fit.momentum, **options)
+    if fit.optimizer == "rmsprop":
+        return RMSprop(momentum=fit.momentum, **options)
+    optimizer = AdamW(weight_decay=fit.weight_decay, **options)
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
+    )
+    return optimizer
+
+
+def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """Returns the learning rate of the optimizer's next step."""
+    # A loss scale optimizer has it inside. Keras 2.15 keeps the rate of the last step
+    # in optimizer.learning_rate, Keras 3 that of the next.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    rate = optimizer.get_config()["learning_rate"]
+    if isinstance(rate, dict):
+        rate = keras.optimizers.schedules.deserialize(rate)(optimizer.iterations)
+    return float(rate)
+
+
+@keras.saving.register_keras_serializable("keras_unet")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A rise from near 0 in a straight line, then half a cosine to 0 or no change."""
+
+    def __init__(
+        self,
+        peak: float,
+        total_steps: int,
+        warmup_steps: int,
+        after: Literal["cosine", "constant"],
+    ) -> None:
+        """Takes the highest rate, when all ends and when the rise does."""
+        super().__init__()
+        self.peak = peak
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+        self.after = after
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """Returns the learning rate of a step, the first of which is 0."""
+        step = tf.cast(step, tf.float32)
+        rate = tf.constant(self.peak, tf.float32)
+        rise = rate * (step + 1.0) / max(self.warmup_steps, 1)
+        if self.after == "cosine":
+            length = max(self.total_steps - self.warmup_steps, 1)
+            share = tf.clip_by_value((step - self.warmup_steps) / length, 0.0, 1.0)
+            rate *= 0.5 * (1.0 + tf.cos(math.pi * share))
+        return tf.where(step < self.warmup_steps, rise, rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the schedule."""
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "after": self.after,
+        }
+
+
+class _ClipsTheSum:
+    """Clips the sum of the replicas' gradients, as Keras 2.15 does by itself.
+
+    Keras 3 clips the part of each replica before it adds them up (read in 3.15), so
+    that several devices would train otherwise than one.
+    """
+
+    global_clipnorm: float | None
+
+    def apply(self, grads: list[Tensor], trainable_variables: Any = None) -> None:
+        """Updates the variables; only Keras 3 calls this."""
+        replicas = tf.distribute.get_replica_context()
+        count = replicas.num_replicas_in_sync if replicas else 1
+        if self.global_clipnorm and count > 1:
+            grads = replicas.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+            grads, _ = tf.clip_by_global_norm(grads, self.global_clipnorm)
+            # Keras adds up the replicas' gradients, which are all the same now.
+            grads = [None if grad is None else grad / count for grad in grads]
+        super().apply(grads, trainable_variables)  # type: ignore[misc]
+
+
+@keras.saving.register_keras_serializable("keras_unet")
+class AdamW(_ClipsTheSum, keras.optimizers.AdamW):
+    """Keras' AdamW, which clips the same on any number of devices."""
+
+
+@keras.saving.register_keras_serializable("keras_unet")
+class SGD(_ClipsTheSum, keras.optimizers.SGD):
+    """Keras' SGD, which clips the same on any number of devices."""
+
+
+@keras.saving.register_keras_serializable("keras_unet")
+class RMSprop(_ClipsTheSum, keras.optimizers.RMSprop):
+    """Keras' RMSprop, which clips the same on any number of devices."""
+
+
+class _AgreesOnFinite:
+    """Skips a step on every replica if the gradients overflow on any.
+
+    The loss scale of Keras 3 asks the first replica alone (read in 3.15), and then
+    weights become NaN. Keras 2.15 adds up the gradients first and asks nobody.
+    """
+
+    def check_finite(self, grads: list[Tensor]) -> Tensor:
+        """Returns whether the gradients of all replicas are finite."""
+        finite = super().check_finite(grads)  # type: ignore[misc]
+        overflows = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32)
+        )
+        return tf.equal(overflows, 0.0)
+
+
+def _with_loss_scale(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
+    # In Keras 2.15 the public name makes an object of another class, from which one
+    # has to derive.
+    scaled = keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD())
+    return type("LossScale", (_AgreesOnFinite, type(scaled)), {})(optimizer)
