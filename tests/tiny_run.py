@@ -11,10 +11,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from keras_unet.config import Config, DataConfig, UNetConfig
-from keras_unet.data.resize import resize_image
+from keras_unet.export.tflite import frozen, write_tflite
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
+from keras_unet.trained import load_network
 
+KINDS = ("float32", "float16", "dynamic", "int8")
 SIZE = (48, 64)
 OWN_SIZE = (60, 90)
 
@@ -72,6 +74,19 @@ def trained(**model):
     return run
 
 
+@functools.cache
+def tflite_files(**model):
+    """Returns the four files of a trained network, by kind; the labels are numbers."""
+    network, folder = load_network(trained(**model)), Path(tempfile.mkdtemp())
+    made = {kind: folder / f"{kind}.tflite" for kind in KINDS}
+    labels = [f"class {number}" for number in range(max(2, model.get("classes", 1)))]
+    pictures = [picture(seed, SIZE)[0] for seed in range(100, 108)]
+    with frozen(network, SIZE) as source:
+        for kind, file in made.items():
+            write_tflite(source, kind, file, labels, pictures)
+    return made
+
+
 def _fit(unet):
     keras.utils.set_random_seed(0)
     network = build_network(unet)
@@ -92,8 +107,3 @@ def _fit(unet):
 def keras_mask(segmenter, image):
     """Returns the class ids that the Keras network finds at the image's own size."""
     return segmenter.probability(image).argmax(-1)
-
-
-def resized(image):
-    """Returns the image as the network sees it, (1, h, w, 3)."""
-    return np.asarray(resize_image(image[np.newaxis], SIZE))
