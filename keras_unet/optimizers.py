@@ -142,11 +142,11 @@ class _AgreesOnFinite:
     """Skips a step on every replica if the gradients overflow on any.
 
     The loss scale of Keras 3 asks the first replica alone (read in 3.15), and then
-    weights become NaN. Keras 2.15 adds up the gradients first and asks nobody.
+    weights become NaN. Keras 2.15 adds the gradients up before it looks at them.
     """
 
     def check_finite(self, grads: list[Tensor]) -> Tensor:
-        """Returns whether the gradients of all replicas are finite."""
+        """Returns whether all replicas' gradients are; only Keras 3 calls this."""
         finite = super().check_finite(grads)  # type: ignore[misc]
         overflows = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32)
