@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,38 @@ def test_the_demo_set_is_drawn_and_found_good(tmp_path, capsys):
     demo = tmp_path / "demo"
     assert main(["demo", str(demo), "--cars", "3", "--size", "64", "96"]) == 0
     assert main(["check", str(demo)]) == 0
+
+
+@pytest.fixture
+def records(root, tmp_path) -> Path:
+    written = tmp_path / "records"
+    words = ["records", str(root), "--output", str(written), "--coding", "png"]
+    assert main([*words, "--image-size", "32", "48"]) == 0
+    return written
+
+
+def test_written_records_are_found_good(records, capsys):
+    assert main(["check", str(records)]) == 0
+
+
+def test_records_without_their_pictures_are_good_and_that_is_said(
+    records, root, tmp_path, capsys
+):
+    shutil.rmtree(root)
+    assert main(["check", str(records), "--output", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert "binary, foreground above 127" in shown
+    assert "is gone: it can be trained on, not scored" in shown
+
+
+def test_damaged_records_are_named(records, root, capsys):
+    shutil.rmtree(root)
+    [file] = records.glob("*.tfrecord")
+    content = bytearray(file.read_bytes())
+    content[100] ^= 0xFF
+    file.write_bytes(content)
+    assert main(["check", str(records)]) == 1
+    assert f"{file}: is damaged; write the records again" in capsys.readouterr().err
 
 
 def test_a_download_without_its_library_says_what_to_install(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
-_DRAWN = 9
+_DRAWN = 8
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,7 @@ def _write_report(report: Report, folder: Path) -> None:
             read_mask(pair, data),
         )
         for pair in report.extremes(_DRAWN)
+        if pair.image.is_file()
     ]
     if samples:
         data_figure(samples, folder / "data.png", data.class_names)

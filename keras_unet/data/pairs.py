@@ -19,6 +19,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData, BadUsage
 
 _SHARE = 0.1
+_RECORDS = "records.json"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ def _look_into(data: Path) -> Found:
     if not data.is_dir():
         kind = "is a file, not a folder" if data.exists() else "there is no such folder"
         raise BadData(f"{data}: {kind}")
+    if (data / _RECORDS).is_file():
+        # Behind it is TensorFlow, which a look at files can do without.
+        from keras_unet.data import records
+
+        return records.find(data)
     images, masks, table = (
         data / name for name in ("train", "train_masks", "train_masks.csv")
     )

@@ -6,11 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from keras_unet.data import decode, masks
+from keras_unet.data.decode import GREY_STEP
 from keras_unet.data.found import Problem
-from keras_unet.data.mask_values import Kind, MaskValues, count_values
-from keras_unet.data.pair import Pair
+from keras_unet.data.mask_values import Kind, MaskValues, Values, count_values
+from keras_unet.data.pair import Pair, Record
 from keras_unet.data.picture_file import Header, Unreadable, read_header
+from keras_unet.errors import BadData
 
 _FORMAT_OF = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
@@ -45,6 +49,8 @@ class Seen:
 
 def survey(pair: Pair, max_pixels: int) -> Seen:
     """Returns what is in the files of ``pair``, all pixels read."""
+    if pair.record and not all(f.is_file() for f in (pair.image, pair.mask) if f):
+        return _survey_record(pair, pair.record)
     problems = []
     image = mask = values = None
     digest = ""
@@ -67,6 +73,30 @@ def survey(pair: Pair, max_pixels: int) -> Seen:
         problems += _about_sizes(pair, image, mask)
         notices += _about_turns(pair, image, mask)
     return Seen(pair, image, mask, values, digest, tuple(problems), tuple(notices))
+
+
+def _survey_record(pair: Pair, record: Record) -> Seen:
+    # Behind it is TensorFlow, which a look at files can do without.
+    from keras_unet.data import records
+
+    try:
+        image, pixels = records.read_record(record, 3)
+    except BadData as error:
+        cause = str(error).removeprefix(f"{record.file}: ")
+        return Seen(pair, problems=(Problem(record.file, cause),))
+    return Seen(
+        pair,
+        Header("record", "RGB", image.shape[:2], 1, False),
+        values=count_values(pixels, _kind_of_values(pixels)),
+        digest=hashlib.sha256(image.tobytes()).hexdigest(),
+        notices=(Problem(pair.image, "is gone: it can be trained on, not scored"),),
+    )
+
+
+def _kind_of_values(pixels: Values) -> Kind:
+    if pixels.dtype == np.uint8:
+        return "grey"
+    return "colour" if pixels.max() >= GREY_STEP else "wide"
 
 
 def _kind(mask: Header | None) -> Kind:
