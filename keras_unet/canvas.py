@@ -74,6 +74,17 @@ def plain(axes: Axes, across: str, up: str) -> None:
     axes.set_axisbelow(True)
 
 
+def legend(axes: Axes) -> None:
+    """Writes at the lower right which line is which."""
+    axes.legend(
+        loc="lower right",
+        fontsize=TEXT,
+        facecolor="white",
+        edgecolor="none",
+        framealpha=0.9,
+    )
+
+
 def legend_of(figure: Figure, colours: dict[str, Colour]) -> None:
     """Writes under the whole figure which colour means what."""
     figure.legend(

@@ -63,7 +63,7 @@ def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
     canvas.plain(rate, "epoch", "learning rate")
     rate.set_ylim(bottom=0)
     _mark_best([loss, dice, rate], history)
-    dice.legend(loc="lower right", fontsize=canvas.TEXT, frameon=False)
+    canvas.legend(dice)
     for axes in (loss, dice, rate):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _write(figure, file)
@@ -137,7 +137,7 @@ def _draw_sorted(axes: Axes, parts: Sequence[Part]) -> None:
     axes.set_xlim(0, 100)
     canvas.plain(axes, "images from worst to best, %", "Dice")
     canvas.heading(axes, "Dice of every image")
-    axes.legend(loc="lower right", fontsize=canvas.TEXT, frameon=False)
+    canvas.legend(axes)
 
 
 def _draw_worst(axes: Axes, parts: Sequence[Part]) -> None:
@@ -158,7 +158,7 @@ def _draw_worst(axes: Axes, parts: Sequence[Part]) -> None:
             color=canvas.INK,
         )
     canvas.plain(axes, "Dice", "")
-    _name_ticks(axes.yaxis, [name for _, name, _ in worst])
+    _name_ticks(axes.yaxis, [name for _, name, _ in worst], most=26)
     axes.set_ylim(len(worst) - 0.5, -0.5)
     axes.margins(x=0.2)
     canvas.heading(axes, "The worst images")
@@ -233,8 +233,8 @@ def class_dice(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.divide(hits, both, out=nowhere, where=both > 0))
 
 
-def _name_ticks(axis: Any, names: Sequence[str]) -> None:
-    axis.set_ticks(range(len(names)), [canvas.letters(name, 18) for name in names])
+def _name_ticks(axis: Any, names: Sequence[str], most: int = 18) -> None:
+    axis.set_ticks(range(len(names)), [canvas.letters(name, most) for name in names])
     for label in axis.get_ticklabels():
         label.set_parse_math(False)
 

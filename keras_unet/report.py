@@ -31,7 +31,7 @@ Parts = Mapping[str, Sequence[Pair]]
 
 OVERALL = ("images", "seconds")
 """Entries of metrics.json that are about all parts together."""
-DRAWN_PAIRS, DRAWN_PREDICTIONS, TRIED_SEEDS = 8, 4, 8
+DRAWN_PAIRS, DRAWN_PREDICTIONS, TRIED_SEEDS, SEEN_PIXELS = 8, 4, 8, 480
 
 
 def evaluate_run(
@@ -141,11 +141,19 @@ def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
 
 def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
     """Draws a pair under each of the run's transformations alone, and under all."""
-    image = read.read_image(pair.image, config.model.channels, config.data)
-    image, mask = paint.paint_grid(image), read.read_mask(pair, config.data)
+    height, width = config.data.image_size
+    # Small pictures are enlarged for the eye, and what is measured in pixels with them.
+    factor = max(1, round(SEEN_PIXELS / max(height, width)))
+    data = dataclasses.replace(
+        config.data, image_size=(factor * height, factor * width)
+    )
+    image = paint.paint_grid(read.read_image(pair.image, config.model.channels, data))
+    mask = read.read_mask(pair, data)
     samples = [Sample("as it is", image, mask)]
     for name, alone in _one_by_one(config.augment):
-        samples.append(Sample(name, *_most_changed(image, mask, alone)))
+        pixels = factor * alone.elastic_pixels
+        scaled = dataclasses.replace(alone, elastic_pixels=pixels)
+        samples.append(Sample(name, *_most_changed(image, mask, scaled)))
     figures.augmentation_figure(samples, file)
 
 
