@@ -67,7 +67,7 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Saves the state when it is time."""
         self.progress.step += 1
-        if time.monotonic() - self.saved > self.seconds:
+        if time.monotonic() - self.saved > self.seconds and self.is_within(batch):
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -82,6 +82,10 @@ class Recorder(keras.callbacks.Callback):
         progress.history.append(self._row(epoch, logs or {}))
         write_history(self.run.history_file, progress.history)
         self.save()
+
+    def is_within(self, batch: int) -> bool:
+        """Returns whether an epoch goes on after ``batch``, so that it may be cut."""
+        return batch + 1 < int(self.params["steps"])
 
     def save(self) -> None:
         """Writes the checkpoint."""
@@ -159,8 +163,8 @@ class StopOnInterrupt(keras.callbacks.Callback):
             self.before = signal.signal(signal.SIGINT, self._ask)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Saves and interrupts when asked to."""
-        if self.asked:
+        """Saves and interrupts when asked to; an epoch's last step is validated yet."""
+        if self.asked and self.recorder.is_within(batch):
             self.recorder.save()
             self.give_back()
             raise KeyboardInterrupt(self.message)

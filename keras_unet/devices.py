@@ -39,12 +39,21 @@ class Device:
         return int(self.strategy.num_replicas_in_sync)
 
     @property
+    def workers(self) -> int:
+        """Number of processes that train together, each usually on its own machine."""
+        resolver = self.strategy.cluster_resolver
+        jobs = resolver.cluster_spec().as_dict() if resolver else {}
+        return max(1, sum(len(tasks) for tasks in jobs.values()))
+
+    @property
     def is_chief(self) -> bool:
         """Whether this process is the one that writes."""
         resolver = self.strategy.cluster_resolver
-        if resolver is None or not resolver.cluster_spec().as_dict():
+        if self.workers == 1:
             return True
-        return (resolver.task_type, resolver.task_id) in [("worker", 0), ("chief", 0)]
+        chief = "chief" in resolver.cluster_spec().as_dict()
+        first = ("chief" if chief else "worker", 0)
+        return (resolver.task_type, resolver.task_id) == first
 
 
 def use(fit: FitConfig) -> Device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet import callbacks, checkpoint
+from keras_unet import callbacks, checkpoint, workers
 from keras_unet.checkpoint import Progress
 from keras_unet.config import Config
 from keras_unet.data import pipeline
@@ -32,6 +33,8 @@ class Plan:
 
     Attributes:
         run: folder that is written to.
+        source: folder whose checkpoint the training goes on from, if it has one; the
+            same as ``run`` but on workers that do not write.
         config: of the run, its mask coding found.
         split: the pairs.
         device: what to compute with.
@@ -41,6 +44,7 @@ class Plan:
     """
 
     run: RunFolder
+    source: RunFolder
     config: Config
     split: Split
     device: Device
@@ -97,6 +101,8 @@ def fit(plan: Plan) -> Progress:
             _fit_until(plan.config.fit.epochs, network, plan, recorder)
     except tf.errors.ResourceExhaustedError as error:
         raise BadData(_out_of_memory(plan.config)) from error
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise BadData(_worker_lost(plan)) from error
     except tf.errors.OpError as error:
         raise pipeline.reading_error(error) or error from None
     return progress
@@ -104,17 +110,20 @@ def fit(plan: Plan) -> Progress:
 
 def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     """Returns the recorder; a checkpoint of the run is put back first."""
-    minutes = plan.config.fit.checkpoint_minutes
-    file = plan.run.checkpoint / checkpoint.FILE
+    fit, device = plan.config.fit, plan.device
+    # Several workers read the state together, which a clock of each cannot arrange.
+    minutes = math.inf if device.workers > 1 else fit.checkpoint_minutes
+    shape = (*plan.config.data.image_size, plan.config.model.channels)
+    workers.prepare(
+        network,
+        device.strategy,
+        workers.blank_batch(max(1, fit.batch_size // device.replicas), *shape),
+    )
+    file = plan.source.checkpoint / checkpoint.FILE
     if not file.is_file():
         return callbacks.Recorder(plan.run, Progress(), minutes)
     # Keras makes the metrics' variables when it first needs them.
-    size, config = plan.config.data.image_size, plan.config
-    batch = config.fit.batch_size
-    network.test_on_batch(
-        np.zeros((batch, *size, config.model.channels), "float32"),
-        np.zeros((batch, *size, 1), "uint8"),
-    )
+    network.test_on_batch(*workers.blank_batch(fit.batch_size, *shape))
     progress = checkpoint.restore(file, network)
     scores = [np.asarray(v) for v in checkpoint.metric_variables(network)]
     return callbacks.Recorder(plan.run, progress, minutes, scores)
@@ -156,6 +165,13 @@ def _callbacks(
         callbacks.EpochLines(plan.config.fit.epochs, progress, plan.say),
         ValidationStrip(images, masks[..., 0], progress, logs, plan.say),
     ]
+
+
+def _worker_lost(plan: Plan) -> str:
+    return (
+        "another worker stopped answering, so this one stops too. Go on from the last "
+        f"epoch by starting all of them again: {plan.resume_command}"
+    )
 
 
 def _out_of_memory(config: Config) -> str:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_unet.config import Config
 from keras_unet.config_file import differences
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.presets import NAMES, preset
+from keras_unet.progress import progress_bar
 from keras_unet.run_folder import RunFolder
 from keras_unet.terminal import load_tensorflow, parse, run_verb
 
 if TYPE_CHECKING:
     from keras_unet.data.pairs import Split
+    from keras_unet.devices import Device
 
 Say = Callable[[str], None]
 
@@ -73,21 +76,41 @@ def run(
     from keras_unet.report import evaluate_run
     from keras_unet.summary import describe, speaker, summarise
 
+    device = devices.use(config.fit)
+    if not device.is_chief:
+        return _work(config, device, command)
     say = say or speaker()
     folder = run_folder(config)
     _check_folder(folder, config, say)
-    device = devices.use(config.fit)
     config, split = gather(config, say)
     describe(folder, config, split, device, say)
     _begin(folder, config)
     verbose = int(sys.stdout.isatty())
-    progress = fit(Plan(folder, config, split, device, verbose, say, _again(command)))
+    plan = Plan(folder, folder, config, split, device, verbose, say, _again(command))
+    progress = fit(plan)
     say(f"best validation Dice {progress.best:.4f} in epoch {progress.best_epoch}")
-    evaluate_run(folder, split, say)
+    with progress_bar("scoring") as bar:
+        evaluate_run(folder, split, say, bar)
     if config.export.formats:
+        say("exporting and comparing: " + ", ".join(config.export.formats))
         export_run(folder, config.export.formats)
     summarise(folder, say)
     return folder
+
+
+def _work(config: Config, device: Device, command: Sequence[str]) -> RunFolder:
+    """Trains as a worker whose files nobody needs: another one writes the run."""
+    from keras_unet.fit import Plan, fit
+
+    run, again = run_folder(config), _again(command)
+    config, split = gather(config, _mute)
+    with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:
+        fit(Plan(RunFolder(folder), run, config, split, device, 0, _mute, again))
+    return run
+
+
+def _mute(line: str) -> None:
+    """Says nothing."""
 
 
 def run_folder(config: Config) -> RunFolder:
@@ -103,39 +126,33 @@ def gather(config: Config, say: Say) -> tuple[Config, Split]:
         BadData: a picture or mask is unusable; every file is named with its cause.
     """
     from keras_unet.data.check import check_pairs
+    from keras_unet.data.found import listing
     from keras_unet.data.pairs import find_pairs, split_of
 
     config = _with_data(config, say)
-    report = check_pairs(find_pairs(config.data), config.data, config.model.classes)
-    for line in report.notes:
-        say(line)
+    pairs = find_pairs(config.data)
+    with progress_bar("checking images and masks") as progress:
+        report = check_pairs(pairs, config.data, config.model.classes, progress)
+    for note in report.notes:
+        say(note)
     if report.problems:
-        raise BadData(problem_list(report.problems))
-    found = max(1, len(report.resolved.class_values))
-    classes = config.model.classes if config.model.classes > 1 else found
-    model = dataclasses.replace(config.model, classes=classes)
+        raise BadData(listing(report.problems))
+    model = config.model
+    if model.classes == 1 and report.resolved.mask_kind == "classes":
+        found = len(report.resolved.class_names)
+        model = dataclasses.replace(model, classes=found)
     config = dataclasses.replace(config, data=report.resolved, model=model)
     return config, split_of(config.data)
 
 
-def problem_list(problems: Sequence[Any], most: int = 20) -> str:
-    """Returns unusable files, one a line, each with its cause."""
-    lines = [f"  {problem.file}: {problem.cause}" for problem in problems[:most]]
-    if len(problems) > most:
-        lines.append(f"  and {len(problems) - most} more")
-    return "\n".join([f"{len(problems)} files cannot be trained on:", *lines])
-
-
 def _check_folder(folder: RunFolder, config: Config, say: Say) -> None:
-    """Refuses a folder in the way, and a run that would go on as another one."""
+    """Refuses a folder in the way; says what --resume finds in it."""
     if not config.resume:
         folder.require_free(config.overwrite)
     elif not folder.config_file.is_file():
         say(f"{folder.path} holds no run to go on with: starting a new one")
-    else:
-        _require_same(folder.load_config(), config)
-        if not folder.checkpoint.is_dir():
-            say(f"{folder.path} has no checkpoint yet: starting over")
+    elif not folder.checkpoint.is_dir():
+        say(f"{folder.path} has no checkpoint yet: starting over")
 
 
 def _require_same(old: Config, new: Config) -> None:
@@ -167,12 +184,16 @@ def _with_data(config: Config, say: Say) -> Config:
 
     folder = run_folder(config).path.parent / "demo_data"
     say(f"demo set: {folder} (drawn by code; give --data DIR for your own pictures)")
-    data = dataclasses.replace(config.data, data=make_demo(folder))
+    with progress_bar("drawing cars") as progress:
+        make_demo(folder, progress=progress)
+    data = dataclasses.replace(config.data, data=folder)
     return dataclasses.replace(config, data=data)
 
 
 def _begin(folder: RunFolder, config: Config) -> None:
     """Writes config.json; what an earlier run left goes only now, the data is good."""
+    if config.resume and folder.config_file.is_file():
+        _require_same(folder.load_config(), config)
     if config.overwrite:
         folder.clear()
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))

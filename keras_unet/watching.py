@@ -43,10 +43,9 @@ class ValidationStrip(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Predicts the strip."""
-        logits = self.model.predict(
-            self.images.astype("float32"), batch_size=1, verbose=0
-        )
-        predictions = class_ids(logits)
+        # Not ``predict``, which would spread the strip over the workers.
+        logits = self.model(self.images.astype("float32"), training=False)
+        predictions = class_ids(np.asarray(logits))
         if len(np.unique(predictions)) == 1 < len(np.unique(self.masks)):
             self.say(
                 f"warning: every pixel of {len(self.images)} validation images is "
