@@ -23,7 +23,7 @@ _HOMES = {
     "evaluate_run": "report",
     "export_run": "export.artefacts",
     "load_network": "trained",
-    "make_demo": "data.demo",
+    "make_demo": "data.demo.cars",
     "preset": "presets",
     "segmentation_metrics": "metrics",
 }

@@ -127,20 +127,20 @@ def gather(config: Config, say: Say) -> tuple[Config, Split]:
     """
     from keras_unet.data.check import check_pairs
     from keras_unet.data.found import listing
-    from keras_unet.data.pairs import find_pairs, split_of
+    from keras_unet.data.pairs import look_everywhere, split_of
 
     config = _with_data(config, say)
-    pairs = find_pairs(config.data)
+    found = look_everywhere(config.data)
     with progress_bar("checking images and masks") as progress:
-        report = check_pairs(pairs, config.data, config.model.classes, progress)
+        report = check_pairs(found.pairs, config.data, config.model.classes, progress)
     for note in report.notes:
         say(note)
-    if report.problems:
-        raise BadData(listing(report.problems))
+    if problems := [*found.problems, *report.problems]:
+        raise BadData(listing(problems))
     model = config.model
     if model.classes == 1 and report.resolved.mask_kind == "classes":
-        found = len(report.resolved.class_names)
-        model = dataclasses.replace(model, classes=found)
+        classes = len(report.resolved.class_names)
+        model = dataclasses.replace(model, classes=classes)
     config = dataclasses.replace(config, data=report.resolved, model=model)
     return config, split_of(config.data)
 
@@ -180,7 +180,7 @@ def _with_data(config: Config, say: Say) -> Config:
             f"--preset {config.preset} needs pictures: give --data DIR, or "
             "--images DIR and --masks DIR"
         )
-    from keras_unet.data.demo import make_demo
+    from keras_unet.data.demo.cars import make_demo
 
     folder = run_folder(config).path.parent / "demo_data"
     say(f"demo set: {folder} (drawn by code; give --data DIR for your own pictures)")

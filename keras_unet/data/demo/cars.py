@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 
 from keras_unet.data import rle
-from keras_unet.data.demo_body import BODIES, vary
-from keras_unet.data.demo_cabin import build_cabin
-from keras_unet.data.demo_mesh import Colour
-from keras_unet.data.demo_picture import Mask, Model, Pixels, join, photograph
-from keras_unet.data.demo_shell import build_shell
-from keras_unet.data.demo_studio import Studio, draw_backdrop
+from keras_unet.data.demo.body import BODIES, vary
+from keras_unet.data.demo.cabin import build_cabin
+from keras_unet.data.demo.mesh import Colour
+from keras_unet.data.demo.picture import Mask, Model, Pixels, join, photograph
+from keras_unet.data.demo.shell import build_shell
+from keras_unet.data.demo.studio import Studio, draw_backdrop
 from keras_unet.errors import BadData, BadUsage
 
 MARK = "demo.json"

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from keras_unet.data.demo_mesh import Array, Part
-from keras_unet.data.demo_studio import FINER, Float, Frame, Studio, frame_around, lay
+from keras_unet.data.demo.mesh import Array, Part
+from keras_unet.data.demo.studio import FINER, Float, Frame, Studio, frame_around, lay
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]

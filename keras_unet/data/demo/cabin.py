@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from keras_unet.data.demo_body import Body
-from keras_unet.data.demo_mesh import (
+from keras_unet.data.demo.body import Body
+from keras_unet.data.demo.mesh import (
     BLACK,
     Array,
     Colour,

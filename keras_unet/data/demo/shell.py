@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_unet.data.demo_body import Body
-from keras_unet.data.demo_mesh import (
+from keras_unet.data.demo.body import Body
+from keras_unet.data.demo.mesh import (
     BLACK,
     CLADDING,
     LAMP,

@@ -1,0 +1,1 @@
+"""The demo set: cars drawn by code, with exact masks."""
