@@ -53,7 +53,7 @@ def state(folder):
         }
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -68,11 +68,11 @@ def test_a_resumed_training_equals_one_that_was_never_stopped(
     def save_then_die(file, network, progress):
         save(file, network, progress)
         if progress.step >= step:
-            raise Killed
+            raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", save_then_die)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             fit(plan_of(config, tmp_path / "stopped"))
     fit(plan_of(config, tmp_path / "stopped"))
 

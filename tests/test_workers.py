@@ -4,12 +4,14 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_run import write_pairs
 
 TRAIN = """
 import sys
+from pathlib import Path
 import tensorflow as tf
 cpus = int(sys.argv.pop(1))
 if cpus > 1:
@@ -32,7 +34,7 @@ def command(data, output, cpus=1, *more):
 
 
 def environment(**more):
-    return {**os.environ, "PYTHONPATH": os.getcwd(), **more}
+    return {**os.environ, "PYTHONPATH": str(Path.cwd()), **more}
 
 
 def losses(run):

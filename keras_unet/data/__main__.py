@@ -77,7 +77,7 @@ class Demo:
 
     def run(self) -> int:
         """Draws the set."""
-        from keras_unet.data.demo import make_demo
+        from keras_unet.data.demo.cars import make_demo
 
         with progress_bar("pictures") as progress:
             make_demo(self.folder, self.cars, self.seed, self.size, progress=progress)
