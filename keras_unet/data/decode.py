@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet.config import IGNORE, DataConfig
+from keras_unet.data.gif import read_long_strings
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.picture_file import (
     MAX_PIXELS,
@@ -66,7 +67,7 @@ def read_mask_values(
         Unreadable: as by ``read_image``, and a mask of fractions.
     """
     with opened(path, max_pixels) as image:
-        mask = load(path, image)
+        mask = read_long_strings(image) or load(path, image)
         if mask.mode == "1":
             mask = mask.convert("L")
         if mask.mode in ("LA", "La"):

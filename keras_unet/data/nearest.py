@@ -10,9 +10,12 @@ import numpy.typing as npt
 Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
 
 
-def nearest_pixels(mask: Pixels, size: tuple[int, int]) -> Pixels:
-    """Returns the mask (h, w, ...) at ``size``, each pixel the one nearest to it."""
-    if mask.shape[:2] == size:
+def nearest_pixels(mask: Pixels, size: tuple[int, int] | None) -> Pixels:
+    """Returns the mask (h, w, ...) at ``size``, each pixel the one nearest to it.
+
+    Without a size, the mask is returned as it is.
+    """
+    if size is None or size == mask.shape[:2]:
         return mask
     rows, columns = (
         # In whole numbers: floats would round ties one way here, another in TensorFlow.
