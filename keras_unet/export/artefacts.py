@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_unet.config import Config, DataConfig
-from keras_unet.data import decode, read
+from keras_unet.data import decode, read, records
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split, split_of
 from keras_unet.errors import BadData
@@ -85,8 +85,8 @@ def _write(
     if "saved_model" in formats:
         made["saved_model"] = folder / "saved_model"
         saved_model.write_saved_model(network, config, made["saved_model"])
-        pictures = _as_sent(split.validation[: BATCHES[-1]], config.data)
-        serving.write_warm_up(made["saved_model"], pictures)
+        sent = [_image(p, config.data) for p in split.validation[: BATCHES[-1]]]
+        serving.write_warm_up(made["saved_model"], sent)
     kinds = [name for name in formats if name != "saved_model"]
     if not kinds:
         return made
@@ -101,11 +101,18 @@ def _write(
 def _representative(pairs: Sequence[Pair], config: Config) -> list[np.ndarray]:
     step = max(1, len(pairs) // REPRESENTATIVE_IMAGES)
     chosen = pairs[::step][:REPRESENTATIVE_IMAGES]
-    return [read.read_image(pair.image, 3, config.data) for pair in chosen]
+    return [_image(pair, config.data, config.data.image_size) for pair in chosen]
 
 
-def _as_sent(pairs: Sequence[Pair], data: DataConfig) -> list[np.ndarray]:
-    return [decode.read_image(pair.image, 3, data.max_pixels) for pair in pairs]
+def _image(
+    pair: Pair, data: DataConfig, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Returns the RGB image, at its own size if none is given."""
+    if pair.record:
+        return records.read_record(pair.record, 3, size)[0]
+    if size:
+        return read.read_image(pair.image, 3, data)
+    return decode.read_image(pair.image, 3, data.max_pixels)
 
 
 def _put_in_place(run: RunFolder, name: str, made: Path) -> str:

@@ -1,11 +1,12 @@
 """Measures exported files beside the Keras network; runs in a fresh interpreter.
 
-``python -m keras_unet.export.measure JOB.json RESULT.json`` is called by ``verify``.
+``python -m keras_unet.export.measure JOB RESULT`` is called by ``verify``.
 """
 
 from __future__ import annotations
 
 import json
+import pickle
 import statistics
 import sys
 import time
@@ -18,14 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_unet import config_file, metrics
-from keras_unet.config import Config, DataConfig
-from keras_unet.data import decode, rle
+from keras_unet import metrics
+from keras_unet.config import Config
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resize_image
 from keras_unet.export.graph import BATCHES, Tensor, probability_of
 from keras_unet.export.metadata import operators
 from keras_unet.run_folder import RunFolder
+from keras_unet.scoring import read_pair, to_classes
+from keras_unet.terminal import run_verb
 from keras_unet.trained import load_network
 
 Image = npt.NDArray[np.uint8]
@@ -51,8 +53,7 @@ def measure(
         opened[name] = kind(path, config)
     tallies = {name: _Tally(config.model.classes) for name in opened}
     for pair in pairs:
-        image = decode.read_image(pair.image, 3, config.data.max_pixels)
-        mask = own_mask(pair, config.data)
+        image, mask = read_pair(pair, 3, config.data)
         wanted = opened["keras"].probability(image)
         for name, artefact in opened.items():
             came = wanted if name == "keras" else artefact.probability(image)
@@ -61,16 +62,6 @@ def measure(
         name: tallies[name].figures() | artefact.figures(image)
         for name, artefact in opened.items()
     }
-
-
-def own_mask(pair: Pair, data: DataConfig) -> Image:
-    """Returns the mask's class ids (h, w) at the image's own size."""
-    if pair.run_lengths is not None:
-        return rle.decode(pair.run_lengths, *decode.image_shape(pair.image))
-    assert pair.mask is not None
-    return decode.to_class_ids(
-        decode.read_mask_values(pair.mask, data.max_pixels), data
-    )
 
 
 class KerasNetwork:
@@ -196,7 +187,7 @@ class _Tally:
         difference = np.abs(came - wanted)
         self.largest.append(float(difference.max()))
         self.mean.append(float(difference.mean()))
-        self.confusions.append(metrics.confusion(mask, came.argmax(-1), self.classes))
+        self.confusions.append(metrics.confusion(mask, to_classes(came), self.classes))
 
     def figures(self) -> dict[str, Any]:
         if self.classes == 2:
@@ -227,21 +218,10 @@ def _seconds(call: Callable[[], Any]) -> float:
     return statistics.median(times)
 
 
-def _pair(image: str, mask: str | None, group: str, run_lengths: str | None) -> Pair:
-    return Pair(Path(image), Path(mask) if mask else None, group, run_lengths)
-
-
 def main(job: Path, result: Path) -> None:
-    """Measures what the job names and writes the result."""
-    told = json.loads(job.read_text("utf-8"))
-    measured = measure(
-        RunFolder(told["run"]),
-        config_file.from_json(told["config"]),
-        [_pair(**fields) for fields in told["pairs"]],
-        {name: Path(path) for name, path in told["artefacts"].items()},
-    )
-    result.write_text(json.dumps(measured), "utf-8")
+    """Measures what the job, a pickle of ``measure``'s arguments, asks for."""
+    result.write_text(json.dumps(measure(*pickle.loads(job.read_bytes()))), "utf-8")
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    sys.exit(run_verb(lambda: main(*map(Path, sys.argv[1:]))))

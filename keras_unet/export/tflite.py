@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras_unet.errors import BadData
 from keras_unet.export.graph import probability_of
 from keras_unet.export.metadata import operators, with_metadata
+from keras_unet.terminal import held_back_stderr
 
 MOBILE_GPU_OPERATORS = frozenset(
     {
@@ -102,7 +103,7 @@ def write_tflite(
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.uint8
         converter.representative_dataset = lambda: _spanning(pictures)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), held_back_stderr():
         warnings.filterwarnings(
             "ignore", "Statistics for quantized inputs", UserWarning
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_unet import config_file
 from keras_unet.config import Config
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
@@ -45,15 +44,11 @@ def examine(
     Raises:
         BadData: an artefact cannot be opened and run.
     """
-    told = {
-        "run": run.path.resolve(),
-        "config": config_file.to_json(config),
-        "pairs": [dataclasses.asdict(pair) for pair in pairs],
-        "artefacts": {name: path.resolve() for name, path in artefacts.items()},
-    }
+    places = {name: path.resolve() for name, path in artefacts.items()}
+    told = (RunFolder(run.path.resolve()), config, list(pairs), places)
     with tempfile.TemporaryDirectory() as folder:
-        job, result = Path(folder) / "job.json", Path(folder) / "result.json"
-        job.write_text(json.dumps(told, default=str), "utf-8")
+        job, result = Path(folder) / "job", Path(folder) / "result.json"
+        job.write_bytes(pickle.dumps(told))
         _run_fresh("keras_unet.export.measure", str(job), str(result))
         measured: dict[str, dict[str, Any]] = json.loads(result.read_text("utf-8"))
     return measured
@@ -114,7 +109,9 @@ def _run_fresh(module: str, *arguments: str) -> None:
         check=False,
     )
     if done.returncode:
+        # The interpreter's own message follows TensorFlow's start-up chatter.
+        cause = done.stderr.rpartition("error: ")[2].strip()[-2000:]
         raise BadData(
-            "the exported files cannot be opened and run in a fresh interpreter "
-            f"(status {done.returncode}): {done.stderr[-2000:].strip()}"
+            "the exported files could not be measured in a fresh interpreter "
+            f"(status {done.returncode}): {cause}"
         )

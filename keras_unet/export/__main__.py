@@ -1,0 +1,90 @@
+"""Command: a run's network as files for servers and phones, each of them measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from keras_unet.config import DataConfig
+from keras_unet.run_folder import RunFolder
+from keras_unet.terminal import load_tensorflow, parse, run_verb
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Exports a run for TensorFlow Serving (SavedModel) and for phones (TFLite).
+
+    Every file is opened again, compared with the Keras network and scored on the run's
+    validation images before it takes the place of the last export's.
+
+    Attributes:
+        run: run folder that keras_unet.train wrote.
+        formats: what to write: the SavedModel, and TFLite files by their numbers.
+        data: where the run's pictures are, if they have moved since.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    formats: tuple[
+        Literal["saved_model", "float32", "float16", "dynamic", "int8"], ...
+    ] = ("saved_model", "float32", "float16", "dynamic", "int8")
+    data: Path | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its status."""
+    arguments = parse(Arguments, argv, prog="python -m keras_unet.export")
+    return run_verb(lambda: export(arguments))
+
+
+def export(arguments: Arguments) -> None:
+    """Writes the files and export_report.json, and prints what was measured.
+
+    Raises:
+        BadData: the run or its pictures cannot be read, or a file is not good enough.
+    """
+    run = RunFolder(arguments.run)
+    config = run.load_config()
+    run.require_weights()
+    load_tensorflow()
+    from keras_unet.export.artefacts import export_run
+
+    data = _moved(config.data, arguments.data) if arguments.data else None
+    console = Console(highlight=False)
+    with console.status("exporting and measuring"):
+        measured = export_run(run, arguments.formats, data)
+    console.print(_table(measured))
+    console.print(f"report: {run.export_report}", soft_wrap=True)
+
+
+def _moved(data: DataConfig, folder: Path) -> DataConfig:
+    return dataclasses.replace(
+        data, data=folder, images=None, masks=None, validation=None
+    )
+
+
+def _table(measured: dict[str, dict[str, Any]]) -> Table:
+    table = Table("artefact", caption="latency of one picture, on this machine's CPU")
+    for title in ("size", "operators", "difference", "Dice", "latency"):
+        table.add_column(title, justify="right")
+    for figures in measured.values():
+        table.add_row(
+            figures.get("path", "Keras network").removeprefix("tflite/"),
+            f"{figures['bytes'] / 1e6:.2f} MB" if "bytes" in figures else "",
+            str(len(figures["operators"])) if "operators" in figures else "",
+            f"{figures['max_difference']:.1e}" if "path" in figures else "",
+            f"{figures['dice']:.4f}",
+            f"{1e3 * figures['seconds_per_image']:.1f} ms",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

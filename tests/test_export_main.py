@@ -1,0 +1,58 @@
+import shutil
+import subprocess
+import sys
+
+import pytest
+import tiny_run
+
+from keras_unet.export.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "run"
+    shutil.copytree(tiny_run.trained().path, folder)
+    command = [sys.executable, "-m", "keras_unet.export", folder]
+    done = subprocess.run(
+        [*command, "--formats", "float32", "int8"], capture_output=True, text=True
+    )
+    return folder, done
+
+
+def test_the_command_ends_with_status_0(printed):
+    assert printed[1].returncode == 0
+
+
+def test_the_table_has_a_row_for_each_artefact(printed):
+    for name in ("Keras network", "model_float32.tflite", "model_int8.tflite"):
+        assert name in printed[1].stdout
+
+
+def test_nothing_but_the_table_is_printed(printed):
+    assert printed[1].stderr == ""
+
+
+def test_only_the_asked_formats_are_written(printed):
+    names = {path.name for path in (printed[0] / "tflite").iterdir()}
+    assert names == {"model_float32.tflite", "model_int8.tflite"}
+
+
+def test_a_folder_that_is_no_run_ends_with_status_1(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_a_run_without_weights_ends_with_status_1(tmp_path, capsys):
+    shutil.copy(tiny_run.trained().config_file, tmp_path)
+    assert main([str(tmp_path)]) == 1
+    assert "model.weights.h5" in capsys.readouterr().err
+
+
+def test_data_that_moved_to_nowhere_ends_with_status_1(tmp_path, capsys):
+    assert main([str(tiny_run.trained().path), "--data", str(tmp_path / "gone")]) == 1
+    assert "gone" in capsys.readouterr().err
+
+
+def test_a_mistyped_format_ends_with_status_2(tmp_path):
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path), "--formats", "float23"])
