@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import keras
 
 from keras_unet import checkpoint
+from keras_unet.averaging import WeightAverage
 from keras_unet.checkpoint import Progress
 from keras_unet.errors import BadData
 from keras_unet.optimizers import learning_rate
@@ -35,6 +37,7 @@ class Recorder(keras.callbacks.Callback):
         minutes: time between two checkpoints within an epoch.
         metric_state: running scores to put back at the first epoch's begin, after a
             checkpoint within an epoch.
+        average: what is kept as best instead of the weights, if --ema is on.
     """
 
     def __init__(
@@ -43,11 +46,12 @@ class Recorder(keras.callbacks.Callback):
         progress: Progress,
         minutes: float,
         metric_state: Sequence[Any] = (),
+        average: WeightAverage | None = None,
     ) -> None:
         """Keeps the arguments; nothing is written yet."""
         super().__init__()
         self.run, self.progress, self.seconds = run, progress, 60 * minutes
-        self.metric_state = list(metric_state)
+        self.metric_state, self.average = list(metric_state), average
         self.saved = time.monotonic()
         self.epoch_began = time.monotonic()
 
@@ -77,7 +81,8 @@ class Recorder(keras.callbacks.Callback):
         dice = float((logs or {})["val_dice"])
         if dice > progress.best:
             progress.best, progress.best_epoch = dice, epoch + 1
-            with write_whole(self.run.weights_file) as aside:
+            average = self.average.in_place() if self.average else nullcontext()
+            with average, write_whole(self.run.weights_file) as aside:
                 self.model.save_weights(str(aside))
         progress.history.append(self._row(epoch, logs or {}))
         write_history(self.run.history_file, progress.history)
@@ -89,7 +94,8 @@ class Recorder(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Writes the checkpoint."""
-        checkpoint.save(self.file, self.model, self.progress)
+        average = self.average.state if self.average else ()
+        checkpoint.save(self.file, self.model, self.progress, average)
         self.saved = time.monotonic()
 
     def _row(self, epoch: int, logs: dict[str, Any]) -> dict[str, float]:

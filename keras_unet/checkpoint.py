@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,20 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def save(file: Path, network: keras.Model, progress: Progress) -> None:
-    """Writes weights, optimizer, loss scale, metrics, dropout's count and progress."""
+def save(
+    file: Path, network: keras.Model, progress: Progress, average: Sequence[Any] = ()
+) -> None:
+    """Writes weights, optimizer, loss scale, metrics, dropout's count and progress.
+
+    Args:
+        file: to be replaced.
+        network: compiled and trained.
+        progress: where the training stands.
+        average: variables of a moving average, if there is one.
+    """
     arrays: dict[str, Any] = {
         f"{group}/{index}": np.asarray(variable)
-        for group, variables in _state(network).items()
+        for group, variables in _state(network, average).items()
         for index, variable in enumerate(variables)
     }
     arrays["progress"] = np.array(json.dumps(dataclasses.asdict(progress)))
@@ -50,7 +60,7 @@ def save(file: Path, network: keras.Model, progress: Progress) -> None:
         np.savez(aside, **arrays)
 
 
-def restore(file: Path, network: keras.Model) -> Progress:
+def restore(file: Path, network: keras.Model, average: Sequence[Any] = ()) -> Progress:
     """Puts the state that ``save`` wrote back and returns the progress.
 
     Raises:
@@ -58,7 +68,7 @@ def restore(file: Path, network: keras.Model) -> Progress:
     """
     try:
         with np.load(file) as arrays:
-            for group, variables in _state(network).items():
+            for group, variables in _state(network, average).items():
                 _assign(variables, group, arrays)
             return Progress(**json.loads(str(arrays["progress"])))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -73,11 +83,12 @@ def metric_variables(network: keras.Model) -> list[Any]:
     return [variable for metric in network.metrics for variable in metric.variables]
 
 
-def _state(network: keras.Model) -> dict[str, list[Any]]:
+def _state(network: keras.Model, average: Sequence[Any]) -> dict[str, list[Any]]:
     return {
         "weights": list(network.weights),
         "optimizer": list(network.optimizer.variables),
         "metrics": metric_variables(network),
+        "average": list(average),
         "dropout": [
             layer.calls
             for layer in network.layers

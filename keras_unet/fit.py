@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet import callbacks, checkpoint, workers
+from keras_unet.averaging import WeightAverage
 from keras_unet.checkpoint import Progress
 from keras_unet.config import Config
 from keras_unet.data import pipeline
@@ -119,14 +120,15 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
         device.strategy,
         workers.blank_batch(max(1, fit.batch_size // device.replicas), *shape),
     )
+    average = WeightAverage(network, fit.ema) if fit.ema else None
     file = plan.source.checkpoint / checkpoint.FILE
     if not file.is_file():
-        return callbacks.Recorder(plan.run, Progress(), minutes)
+        return callbacks.Recorder(plan.run, Progress(), minutes, (), average)
     # Keras makes the metrics' variables when it first needs them.
     network.test_on_batch(*workers.blank_batch(fit.batch_size, *shape))
-    progress = checkpoint.restore(file, network)
+    progress = checkpoint.restore(file, network, average.state if average else ())
     scores = [np.asarray(v) for v in checkpoint.metric_variables(network)]
-    return callbacks.Recorder(plan.run, progress, minutes, scores)
+    return callbacks.Recorder(plan.run, progress, minutes, scores, average)
 
 
 def _fit_until(
@@ -158,7 +160,9 @@ def _callbacks(
         pairs = pipeline.pairs_of_step(plan.split.train, plan.config, step)
         return [pair.image for pair in pairs]
 
+    average = [recorder.average] if recorder.average else []
     return [
+        *average,
         callbacks.StopOnNonFinite(progress, files_of_step),
         recorder,
         callbacks.StopOnInterrupt(recorder, f"Go on with: {plan.resume_command}"),

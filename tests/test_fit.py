@@ -9,6 +9,7 @@ from keras_unet import checkpoint, devices
 from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
 from keras_unet.data.pairs import split_of
 from keras_unet.fit import Plan, compile_network, fit
+from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
 
 
@@ -57,16 +58,17 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("step", [1, 4, 5, 7])
+@pytest.mark.parametrize(("step", "ema"), [(1, 0.0), (4, 0.9), (5, 0.0), (7, 0.0)])
 def test_a_resumed_training_equals_one_that_was_never_stopped(
-    config, tmp_path, monkeypatch, step
+    config, tmp_path, monkeypatch, step, ema
 ):
+    config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, ema=ema))
     fit(plan_of(config, tmp_path / "whole"))
 
     save = checkpoint.save
 
-    def save_then_die(file, network, progress):
-        save(file, network, progress)
+    def save_then_die(file, network, progress, average):
+        save(file, network, progress, average)
         if progress.step >= step:
             raise KilledError
 
@@ -106,3 +108,15 @@ def test_a_loss_that_is_no_number_names_step_and_pictures(config, tmp_path):
     )
     with pytest.raises(ValueError, match=r"the loss became .* at step \d.*\.png"):
         fit(plan_of(wild, tmp_path / "run"))
+
+
+def test_with_ema_the_average_is_scored_and_kept(config, tmp_path):
+    short = dataclasses.replace(config.fit, ema=0.99, epochs=1)
+    fit(plan_of(dataclasses.replace(config, fit=short), tmp_path / "run"))
+    run = RunFolder(tmp_path / "run")
+    kept = build_network(config.model)
+    kept.load_weights(run.weights_file)
+    arrays = state(tmp_path / "run")
+    averages = [arrays[f"average/{i}"] for i in range(len(kept.trainable_variables))]
+    for one, average in zip(kept.trainable_variables, averages, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), average)
