@@ -122,6 +122,28 @@ def test_a_picture_above_the_pixel_limit_is_named_by_its_position(strict, kind):
         masks_of(strict, encoded(small, kind), encoded(large, kind))
 
 
+def test_a_gif_whose_frame_is_larger_than_its_header_says_is_refused(strict):
+    content = bytearray(encoded(np.zeros((300, 300, 3), np.uint8), "GIF"))
+    content[6:10] = b"\x0a\x00\x0a\x00"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"above 20000"):
+        masks_of(strict, bytes(content))
+
+
+def test_the_frames_of_a_gif_count_together(strict):
+    frames = [Image.fromarray(tiny_run.picture(seed)[0]) for seed in range(4)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"above 20000"):
+        masks_of(strict, file.getvalue())
+
+
+@pytest.mark.parametrize("length", range(10, 40, 3))
+def test_a_gif_that_ends_anywhere_fails_and_nothing_hangs(strict, length):
+    content = encoded(tiny_run.picture(0)[0], "GIF")[:length]
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        masks_of(strict, content)
+
+
 def test_the_graph_needs_no_python_and_no_custom_operation(loaded):
     graph = loaded.signatures["serving_default"].graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]

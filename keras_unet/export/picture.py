@@ -16,6 +16,8 @@ _MAGIC = {
     "gif": b"GIF8",
     "bmp": b"BM",
 }
+_EXTENSION, _FRAME = 0x21, 0x2C
+"""First bytes of a GIF's blocks."""
 _HEADER = 32
 """Bytes from the start in which PNG, GIF and BMP tell their size."""
 
@@ -38,9 +40,8 @@ def decode_picture(image_bytes: Tensor, position: Tensor, max_pixels: int) -> Te
         position: of the picture in its request, for the message.
         max_pixels: a larger picture fails before it is decoded.
     """
-    pixels = tf.reduce_prod(size_in_header(image_bytes))
     small_enough = tf.debugging.Assert(
-        pixels <= max_pixels,
+        pixels_to_decode(image_bytes) <= max_pixels,
         [
             f"image_bytes holds a picture above {max_pixels} pixels at position:",
             position,
@@ -63,15 +64,17 @@ def decode_picture(image_bytes: Tensor, position: Tensor, max_pixels: int) -> Te
     return image
 
 
-def size_in_header(image_bytes: Tensor) -> Tensor:
-    """Returns (height, width) int64, read without decoding any pixel."""
+def pixels_to_decode(image_bytes: Tensor) -> Tensor:
+    """Returns how many pixels, int64, a decoder would make; none is decoded."""
     header = _head(image_bytes)
     return _by_kind(
         image_bytes,
-        jpeg=lambda: tf.cast(tf.io.extract_jpeg_shape(image_bytes)[:2], tf.int64),
-        png=lambda: _numbers(header, (20, 21, 22, 23), (16, 17, 18, 19)),
-        gif=lambda: _numbers(header, (9, 8), (7, 6)),
-        bmp=lambda: _bmp_size(header),
+        jpeg=lambda: tf.reduce_prod(
+            tf.cast(tf.io.extract_jpeg_shape(image_bytes)[:2], tf.int64)
+        ),
+        png=lambda: _number(header, 20, 21, 22, 23) * _number(header, 16, 17, 18, 19),
+        gif=lambda: _gif_pixels(image_bytes),
+        bmp=lambda: _bmp_side(header, 22) * _bmp_side(header, 18),
     )
 
 
@@ -93,21 +96,54 @@ def _head(image_bytes: Tensor, length: int = _HEADER, start: int = 0) -> Tensor:
     return tf.io.decode_raw(tf.strings.substr(padded, start, length), tf.uint8)
 
 
-def _numbers(header: Tensor, *places: tuple[int, ...]) -> Tensor:
-    """Returns int64 numbers whose bytes lie at ``places``, highest byte first."""
-    values = []
+def _number(content: Tensor, *places: Any) -> Tensor:
+    """Returns the int64 number whose bytes lie at ``places``, highest byte first."""
+    value = tf.constant(0, tf.int64)
     for place in places:
-        value = tf.constant(0, tf.int64)
-        for byte in place:
-            value = value * 256 + tf.cast(header[byte], tf.int64)
-        values.append(value)
-    return tf.stack(values)
+        value = value * 256 + tf.cast(content[place], tf.int64)
+    return value
 
 
-def _bmp_size(header: Tensor) -> Tensor:
-    size = _numbers(header, (25, 24, 23, 22), (21, 20, 19, 18))
+def _bmp_side(header: Tensor, place: int) -> Tensor:
+    size = _number(header, place + 3, place + 2, place + 1, place)
     # A negative height (32 bits) says that the rows run from top to bottom.
     return tf.minimum(size, 2**32 - size)
+
+
+def _gif_pixels(image_bytes: Tensor) -> Tensor:
+    """Returns the pixels of all frames, which the header may promise to be smaller.
+
+    The decoder unpacks them all, even for the first alone. The blocks of a GIF are
+    those of https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
+    """
+    content = tf.io.decode_raw(tf.strings.join([image_bytes, b"\0" * 16]), tf.uint8)
+    end = tf.strings.length(image_bytes)
+
+    def palette(place: Tensor) -> Tensor:
+        flags = tf.cast(content[place], tf.int32)
+        length = tf.bitwise.left_shift(6, tf.bitwise.bitwise_and(flags, 7))
+        return tf.where(flags >= 128, length, 0)
+
+    def follows(place: Tensor, in_data: Tensor, pixels: Tensor) -> Tensor:
+        block = content[tf.minimum(place, end)]
+        return (place < end) & (in_data | (block == _EXTENSION) | (block == _FRAME))
+
+    def step(place: Tensor, in_data: Tensor, pixels: Tensor) -> tuple[Tensor, ...]:
+        block = content[place]
+        frame = ~in_data & (block == _FRAME)
+        # A run of data is a length and as many bytes; length 0 ends the block.
+        data = place + 1 + tf.cast(block, tf.int32)
+        beyond = tf.where(frame, place + 11 + palette(place + 9), place + 2)
+        height = _number(content, place + 8, place + 7)
+        width = _number(content, place + 6, place + 5)
+        return (
+            tf.where(in_data, data, beyond),
+            tf.where(in_data, block > 0, True),
+            pixels + tf.where(frame, height * width, 0),
+        )
+
+    start = (13 + palette(10), tf.constant(False), tf.constant(0, tf.int64))
+    return tf.while_loop(follows, step, start)[2]
 
 
 def _decode_bmp(image_bytes: Tensor) -> Tensor:
