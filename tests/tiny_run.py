@@ -1,8 +1,10 @@
 """A run of a few seconds: bright ellipses on dark noise, found by a tiny network."""
 
+import atexit
 import dataclasses
 import functools
 import io
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,6 +21,13 @@ from keras_unet.trained import load_network
 KINDS = ("float32", "float16", "dynamic", "int8")
 SIZE = (48, 64)
 OWN_SIZE = (60, 90)
+
+
+def scratch():
+    """Returns a new folder that goes when the tests end."""
+    folder = Path(tempfile.mkdtemp(prefix="tiny_run_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def picture(seed, size=OWN_SIZE):
@@ -59,7 +68,7 @@ def trained(**model):
     Args:
         model: fields of UNetConfig.
     """
-    folder = Path(tempfile.mkdtemp(prefix="tiny_run_"))
+    folder = scratch()
     write_pairs(folder / "data")
     unet = UNetConfig(**{"filters": 4, "depth": 2, "dropout": 0.0} | model)
     data = DataConfig(
@@ -77,7 +86,7 @@ def trained(**model):
 @functools.cache
 def tflite_files(**model):
     """Returns the four files of a trained network, by kind; the labels are numbers."""
-    network, folder = load_network(trained(**model)), Path(tempfile.mkdtemp())
+    network, folder = load_network(trained(**model)), scratch()
     made = {kind: folder / f"{kind}.tflite" for kind in KINDS}
     labels = [f"class {number}" for number in range(max(2, model.get("classes", 1)))]
     pictures = [picture(seed, SIZE)[0] for seed in range(100, 108)]
