@@ -116,34 +116,39 @@ def _gif_pixels(image_bytes: Tensor) -> Tensor:
     The decoder unpacks them all, even for the first alone. The blocks of a GIF are
     those of https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
     """
+    # Zeros behind the end stop every loop there.
     content = tf.io.decode_raw(tf.strings.join([image_bytes, b"\0" * 16]), tf.uint8)
     end = tf.strings.length(image_bytes)
 
-    def palette(place: Tensor) -> Tensor:
-        flags = tf.cast(content[place], tf.int32)
+    def at(place: Tensor) -> Tensor:
+        return tf.cast(content[tf.minimum(place, end)], tf.int32)
+
+    def behind_palette(place: Tensor, flags: Tensor) -> Tensor:
         length = tf.bitwise.left_shift(6, tf.bitwise.bitwise_and(flags, 7))
-        return tf.where(flags >= 128, length, 0)
+        return place + tf.where(flags >= 128, length, 0)
 
-    def follows(place: Tensor, in_data: Tensor, pixels: Tensor) -> Tensor:
-        block = content[tf.minimum(place, end)]
-        return (place < end) & (in_data | (block == _EXTENSION) | (block == _FRAME))
+    def behind_data(place: Tensor) -> Tensor:
+        # Data are runs of a length and as many bytes, up to a run of length 0.
+        over = tf.while_loop(
+            lambda run: at(run) > 0, lambda run: (run + 1 + at(run),), [place]
+        )
+        return over[0] + 1
 
-    def step(place: Tensor, in_data: Tensor, pixels: Tensor) -> tuple[Tensor, ...]:
-        block = content[place]
-        frame = ~in_data & (block == _FRAME)
-        # A run of data is a length and as many bytes; length 0 ends the block.
-        data = place + 1 + tf.cast(block, tf.int32)
-        beyond = tf.where(frame, place + 11 + palette(place + 9), place + 2)
+    def follows(place: Tensor, _: Tensor) -> Tensor:
+        return (at(place) == _EXTENSION) | (at(place) == _FRAME)
+
+    def step(place: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        frame = at(place) == _FRAME
+        data = behind_palette(place + 11, tf.cast(content[place + 9], tf.int32))
         height = _number(content, place + 8, place + 7)
         width = _number(content, place + 6, place + 5)
         return (
-            tf.where(in_data, data, beyond),
-            tf.where(in_data, block > 0, True),
+            behind_data(tf.where(frame, data, place + 2)),
             pixels + tf.where(frame, height * width, 0),
         )
 
-    start = (13 + palette(10), tf.constant(False), tf.constant(0, tf.int64))
-    return tf.while_loop(follows, step, start)[2]
+    first = behind_palette(13, tf.cast(content[10], tf.int32))
+    return tf.while_loop(follows, step, (first, tf.constant(0, tf.int64)))[1]
 
 
 def _decode_bmp(image_bytes: Tensor) -> Tensor:
