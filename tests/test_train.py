@@ -1,0 +1,207 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_run import write_pairs
+
+from keras_unet.checkpoint import FILE
+from keras_unet.train import main
+
+SIZE = ["--image-size", "16", "24", "--filters", "2", "--depth", "2"]
+FIT = ["--epochs", "2", "--batch-size", "4", "--precision", "float32"]
+TINY = [*SIZE, *FIT, "--dropout", "0.2", "--deterministic"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    write_pairs(folder, 20)
+    return folder
+
+
+def words(data, run, *more):
+    return ["--data", str(data), "--output", str(run), *TINY, *more]
+
+
+def start(data, run, *more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "keras_unet.train", *words(data, run, *more)],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(file, process, seconds=200):
+    until = time.monotonic() + seconds
+    while not file.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def state(run):
+    with np.load(run / "checkpoint" / FILE) as arrays:
+        return {
+            name: arrays[name] for name in arrays.files if not name.startswith("prog")
+        }
+
+
+@pytest.mark.slow
+def test_one_command_fills_a_run_folder(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(words(data, run)) == 0
+    assert {path.name for path in run.iterdir()} >= {
+        "config.json",
+        "model.weights.h5",
+        "checkpoint",
+        "history.csv",
+        "metrics.json",
+        "per_image.csv",
+        "figures",
+        "saved_model",
+        "tflite",
+        "export_report.json",
+    }
+    assert {"validation", "test"} <= json.loads(
+        (run / "metrics.json").read_text()
+    ).keys()
+    said = capsys.readouterr().out
+    assert f"python -m keras_unet.predict {run}" in said
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
+    flags = ("--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(words(data, whole, *flags)) == 0
+    process = start(data, killed, *flags)
+    wait_for(killed / "checkpoint" / FILE, process)
+    process.kill()
+    process.communicate()
+    assert main(words(data, killed, *flags, "--resume")) == 0
+    expected, found = state(whole), state(killed)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(array, found[name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console")
+def test_ctrl_c_saves_and_says_how_to_go_on(data, tmp_path):
+    run = tmp_path / "run"
+    process = start(data, run, "--epochs", "4000", "--formats")
+    wait_for(run / "history.csv", process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=100)[0]
+    assert process.returncode == 130, said
+    assert "--resume" in said
+    assert (run / "checkpoint" / FILE).is_file()
+
+
+def epochs_of(run):
+    with (run / "history.csv").open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run of one epoch, not exported."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_pairs(folder / "data", 20)
+    flags = words(folder / "data", folder / "run", "--epochs", "1", "--formats")
+    assert main(flags) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch-size", "2"], "--batch-size is 4 in the run, 2 now"),
+        (["--epochs", "0"], "--epochs must be 1 or more"),
+        (["--seed", "3"], "--seed is 0 in the run, 3 now"),
+    ],
+)
+def test_resume_refuses_other_settings(finished, flags, message, capsys):
+    try:
+        status = main(["--output", str(finished), "--resume", *flags])
+    except SystemExit as ended:
+        status = ended.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert message in printed.out + printed.err
+
+
+@pytest.mark.slow
+def test_epochs_may_grow_and_not_shrink(finished, capsys):
+    resume = ["--output", str(finished), "--resume", "--epochs"]
+    assert main([*resume, "2"]) == 0
+    with (finished / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+    assert main([*resume, "1"]) == 2
+    assert "--epochs is 2 in the run and may only grow" in capsys.readouterr().err
+
+
+def test_a_run_in_the_way_is_refused_and_kept(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    assert main(words(data, run)) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert (run / "config.json").read_text() == "{}"
+
+
+def test_bad_data_leaves_no_run_folder(data, tmp_path, capsys):
+    (data / "masks" / "p03.png").unlink()
+    assert main(words(data, tmp_path / "run")) == 1
+    assert "p03.png" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_leaves_the_run_that_was_to_be_overwritten(data, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    (data / "masks" / "p03.png").write_bytes(b"")
+    assert main(words(data, run, "--overwrite")) == 1
+    assert (run / "config.json").read_text() == "{}"
+
+
+def test_a_batch_larger_than_the_data_is_refused(data, tmp_path, capsys):
+    assert main(words(data, tmp_path / "run", "--batch-size", "64")) == 2
+    assert "--batch-size 64 is more than the 16 training" in capsys.readouterr().err
+
+
+def test_a_preset_for_real_data_asks_for_it(tmp_path, capsys):
+    assert main(["--preset", "carvana", "--output", str(tmp_path / "run")]) == 2
+    assert "--data DIR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--epoch", "3"], "--epochs"),
+        (["--image-size", "0", "8"], "at least 1 1"),
+        (["--preset", "car"], "carvana"),
+    ],
+)
+def test_a_wrong_flag_ends_with_status_2(flags, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(flags)
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert message in printed.out + printed.err
+
+
+def test_another_keras_backend_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert main([]) == 2
+    assert "KERAS_BACKEND is jax" in capsys.readouterr().err
