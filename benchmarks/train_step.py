@@ -11,27 +11,23 @@ pixels to 388×388, in mixed_float16 with XLA.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import itertools
 import math
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from benchmarks.machine import packages, processor
 from benchmarks.turns import Seconds, Step, take_turns
 from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
 from keras_unet.errors import BadUsage
 from keras_unet.terminal import load_tensorflow, parse, run_verb
-
-HERE = "keras_unet"
 
 
 @dataclass(frozen=True)
@@ -85,19 +81,26 @@ def on_cpu(flags: Flags) -> Iterator[str]:
             "the comparison needs PyTorch, which is not installed. "
             "Run: pip install torch==2.13.* (the extra bench)"
         )
-    height, width = flags.image_size or (256, 384)
+    # Without this our side would take a GPU where there is one.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    load_tensorflow()
+    from keras_unet.devices import choose_precision
+
+    precision, _ = choose_precision(flags.precision, [])
+    height, width = size = flags.image_size or (256, 384)
     model = UNetConfig(filters=flags.filters, normalization="batch", dropout=0.0)
-    packages = ("tensorflow", "keras", "torch")
-    yield f"{_processor()}; {', '.join(map(_version, packages))}"
+    # OpenMP, which PyTorch computes with, loses most where cores are shared.
+    load = f"{os.getloadavg()[0]:.1f} processes ran before"
+    yield f"{processor()}, {load}; {packages('tensorflow', 'keras', 'torch')}"
     yield f"U-Net, {model.filters} filters, batch normalisation, {height}×{width}×3"
     yield ""
     yield "| images per step | | seconds per step | quartiles | PyTorch's best / it |"
     yield "|---|---|---|---|---|"
     for batch_size in flags.batch_sizes or (1, 4):
-        config = _config(model, (height, width), batch_size, flags)
-        torch = partial(_torch_step, (height, width), batch_size, model.filters)
+        config = _config(model, size, batch_size, precision)
+        torch = partial(_torch_step, size, batch_size, model.filters)
         contestants: dict[str, Callable[[], Step]] = {
-            HERE: partial(_keras_step, config),
+            f"keras_unet, {precision}": partial(_keras_step, config),
             "PyTorch, bfloat16": partial(torch, True),
             "PyTorch, float32": partial(torch, False),
         }
@@ -120,25 +123,25 @@ def on_gpu(flags: Flags) -> Iterator[str]:
             "--device gpu needs a GPU, and TensorFlow sees none. Run: "
             "pip install tensorflow[and-cuda] (the extra gpu), or take --device cpu"
         )
+    # This process only counts; the GPU's memory is for the one that trains.
+    tf.config.set_visible_devices([], "GPU")
+    precision = "mixed_float16" if flags.precision == "auto" else flags.precision
     size = flags.image_size or (388, 388)
     model = UNetConfig(channels=1, classes=2, filters=flags.filters, padding="valid")
     macs = forward_macs(model, size)
     details = tf.config.experimental.get_device_details(devices[0])
-    name = details.get("device_name", "GPU")
-    yield f"{name}; {', '.join(map(_version, ('tensorflow', 'keras')))}"
-    yield f"U-Net, {model.filters} filters, unpadded, {macs / 1e9:.1f} GMAC forward"
+    yield f"{details.get('device_name', 'GPU')}; {packages('tensorflow', 'keras')}"
+    yield (
+        f"U-Net, {model.filters} filters, unpadded, {macs / 1e9:.1f} GMAC forward, "
+        f"{precision}, XLA"
+    )
     yield ""
     yield "| images per step | seconds per step | images/s | TFLOP/s | of the peak |"
     yield "|---|---|---|---|---|"
     for batch_size in flags.batch_sizes or (1, 8, 32):
-        config = _config(model, size, batch_size, flags)
-        measured = take_turns(
-            {HERE: partial(_keras_step, config)},
-            flags.warm_up,
-            flags.repeats,
-            flags.steps,
-        )
-        seconds = float(np.median(measured[HERE]))
+        config = _config(model, size, batch_size, precision)
+        measured = _measure({"": partial(_keras_step, config)}, flags)
+        seconds = float(np.median(measured[""]))
         # Backward costs twice forward; a multiplication and an addition are two FLOP.
         tflops = 3 * 2 * macs * batch_size / seconds / 1e12
         yield (
@@ -168,9 +171,9 @@ def forward_macs(model: UNetConfig, image_size: tuple[int, int]) -> int:
 
 
 def _config(
-    model: UNetConfig, image_size: tuple[int, int], batch_size: int, flags: Flags
+    model: UNetConfig, image_size: tuple[int, int], batch_size: int, precision: Any
 ) -> Config:
-    fit = FitConfig(batch_size=batch_size, precision=flags.precision)
+    fit = FitConfig(batch_size=batch_size, precision=precision)
     return Config(data=DataConfig(image_size=image_size), model=model, fit=fit)
 
 
@@ -208,27 +211,15 @@ def _measure(
 def _rows(batch_size: int, measured: dict[str, Seconds]) -> Iterator[str]:
     """Yields a line each; ratios are the median over the turns, taken side by side."""
     turns = {name: np.median(seconds, 1) for name, seconds in measured.items()}
-    best = min((n for n in turns if n != HERE), key=lambda n: np.median(turns[n]))
+    _, *others = turns.values()
+    best = min(others, key=np.median)
     for name, seconds in measured.items():
         low, middle, high = np.percentile(seconds, (25, 50, 75))
-        ratio = np.median(turns[best] / turns[name])
+        ratio = np.median(best / turns[name])
         yield (
             f"| {batch_size} | {name} | {middle:.3f} | {low:.3f}–{high:.3f} "
             f"| {ratio:.2f} |"
         )
-
-
-def _version(package: str) -> str:
-    return f"{package} {importlib.metadata.version(package)}"
-
-
-def _processor() -> str:
-    listing, name = Path("/proc/cpuinfo"), platform.processor()
-    if listing.is_file():
-        lines = listing.read_text("utf-8").splitlines()
-        models = [line for line in lines if line.startswith("model name")]
-        name = models[0].partition(":")[2].strip() if models else name
-    return f"{name or platform.machine()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":
