@@ -67,7 +67,7 @@ def read_mask_values(
         Unreadable: as by ``read_image``, and a mask of fractions.
     """
     with opened(path, max_pixels) as image:
-        mask = read_long_strings(image) or load(path, image)
+        mask = read_long_strings(image, size) or load(path, image)
         if mask.mode == "1":
             mask = mask.convert("L")
         if mask.mode in ("LA", "La"):

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
+from keras_unet.data.nearest import nearest_pixels
+
 _LONGEST = 12
 # Below that many pixels per byte, the strings are so short that Pillow is faster.
 _PIXELS_PER_BYTE = 200
@@ -26,11 +28,17 @@ class _Codes(NamedTuple):
     widths: npt.NDArray[np.int64]
 
 
-def read_long_strings(image: Image.Image) -> Image.Image | None:
-    """Returns the picture that a GIF holds, which Pillow has opened but not yet read.
+def read_long_strings(
+    image: Image.Image, size: tuple[int, int] | None = None
+) -> Image.Image | None:
+    """Returns the picture in a GIF that Pillow has opened but not yet read.
 
     Returns None for other pictures, and for GIFs that are better left to Pillow:
     interlaced, of several parts, transparent, damaged, or of short strings.
+
+    Args:
+        image: the GIF.
+        size: height and width that the picture is sampled at, by default its own.
     """
     if not isinstance(image, GifImageFile) or not image.fp:
         return None
@@ -46,13 +54,10 @@ def read_long_strings(image: Image.Image) -> Image.Image | None:
     pixels = decode_lzw(_without_lengths(content), least)
     if pixels is None or len(pixels) != image.width * image.height:
         return None
-    read = Image.frombuffer(image.mode, image.size, pixels, "raw", image.mode, 0, 1)
-    if image.palette:
-        read.putpalette(image.palette.palette)
-    return read
+    return _picture(image, pixels, size)
 
 
-def decode_lzw(content: bytes, least: int) -> bytes | None:
+def decode_lzw(content: bytes, least: int) -> bytearray | None:
     """Returns the pixels that the codes stand for, or None where one makes no sense.
 
     Args:
@@ -61,35 +66,47 @@ def decode_lzw(content: bytes, least: int) -> bytes | None:
     """
     clear, end = 1 << least, (1 << least) + 1
     starts, widths = _codes(least)
-    strings: list[bytes] = []
-    position = 0
+    pixels, position = bytearray(), 0
     while True:
         codes = _unpack(content, position + starts, widths)
         stops = np.flatnonzero((codes == clear) | (codes == end))
         stop = int(stops[0]) if len(stops) else len(codes)
-        if not _look_up(codes[:stop].tolist(), clear, strings):
+        if not _write_out(codes[:stop].tolist(), clear, pixels):
             return None
         if stop == len(codes) or codes[stop] == end:
-            return b"".join(strings)
+            return pixels
         position += int(starts[stop] + widths[stop])
 
 
-def _look_up(codes: list[int], clear: int, strings: list[bytes]) -> bool:
-    """Appends each code's string; returns whether all of them have one."""
-    table = [bytes([pixel]) for pixel in range(clear)] + [b"", b""]
-    last = b""
+def _write_out(codes: list[int], clear: int, pixels: bytearray) -> bool:
+    """Appends what the codes stand for; returns whether all of them have a meaning."""
+    begins: list[int] = []
     for code in codes:
-        if code < len(table):
-            string = table[code]
-        elif code == len(table) and last:
-            string = last + last[:1]
-        else:
+        begins.append(len(pixels))
+        if code < clear:
+            pixels.append(code)
+            continue
+        # What an earlier code stood for, and the pixel that came after it.
+        earlier = code - clear - 2
+        if earlier + 1 >= len(begins):
             return False
-        if last:
-            table.append(last + string[:1])
-        strings.append(string)
-        last = string
+        begin, end = begins[earlier], begins[earlier + 1] + 1
+        pixels += pixels[begin:end]
+        if end > begins[-1]:
+            # That pixel is the first of these themselves.
+            pixels.append(pixels[begin])
     return True
+
+
+def _picture(
+    image: Image.Image, pixels: bytearray, size: tuple[int, int] | None
+) -> Image.Image:
+    shape = (image.height, image.width)
+    sampled = nearest_pixels(np.frombuffer(pixels, np.uint8).reshape(shape), size)
+    picture = Image.fromarray(sampled)
+    if image.palette:
+        picture.putpalette(image.palette.palette)
+    return picture
 
 
 @functools.cache

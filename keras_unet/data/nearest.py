@@ -22,5 +22,5 @@ def nearest_pixels(mask: Pixels, size: tuple[int, int] | None) -> Pixels:
         ((2 * np.arange(new) + 1) * old) // (2 * new)
         for old, new in zip(mask.shape[:2], size, strict=True)
     )
-    sampled: Pixels = mask[rows][:, columns]
+    sampled: Pixels = mask.take(rows, 0).take(columns, 1)
     return sampled

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data import augment, read, records
+from keras_unet.data.decode import Pixels
 from keras_unet.data.pair import Pair
-from keras_unet.data.store import DiskStore, MemoryStore, Row, Store, machine_memory
+from keras_unet.data.store import DiskStore, MemoryStore, Store, machine_memory
 from keras_unet.errors import BadData, BadUsage
 
 # Symbolic tensors have no common public type on both stacks.
@@ -91,7 +92,7 @@ def reading_error(error: tf.errors.OpError) -> BadData | None:
 
 def cache_line(count: int, config: Config) -> str:
     """Returns a line on where ``count`` pairs are kept, and how much that takes."""
-    kept, gigabytes = _places(count, config), count * _row_bytes(config) / 1e9
+    kept, gigabytes = _places(count, config), count * _pair_bytes(config) / 1e9
     if config.data.cache == "none":
         return "cache: none, every picture is read from its file each time"
     if config.data.cache == "disk":
@@ -119,60 +120,63 @@ def _reader(
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Returns the map from (index, anything) to (image, mask, anything), uint8."""
     height, width = config.data.image_size
-    image_bytes = height * width * config.model.channels
-    read_row = _row_reader(pairs, config)
+    image_shape, mask_shape = (height, width, config.model.channels), (height, width, 1)
+    read_pair = _cached(pairs, config)
 
     def load(index: Tensor, passed_on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        row = tf.numpy_function(read_row, [index], tf.uint8, stateful=False)
-        image = tf.reshape(row[:image_bytes], (height, width, config.model.channels))
-        return image, tf.reshape(row[image_bytes:], (height, width, 1)), passed_on
+        types = [tf.uint8, tf.uint8]
+        image, mask = tf.numpy_function(read_pair, [index], types, stateful=False)
+        image.set_shape(image_shape)
+        return image, tf.reshape(mask, mask_shape), passed_on
 
     return load
 
 
-def _row_reader(pairs: Sequence[Pair], config: Config) -> Callable[[int], Row]:
-    """Returns what gives a pair's image and mask, one after the other, as bytes."""
+def _cached(
+    pairs: Sequence[Pair], config: Config
+) -> Callable[[int], tuple[Pixels, Pixels]]:
+    """Returns what gives a pair's image (h, w, c) and mask (h, w)."""
     store = _store(len(pairs), config)
 
-    def read_row(index: int) -> Row:
-        row = store.get(index) if store else None
-        if row is None:
-            try:
-                row = _row(pairs[index], config)
-            except BadData as error:
-                # All that is left of an exception in a dataset is its text.
-                raise BadData(_MARK + " ".join(str(error).split("\n"))) from error
-            if store:
-                store.put(index, row)
-        return row
+    def read_pair(index: int) -> tuple[Pixels, Pixels]:
+        kept = store.get(index) if store else None
+        if kept is not None:
+            return kept
+        try:
+            pair = _read(pairs[index], config)
+        except BadData as error:
+            # All that is left of an exception in a dataset is its text.
+            raise BadData(_MARK + " ".join(str(error).split("\n"))) from error
+        if store:
+            store.put(index, pair)
+        return pair
 
-    return read_row
+    return read_pair
 
 
-def _row(pair: Pair, config: Config) -> Row:
+def _read(pair: Pair, config: Config) -> tuple[Pixels, Pixels]:
     data, channels = config.data, config.model.channels
     if pair.record:
         image, values = records.read_record(pair.record, channels, data.image_size)
-        mask = read.class_ids(pair, values, data)
-    else:
-        image = read.read_image(pair.image, channels, data)
-        mask = read.read_mask(pair, data)
-    return np.concatenate([image.ravel(), mask.ravel()])
+        return image, read.class_ids(pair, values, data)
+    return read.read_image(pair.image, channels, data), read.read_mask(pair, data)
 
 
 def _store(count: int, config: Config) -> Store | None:
+    height, width = config.data.image_size
+    shapes = (height, width, config.model.channels), (height, width)
     if config.data.cache == "none":
         return None
     if config.data.cache == "disk":
-        return DiskStore(count, _row_bytes(config), config.output)
-    return MemoryStore(_places(count, config), _row_bytes(config))
+        return DiskStore(count, shapes, config.output)
+    return MemoryStore(_places(count, config), shapes)
 
 
 def _places(count: int, config: Config) -> int:
-    return min(count, int(machine_memory() * _MEMORY_SHARE) // _row_bytes(config))
+    return min(count, int(machine_memory() * _MEMORY_SHARE) // _pair_bytes(config))
 
 
-def _row_bytes(config: Config) -> int:
+def _pair_bytes(config: Config) -> int:
     height, width = config.data.image_size
     return height * width * (config.model.channels + 1)
 

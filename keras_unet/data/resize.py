@@ -11,18 +11,21 @@ Tensor = Any
 
 
 def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Returns images (..., h, w, c) as float32 at ``size`` (height, width).
+    """Returns an image or images, ([b,] h, w, c), as float32 at ``size`` (h, w).
 
     Shrinking averages the area that a pixel covers, growing is bilinear; both take
     pixels as areas, so nothing moves. Values keep their range.
     """
     image = tf.convert_to_tensor(image)
-    shape = tf.shape(image)
-    batch = tf.reshape(image, tf.concat([[-1], shape[-3:]], 0))
-    resized = _resize_batch(batch, size)
-    result = tf.reshape(resized, tf.concat([shape[:-3], size, shape[-1:]], 0))
-    result.set_shape(image.shape[:-3] + list(size) + image.shape[-1:])
-    return result
+    old = tf.shape(image)[-3:-1]
+    resized = tf.cond(
+        tf.reduce_any(old > size),
+        # Each axis apart from the other: the second step is for one that grows.
+        lambda: _to(_to(image, tf.minimum(old, size), "area"), size, "bilinear"),
+        lambda: _to(image, size, "bilinear"),
+    )
+    resized.set_shape([*image.shape[:-3], *size, image.shape[-1]])
+    return resized
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
@@ -36,14 +39,6 @@ def _nearest(old: Tensor, new: int) -> Tensor:
     return ((2 * tf.range(new) + 1) * old) // (2 * new)
 
 
-def _resize_batch(batch: Tensor, size: tuple[int, int]) -> Tensor:
-    shape = tf.shape(batch)
-    # Area shrinks each axis apart from the other; a growing axis is left for bilinear.
-    shrunk = tf.minimum(shape[1:3], size)
-    smaller = tf.reduce_any(shrunk < shape[1:3])
-    batch = tf.cond(
-        smaller,
-        lambda: tf.image.resize(batch, shrunk, "area"),
-        lambda: tf.cast(batch, tf.float32),
-    )
-    return tf.image.resize(batch, size, "bilinear")
+def _to(image: Tensor, size: Tensor, method: str) -> Tensor:
+    # TensorFlow leaves a picture that has the size already as it is, whole numbers too.
+    return tf.cast(tf.image.resize(image, size, method), tf.float32)

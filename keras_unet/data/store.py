@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -14,75 +15,83 @@ import numpy.typing as npt
 
 from keras_unet.errors import BadUsage
 
-Row = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
+Pictures = tuple[Pixels, Pixels]
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class Store(Protocol):
-    """Rows of bytes that are put once and got in any order, from any thread."""
+    """Pairs of pictures that are put once and got in any order, from any thread."""
 
-    def get(self, index: int) -> Row | None:
-        """Returns the row, or None where there is none."""
+    def get(self, index: int) -> Pictures | None:
+        """Returns image and mask, or None where there are none."""
 
-    def put(self, index: int, row: Row) -> None:
-        """Keeps the row, if the store has a place for it."""
+    def put(self, index: int, pictures: Pictures) -> None:
+        """Keeps image and mask, if the store has a place for them."""
 
 
 class MemoryStore:
-    """Keeps the first ``places`` rows in memory, which is taken as they come."""
+    """Keeps the first ``places`` pairs in memory, which is taken as they come."""
 
-    def __init__(self, places: int, row_bytes: int) -> None:
+    def __init__(self, places: int, shapes: Shapes) -> None:
         """Reserves addresses, not memory."""
-        self._rows = np.empty((places, row_bytes), np.uint8)
+        self._images, self._masks = (
+            np.empty((places, *shape), np.uint8) for shape in shapes
+        )
         self._filled = np.zeros(places, bool)
 
-    def get(self, index: int) -> Row | None:
-        """Returns the row, or None where there is none."""
-        there = index < len(self._filled) and self._filled[index]
-        return self._rows[index] if there else None
+    def get(self, index: int) -> Pictures | None:
+        """Returns image and mask, or None where there are none."""
+        if index >= len(self._filled) or not self._filled[index]:
+            return None
+        return self._images[index], self._masks[index]
 
-    def put(self, index: int, row: Row) -> None:
-        """Keeps the row, if it is one of the first."""
+    def put(self, index: int, pictures: Pictures) -> None:
+        """Keeps image and mask, if the pair is one of the first."""
         if index < len(self._filled):
-            self._rows[index] = row
-            # Last, so that no other thread reads half a row.
+            self._images[index], self._masks[index] = pictures
+            # Last, so that no other thread reads half a picture.
             self._filled[index] = True
 
 
 class DiskStore:
-    """Keeps rows in a file in ``folder`` that has no name and ends with the process."""
+    """Keeps pairs in a file in ``folder`` that has no name and ends with us."""
 
-    def __init__(self, count: int, row_bytes: int, folder: Path | None) -> None:
+    def __init__(self, count: int, shapes: Shapes, folder: Path | None) -> None:
         """Opens the file; without a folder, where the system keeps temporary ones.
 
         Raises:
-            BadUsage: the disk has no room for ``count`` rows.
+            BadUsage: the disk has no room for ``count`` pairs.
         """
         folder = Path(tempfile.gettempdir()) if folder is None else folder
         folder.mkdir(parents=True, exist_ok=True)
-        _require_room(count * row_bytes, folder)
+        self._shapes = shapes
+        self._pair_bytes = sum(math.prod(shape) for shape in shapes)
+        _require_room(count * self._pair_bytes, folder)
         # A plain file, no memory map: a full disk is then an error, not a signal.
         self._file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._filled = np.zeros(count, bool)
-        self._row_bytes = row_bytes
         self._lock = threading.Lock()
 
-    def get(self, index: int) -> Row | None:
-        """Returns the row, or None where there is none."""
+    def get(self, index: int) -> Pictures | None:
+        """Returns image and mask, or None where there are none."""
         if not self._filled[index]:
             return None
-        row = np.empty(self._row_bytes, np.uint8)
+        image, mask = (np.empty(shape, np.uint8) for shape in self._shapes)
         with self._lock:
-            self._file.seek(int(index) * self._row_bytes)
-            self._file.readinto(row)
-        return row
+            self._file.seek(int(index) * self._pair_bytes)
+            self._file.readinto(image)
+            self._file.readinto(mask)
+        return image, mask
 
-    def put(self, index: int, row: Row) -> None:
-        """Keeps the row."""
+    def put(self, index: int, pictures: Pictures) -> None:
+        """Keeps image and mask."""
         with self._lock:
-            self._file.seek(int(index) * self._row_bytes)
-            self._file.write(row)
+            self._file.seek(int(index) * self._pair_bytes)
+            for picture in pictures:
+                self._file.write(np.ascontiguousarray(picture))
             self._filled[index] = True
 
 
