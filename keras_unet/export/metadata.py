@@ -1,4 +1,4 @@
-"""TFLite flatbuffers: their operators, and the metadata that MediaPipe asks for.
+"""The metadata that MediaPipe asks for, in a TFLite file.
 
 MediaPipe's own writer does not import from its wheel (1.2.2). The tables and their
 field numbers are those of ``metadata_schema.fbs`` and
@@ -10,18 +10,15 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
+from keras_unet.export.flatbuffer import pack, unpack
+
 LABELS_FILE = "labels.txt"
-_MODEL_IDENTIFIER, _METADATA_IDENTIFIER, _SEGMENTER_IDENTIFIER = (
-    b"TFL3",
-    b"M001",
-    b"V001",
-)
+_METADATA_IDENTIFIER, _SEGMENTER_IDENTIFIER = b"M001", b"V001"
 _PARSER_VERSION = "1.0.0"
 _IMAGE_PROPERTIES, _NORMALIZATION_OPTIONS = 2, 1
 """Numbers of these members in the schema's unions."""
@@ -35,31 +32,14 @@ def with_metadata(model: bytes, labels: Sequence[str]) -> bytes:
     out as it is (no activation), one label a channel. The labels' file is appended as
     a ZIP archive, which flatbuffer readers do not see.
     """
-    tables = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    metadata = schema.BufferT()
-    metadata.data = np.frombuffer(_model_metadata(), np.uint8)
-    tables.buffers = [_Aligned(buffer) for buffer in [*tables.buffers, metadata]]
+    tables = unpack(model)
+    data = schema.BufferT()
+    data.data = np.frombuffer(_model_metadata(), np.uint8)
+    tables.buffers.append(data)
     entry = schema.MetadataT()
     entry.name, entry.buffer = "TFLITE_METADATA", len(tables.buffers) - 1
     tables.metadata = [*(tables.metadata or []), entry]
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(tables.Pack(builder), file_identifier=_MODEL_IDENTIFIER)
-    return bytes(builder.Output()) + _archive(labels)
-
-
-def operators(model: bytes) -> list[str]:
-    """Returns the names of the operators in a TFLite model, each once, sorted."""
-    tables = schema.Model.GetRootAs(model, 0)
-    names = {
-        number: name
-        for name, number in vars(schema.BuiltinOperator).items()
-        if isinstance(number, int)
-    }
-    codes = [tables.OperatorCodes(i) for i in range(tables.OperatorCodesLength())]
-    # Old readers know the numbers below 127 only, in a field of their own.
-    return sorted(
-        {names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())] for code in codes}
-    )
+    return pack(tables) + _archive(labels)
 
 
 def _archive(labels: Sequence[str]) -> bytes:
@@ -127,22 +107,6 @@ def _segmenter_options() -> bytes:
     write = _Writer()
     options = write.table({1: write.text(_PARSER_VERSION)}, {0: _NO_ACTIVATION}, size=2)
     return write.finish(options, _SEGMENTER_IDENTIFIER)
-
-
-class _Aligned(schema.BufferT):
-    """A buffer at a multiple of 16 bytes, which kernels on phones rely on.
-
-    The schema asks for it, the Python code made from the schema forgets it.
-    """
-
-    def __init__(self, buffer: Any) -> None:
-        super().__init__()
-        self.data = buffer.data
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
-        if self.data is not None:
-            builder.Prep(16, len(self.data))
-        return int(super().Pack(builder))
 
 
 class _Writer:

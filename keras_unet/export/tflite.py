@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.errors import BadData
+from keras_unet.export.flatbuffer import operators, with_float16_weights
 from keras_unet.export.graph import probability_of
-from keras_unet.export.metadata import operators, with_metadata
+from keras_unet.export.metadata import with_metadata
 from keras_unet.terminal import held_back_stderr
 
 MOBILE_GPU_OPERATORS = frozenset(
@@ -94,10 +95,8 @@ def write_tflite(
         BadData: the network needs an operator that phones' GPUs do not take.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(source))
-    if kind != "float32":
+    if kind in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if kind == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     if kind == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
@@ -108,6 +107,8 @@ def write_tflite(
             "ignore", "Statistics for quantized inputs", UserWarning
         )
         model = converter.convert()
+    if kind == "float16":
+        model = with_float16_weights(model)
     refused = set(operators(model)) - MOBILE_GPU_OPERATORS
     if refused:
         raise BadData(
