@@ -36,7 +36,7 @@ class UNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Returns the logits."""
-        x, skips = image / 255, []
+        x, skips = image / 127.5 - 1, []
         for level in range(self.depth):
             x = self._convolve_twice(f"down{level}", x)
             skips.append(x)

@@ -29,7 +29,9 @@ def draw_u(image: Tensor, config: UNetConfig) -> Tensor:
     such that every pooling meets an even size, and the logits are smaller.
     """
     widths = [config.filters * 2**level for level in range(config.depth)]
-    x, skips = layers.Rescaling(1 / 255, name="to_unit_range")(image), []
+    # Around 0, so that the first kernel stays small: float16 exports depend on it.
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="centred")(image)
+    skips = []
     if config.stem_stride == 2:
         x = convolve(x, config.filters, "stem", config, strides=2)
 
