@@ -46,7 +46,8 @@ def evaluate_run(
     config = run.load_config()
     draw_training(run)
     draw_data(split.train, config, run.figures / "data.png")
-    draw_augmentation(split.train[0], config, run.figures / "augmentation.png")
+    # The first car's first view is its front, which a flip hardly changes.
+    draw_augmentation(split.train[:2][-1], config, run.figures / "augmentation.png")
     return score_parts(run, parts, config.data, run.figures, say=say, progress=progress)
 
 

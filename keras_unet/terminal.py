@@ -53,7 +53,10 @@ def load_tensorflow() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_back_stderr():
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+
+    # Its Python side speaks of retracing and of assets written.
+    tf.get_logger().setLevel("ERROR")
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
     takes Keras's own form.
     """
 
-    def __init__(self, momentum: float = 0.95, **options: Any) -> None:
+    def __init__(self, momentum: float = 0.9, **options: Any) -> None:
         """Takes the arguments of ``keras.layers.BatchNormalization``."""
         options["synchronized"] = True
         super().__init__(momentum=momentum, **options)
