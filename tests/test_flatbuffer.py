@@ -1,14 +1,19 @@
 import numpy as np
 import pytest
-import tiny_run
 from tensorflow.lite.python import schema_py_generated as schema
 
+from keras_unet.config import UNetConfig
 from keras_unet.export.flatbuffer import operators, unpack, with_float16_weights
+from keras_unet.export.tflite import frozen, write_tflite
+from keras_unet.model.unet import build_network
 
 
 @pytest.fixture(scope="module")
-def full():
-    return tiny_run.tflite_files(filters=16)["float32"].read_bytes()
+def full(tmp_path_factory):
+    file = tmp_path_factory.mktemp("flatbuffer") / "model.tflite"
+    with frozen(build_network(UNetConfig(filters=16, depth=2)), (32, 32)) as source:
+        write_tflite(source, "float32", file, ["background", "foreground"])
+    return file.read_bytes()
 
 
 @pytest.fixture(scope="module")

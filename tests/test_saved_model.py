@@ -12,7 +12,9 @@ import tiny_run
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_unet.config import Config, UNetConfig
 from keras_unet.export.saved_model import write_saved_model
+from keras_unet.model.unet import build_network
 from keras_unet.trained import Segmenter, load_network
 
 MAX_PIXELS = 20_000
@@ -148,6 +150,13 @@ def test_the_graph_needs_no_python_and_no_custom_operation(loaded):
     graph = loaded.signatures["serving_default"].graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
     assert not {n.op for n in nodes if "Py" in n.op or "Base64" in n.op}
+
+
+def test_every_weight_is_stored_once(tmp_path):
+    network = build_network(UNetConfig(filters=16, depth=2))
+    write_saved_model(network, Config(), tmp_path / "1")
+    (stored,) = (tmp_path / "1" / "variables").glob("*.data*")
+    assert stored.stat().st_size < 1.2 * 4 * network.count_params()
 
 
 def test_a_network_of_three_classes_answers_with_class_ids(tmp_path):

@@ -34,8 +34,8 @@ def write_saved_model(network: keras.Model, config: Config, folder: Path) -> Non
         folder: the version's folder, not yet there.
     """
     graph = ServingGraph(network, config)
+    # Endpoints bring their variables; tracking the network too writes them twice.
     archive = keras.export.ExportArchive()
-    archive.track(network)
     archive.add_endpoint(
         "serving_default",
         graph.masks,

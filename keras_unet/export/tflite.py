@@ -59,7 +59,6 @@ def frozen(network: keras.Model, size: tuple[int, int]) -> Iterator[Path]:
     word, and an open batch or size adds SHAPE and PACK, which mobile GPUs refuse.
     """
     archive = keras.export.ExportArchive()
-    archive.track(network)
     archive.add_endpoint(
         "serving_default",
         lambda image: {"probability": probability_of(network, image)},
