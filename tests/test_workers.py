@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tiny_run import write_pairs
 
 TRAIN = """
 import sys
+import time
 from pathlib import Path
 import tensorflow as tf
 cpus = int(sys.argv.pop(1))
@@ -97,3 +99,27 @@ def test_two_workers_train_as_one(data, alone, tmp_path):
     said = [worker.communicate(timeout=300)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
     assert losses(run) == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_when_a_worker_dies_the_other_stops_and_the_run_resumes(data, tmp_path):
+    run = tmp_path / "run"
+    chief, other = start_workers(data, run, "--epochs", "4000")
+    until = time.monotonic() + 200
+    while not (run / "history.csv").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    other.kill()
+    other.communicate()
+    said = chief.communicate(timeout=120)[0]
+    assert chief.returncode == 1, said
+    assert "another worker stopped answering" in said
+    done = len(losses(run)) // 4
+    assert "--resume" in said
+    workers = list(start_workers(data, run, "--resume", "--epochs", "4001"))
+    until = time.monotonic() + 200
+    while len(losses(run)) // 4 <= done and time.monotonic() < until:
+        time.sleep(0.1)
+    for worker in workers:
+        worker.kill()
+        worker.communicate()
+    assert len(losses(run)) // 4 > done
