@@ -152,7 +152,8 @@ def _callbacks(
     plan: Plan, recorder: callbacks.Recorder
 ) -> list[keras.callbacks.Callback]:
     progress = recorder.progress
-    strip = pipeline.validation_batches(plan.split.validation[:4], plan.config)
+    spread = plan.split.validation[:: max(1, len(plan.split.validation) // 4)]
+    strip = pipeline.validation_batches(spread[:4], plan.config)
     images, masks = next(strip.unbatch().batch(4).as_numpy_iterator())
     logs = plan.run.logs if find_spec("tensorboard") else None
 

@@ -36,10 +36,12 @@ class ValidationStrip(keras.callbacks.Callback):
         logs: Path | None,
         say: Callable[[str], None],
     ) -> None:
-        """Keeps the arguments; the folder is made with the first epoch."""
+        """Keeps the arguments."""
         super().__init__()
         self.images, self.masks = images, masks
-        self.progress, self.logs, self.say = progress, logs, say
+        self.progress, self.say = progress, say
+        # Makes the folder only with the first thing written.
+        self.writer = tf.summary.create_file_writer(str(logs)) if logs else None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Predicts the strip."""
@@ -53,17 +55,16 @@ class ValidationStrip(keras.callbacks.Callback):
                 "later a sign of masks that do not fit (keras_unet.data check) or of "
                 "too high a --learning-rate"
             )
-        if self.logs is not None:
-            self._write(self.logs, epoch + 1, predictions)
+        if self.writer:
+            self._write(self.writer, epoch + 1, predictions)
 
-    def _write(self, folder: Path, epoch: int, predictions: Bytes) -> None:
-        writer = tf.summary.create_file_writer(str(folder))
+    def _write(self, writer: Any, epoch: int, predictions: Bytes) -> None:
         with writer.as_default(step=epoch):
             for name, value in self.progress.history[-1].items():
                 tf.summary.scalar(name, value)
             strip = draw_strip(self.images, self.masks, predictions)
             tf.summary.image("truth, prediction, error", strip[np.newaxis])
-        writer.close()
+        writer.flush()
 
 
 def class_ids(logits: npt.NDArray[np.float32]) -> Bytes:

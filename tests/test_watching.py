@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_unet.checkpoint import Progress
+from keras_unet.watching import ValidationStrip, class_ids, draw_strip
+
+
+class Bias(keras.layers.Layer):
+    """A network that gives every pixel the same logit."""
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit = logit
+
+    def call(self, image):
+        return image[..., :1] * 0 + self.logit
+
+
+def watch(logit, masks, logs=None):
+    said = []
+    images = np.zeros((2, 8, 8, 3), "uint8")
+    progress = Progress(history=[{"epoch": 1, "loss": 0.5}])
+    strip = ValidationStrip(images, masks, progress, logs, said.append)
+    strip.set_model(keras.Sequential([keras.Input((8, 8, 3)), Bias(logit)]))
+    strip.on_epoch_end(0)
+    return said
+
+
+def half_masks():
+    masks = np.zeros((2, 8, 8), "uint8")
+    masks[:, :4] = 1
+    return masks
+
+
+@pytest.mark.parametrize(("logit", "class_id"), [(-3.0, 0), (3.0, 1)])
+def test_a_network_that_predicts_one_class_is_said(logit, class_id):
+    (line,) = watch(logit, half_masks())
+    assert f"predicted as class {class_id}" in line
+
+
+def test_masks_of_one_class_are_no_reason_to_warn():
+    assert watch(-3.0, np.zeros((2, 8, 8), "uint8")) == []
+
+
+def test_tensorboard_gets_the_strip_and_the_scores(tmp_path):
+    pytest.importorskip("tensorboard")
+    watch(-3.0, half_masks(), tmp_path / "logs")
+    (file,) = (tmp_path / "logs").iterdir()
+    content = file.read_bytes()
+    assert b"loss" in content
+    assert b"truth, prediction, error" in content
+
+
+def test_a_strip_has_a_row_an_image_and_three_columns():
+    images = np.zeros((2, 8, 10, 1), "uint8")
+    masks = np.zeros((2, 8, 10), "uint8")
+    assert draw_strip(images, masks, masks).shape == (16, 30, 3)
+
+
+def test_class_ids_of_one_logit_and_of_several():
+    assert class_ids(np.array([[[[-1.0]], [[2.0]]]])).ravel().tolist() == [0, 1]
+    assert class_ids(np.array([[[[0.0, 1.0, -1.0]]]])).ravel().tolist() == [1]
