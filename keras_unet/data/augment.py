@@ -40,8 +40,8 @@ def augment(
     """
     draws = _draw(seeds)
     if field.has_field(config):
-        flow, masks = _move(masks, draws, config)
-        images = dense_image_warp(images, flow)
+        flow = _flow(tuple(images.shape[1:3]), draws, config)
+        images, masks = dense_image_warp(images, flow), _nearest(masks, flow)
     elif config.flip != "none":
         images, masks = _mirror(images, masks, draws.flip, config)
     if colour.has_colour(config):
@@ -66,18 +66,21 @@ def _normal_grid(seed: Tensor) -> Tensor:
     return tf.random.stateless_normal((3, 3, 2), seed, alg="philox")
 
 
-# Each step is compiled by itself: as one, XLA repeats the warp for every use of it.
+# Each step is compiled by itself: in one, XLA repeats what several others use.
 @tf.function(jit_compile=True, autograph=False)
-def _move(masks: Tensor, draws: _Draws, config: AugmentConfig) -> tuple[Tensor, Tensor]:
-    """Returns the flow (b, h, w, 2) for the images and the moved masks."""
-    size = tuple(masks.shape[1:3])
+def _flow(size: tuple[int, int], draws: _Draws, config: AugmentConfig) -> Tensor:
+    """Returns how far from its place each pixel is read, (b, h, w, 2)."""
     flip = tf.where(_is_mirrored(draws.flip, config), -1.0, 1.0)
     sources = field.affine_sources(size, flip, draws.turn, draws.shift, config)
     if config.elastic_pixels:
         nodes = draws.grid * config.elastic_pixels
         sources = sources + field.elastic_displacements(size, nodes)
-    sources = field.fold_back(sources)
-    return field.flow_to(sources), field.nearest(masks, sources)
+    return field.flow_to(field.fold_back(sources))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _nearest(masks: Tensor, flow: Tensor) -> Tensor:
+    return field.nearest(masks, flow)
 
 
 @tf.function(jit_compile=True, autograph=False)

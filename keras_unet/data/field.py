@@ -104,9 +104,11 @@ def flow_to(sources: Tensor) -> Tensor:
     return tf.stack(tf.meshgrid(rows, columns, indexing="ij"), -1) - sources
 
 
-def nearest(masks: Tensor, sources: Tensor) -> Tensor:
-    """Returns masks (b, h, w, c) read at the pixels nearest to ``sources``."""
+def nearest(masks: Tensor, flow: Tensor) -> Tensor:
+    """Returns masks (b, h, w, c) read at the pixels nearest to ``position - flow``."""
     height, width, channels = masks.shape[1:]
-    place = tf.cast(tf.floor(sources + 0.5), tf.int32)
+    rows = tf.range(height, dtype=tf.float32)[:, None] - flow[..., 0]
+    columns = tf.range(width, dtype=tf.float32) - flow[..., 1]
+    row, column = (tf.cast(tf.floor(x + 0.5), tf.int32) for x in (rows, columns))
     flat = tf.reshape(masks, (-1, height * width, channels))
-    return tf.gather(flat, place[..., 0] * width + place[..., 1], batch_dims=1)
+    return tf.gather(flat, row * width + column, batch_dims=1)

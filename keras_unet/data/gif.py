@@ -34,7 +34,7 @@ def read_long_strings(
     """Returns the picture in a GIF that Pillow has opened but not yet read.
 
     Returns None for other pictures, and for GIFs that are better left to Pillow:
-    interlaced, of several parts, transparent, damaged, or of short strings.
+    interlaced, of several parts, damaged, or of short strings.
 
     Args:
         image: the GIF.

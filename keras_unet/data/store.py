@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,6 +73,7 @@ class DiskStore:
         _require_room(count * self._pair_bytes, folder)
         # A plain file, no memory map: a full disk is then an error, not a signal.
         self._file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._filled = np.zeros(count, bool)
         self._lock = threading.Lock()
 
