@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_unet.data.nearest import nearest_pixels
+from keras_unet.data.resize import resize_image, resize_mask
+
+SIDES = st.integers(1, 40)
+SIZES = st.tuples(SIDES, SIDES)
+
+
+def noise(size: tuple[int, int], channels: int = 3) -> np.ndarray:
+    values = np.random.default_rng(0).integers(0, 256, (*size, channels))
+    return values.astype(np.uint8)
+
+
+def test_shrinking_by_two_averages_four_pixels():
+    image = noise((6, 8)).astype(np.float32)
+    means = image.reshape(3, 2, 4, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(resize_image(image, (3, 4)), means, atol=1e-3)
+
+
+def test_a_picture_of_the_size_already_is_itself_as_float32():
+    image = noise((5, 7))
+    resized = resize_image(image, (5, 7))
+    assert resized.dtype == tf.float32
+    np.testing.assert_array_equal(resized, image)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SIZES, SIZES)
+def test_a_picture_of_one_colour_keeps_it_at_every_size(old, new):
+    image = np.full((*old, 3), (0, 100, 255), np.uint8)
+    resized = resize_image(image, new)
+    np.testing.assert_allclose(
+        resized, np.broadcast_to(image[0, 0], (*new, 3)), atol=1e-3
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(SIZES, SIZES)
+def test_no_value_leaves_the_range_of_the_picture(old, new):
+    image = noise(old)
+    resized = np.asarray(resize_image(image, new))
+    assert image.min() - 1e-3 <= resized.min() <= resized.max() <= image.max() + 1e-3
+
+
+@pytest.mark.parametrize("size", [(3, 4), (3, 30), (20, 30)])
+def test_a_graph_that_does_not_know_the_size_gives_the_same(size):
+    unknown = tf.TensorSpec((None, None, None), tf.uint8)
+    in_graph = tf.function(lambda x: resize_image(x, size), input_signature=[unknown])
+    image = noise((9, 11))
+    np.testing.assert_array_equal(in_graph(image), resize_image(image, size))
+
+
+def test_a_batch_is_resized_picture_by_picture():
+    images = np.stack([noise((9, 11)), 255 - noise((9, 11))])
+    each = [resize_image(image, (4, 20)) for image in images]
+    np.testing.assert_allclose(resize_image(images, (4, 20)), each, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SIZES, SIZES)
+def test_tensorflow_and_numpy_pick_the_same_pixels_of_a_mask(old, new):
+    mask = noise(old, 1)
+    in_numpy = nearest_pixels(mask, new)
+    np.testing.assert_array_equal(resize_mask(mask[None], new)[0], in_numpy)
+
+
+def test_each_pixel_of_a_mask_is_the_one_nearest_to_its_middle():
+    mask = np.arange(6, dtype=np.uint8)[None]
+    assert nearest_pixels(mask, (1, 2)).tolist() == [[1, 4]]
+    assert nearest_pixels(mask[:, :2], (1, 4)).tolist() == [[0, 0, 1, 1]]
