@@ -42,6 +42,10 @@ def run_verb(verb: Callable[[], int | None]) -> int:
     except (BadUsage, BadData) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the message has the path.
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as interrupt:
         print("interrupted", *interrupt.args, sep=". ", file=sys.stderr)
         return 130
