@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,14 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data import augment, read, records
-from keras_unet.data.decode import Pixels
 from keras_unet.data.pair import Pair
-from keras_unet.data.store import DiskStore, MemoryStore, Store, machine_memory
+from keras_unet.data.store import (
+    DiskStore,
+    MemoryStore,
+    Pictures,
+    Store,
+    machine_memory,
+)
 from keras_unet.errors import BadData, BadUsage
 
 # Symbolic tensors have no common public type on both stacks.
@@ -132,13 +138,11 @@ def _reader(
     return load
 
 
-def _cached(
-    pairs: Sequence[Pair], config: Config
-) -> Callable[[int], tuple[Pixels, Pixels]]:
+def _cached(pairs: Sequence[Pair], config: Config) -> Callable[[int], Pictures]:
     """Returns what gives a pair's image (h, w, c) and mask (h, w)."""
     store = _store(len(pairs), config)
 
-    def read_pair(index: int) -> tuple[Pixels, Pixels]:
+    def read_pair(index: int) -> Pictures:
         kept = store.get(index) if store else None
         if kept is not None:
             return kept
@@ -154,11 +158,11 @@ def _cached(
     return read_pair
 
 
-def _read(pair: Pair, config: Config) -> tuple[Pixels, Pixels]:
+def _read(pair: Pair, config: Config) -> Pictures:
     data, channels = config.data, config.model.channels
     if pair.record:
-        image, values = records.read_record(pair.record, channels, data.image_size)
-        return image, read.class_ids(pair, values, data)
+        meaning = partial(read.class_ids, pair, data=data)
+        return records.read_record(pair.record, channels, data.image_size, meaning)
     return read.read_image(pair.image, channels, data), read.read_mask(pair, data)
 
 

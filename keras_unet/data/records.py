@@ -93,14 +93,18 @@ def find(folder: Path) -> Found:
 
 
 def read_record(
-    record: Record, channels: int, size: tuple[int, int] | None = None
-) -> tuple[Pixels, Values]:
+    record: Record,
+    channels: int,
+    size: tuple[int, int] | None = None,
+    meaning: Callable[[Values], Any] = lambda values: values,
+) -> tuple[Pixels, Any]:
     """Returns image, uint8 (h, w, channels), and mask values (h, w).
 
     Args:
         record: where they lie.
         channels: 3 or 1.
         size: their height and width, by default as they were written.
+        meaning: what to make of the values; asked once for each run of equal ones.
 
     Raises:
         BadData: the file was changed or cut since it was written.
@@ -117,7 +121,7 @@ def read_record(
     lengths = np.frombuffer(_bytes(feature["mask_lengths"]), "<u4")
     # As wide as ``read_mask_values`` has them.
     values = values.astype(np.uint8) if values.max() < 256 else values
-    mask = np.repeat(values, lengths).reshape(image.shape[:2])
+    mask = np.repeat(meaning(values), lengths).reshape(image.shape[:2])
     size = size or mask.shape
     return read.at_size(image, size), nearest_pixels(mask, size)
 
