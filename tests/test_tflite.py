@@ -88,9 +88,11 @@ def test_a_grey_network_takes_rgb_and_turns_it_to_luma_inside(interpreter, kind)
 
 def test_the_same_padded_network_needs_these_operators_and_no_others():
     assert operators(tiny_run.tflite_files()["float32"].read_bytes()) == [
+        "ADD",
         "CONCATENATION",
         "CONV_2D",
         "MAX_POOL_2D",
+        "MUL",
         "PAD",
         "SOFTMAX",
         "TRANSPOSE_CONV",
