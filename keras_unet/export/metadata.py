@@ -53,32 +53,7 @@ def _archive(labels: Sequence[str]) -> bytes:
 
 def _model_metadata() -> bytes:
     write = _Writer()
-    normalization = write.table(
-        {0: write.numbers([0.0]), 1: write.numbers([1.0])}, size=2
-    )
-    unit = write.table({1: normalization}, {0: _NORMALIZATION_OPTIONS}, size=2)
-    properties = write.table({}, {0: _RGB}, size=2)
-    content = write.table({1: properties}, {0: _IMAGE_PROPERTIES}, size=3)
-    stats = write.table({0: write.numbers([255.0]), 1: write.numbers([0.0])}, size=2)
-    image = write.table(
-        {
-            0: write.text("image"),
-            1: write.text("RGB picture, values 0 to 255"),
-            3: content,
-            4: write.tables([unit]),
-            5: stats,
-        },
-        size=7,
-    )
-    labels = write.table({0: write.text(LABELS_FILE)}, {2: _TENSOR_AXIS_LABELS}, size=5)
-    probability = write.table(
-        {
-            0: write.text("probability"),
-            1: write.text("Probability of each class, which sum to one"),
-            6: write.tables([labels]),
-        },
-        size=7,
-    )
+    image, probability = _image(write), _probability(write)
     segmenter = write.table(
         {0: write.text("SEGMENTER_METADATA"), 1: write.binary(_segmenter_options())},
         size=2,
@@ -101,6 +76,38 @@ def _model_metadata() -> bytes:
         size=8,
     )
     return write.finish(model, _METADATA_IDENTIFIER)
+
+
+def _image(write: _Writer) -> int:
+    normalization = write.table(
+        {0: write.numbers([0.0]), 1: write.numbers([1.0])}, size=2
+    )
+    unit = write.table({1: normalization}, {0: _NORMALIZATION_OPTIONS}, size=2)
+    properties = write.table({}, {0: _RGB}, size=2)
+    content = write.table({1: properties}, {0: _IMAGE_PROPERTIES}, size=3)
+    stats = write.table({0: write.numbers([255.0]), 1: write.numbers([0.0])}, size=2)
+    return write.table(
+        {
+            0: write.text("image"),
+            1: write.text("RGB picture, values 0 to 255"),
+            3: content,
+            4: write.tables([unit]),
+            5: stats,
+        },
+        size=7,
+    )
+
+
+def _probability(write: _Writer) -> int:
+    labels = write.table({0: write.text(LABELS_FILE)}, {2: _TENSOR_AXIS_LABELS}, size=5)
+    return write.table(
+        {
+            0: write.text("probability"),
+            1: write.text("Probability of each class, which sum to one"),
+            6: write.tables([labels]),
+        },
+        size=7,
+    )
 
 
 def _segmenter_options() -> bytes:

@@ -93,6 +93,20 @@ def write_tflite(
     Raises:
         BadData: the network needs an operator that phones' GPUs do not take.
     """
+    model = _convert(source, kind, pictures)
+    if kind == "float16":
+        model = with_float16_weights(model)
+    refused = set(operators(model)) - MOBILE_GPU_OPERATORS
+    if refused:
+        raise BadData(
+            f"{file.name} needs {', '.join(sorted(refused))}, which the GPU runtime of "
+            f"phones does not take; it takes {', '.join(sorted(MOBILE_GPU_OPERATORS))}"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(with_metadata(model, labels))
+
+
+def _convert(source: Path, kind: str, pictures: Iterable[np.ndarray]) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(source))
     if kind in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -105,17 +119,8 @@ def write_tflite(
         warnings.filterwarnings(
             "ignore", "Statistics for quantized inputs", UserWarning
         )
-        model = converter.convert()
-    if kind == "float16":
-        model = with_float16_weights(model)
-    refused = set(operators(model)) - MOBILE_GPU_OPERATORS
-    if refused:
-        raise BadData(
-            f"{file.name} needs {', '.join(sorted(refused))}, which the GPU runtime of "
-            f"phones does not take; it takes {', '.join(sorted(MOBILE_GPU_OPERATORS))}"
-        )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(with_metadata(model, labels))
+        model: bytes = converter.convert()
+    return model
 
 
 def _spanning(pictures: Iterable[np.ndarray]) -> Iterator[list[Any]]:
