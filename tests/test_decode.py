@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_unet.config import DataConfig
 from keras_unet.data import decode
+from keras_unet.data.picture_file import read_header
 from keras_unet.errors import BadData
 
 MANY = 10**6
@@ -289,3 +290,17 @@ def test_carvanas_palette_and_its_colours_are_the_same_mask():
         by_colour = np.asarray(gif.convert("RGB"))[..., 0] > 127
     mask = decode.to_class_ids(decode.read_mask_values(path, 10**7), BINARY)
     np.testing.assert_array_equal(mask, by_colour)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png"])
+def test_a_palette_mask_cut_anywhere_is_unreadable_and_named(tmp_path, suffix):
+    mask = Image.fromarray(np.random.default_rng(0).integers(0, 2, (40, 60), "uint8"))
+    mask.putpalette([0, 0, 0, 255, 255, 255])
+    whole = tmp_path / f"whole.{suffix}"
+    mask.save(whole)
+    content = whole.read_bytes()
+    file = tmp_path / f"cut.{suffix}"
+    for end in range(0, len(content) - 20, 7):
+        file.write_bytes(content[:end])
+        with pytest.raises(BadData, match=rf"cut\.{suffix}"):
+            read_header(file, check_pixels=True)

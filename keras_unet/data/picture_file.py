@@ -88,7 +88,7 @@ def read_header(
         height, width = image.height, image.width
         # Pillow turns TIFF pictures itself, and no others.
         lies = orientation >= 5 and image.format != "TIFF"
-        indexed = image.mode == "P" and not has_grey_palette(image)
+        indexed = image.mode == "P" and not _has_grey_palette(path, image)
         header = Header(
             image.format or "",
             image.mode,
@@ -118,10 +118,17 @@ def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
             )
         # A phone's MPO holds a preview beside its picture; other files' frames are
         # pictures of their own, and which one is meant is not ours to guess.
-        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        frames = 1 if image.format == "MPO" else _frames(path, image)
         if frames > 1:
             raise Unreadable(path, f"holds {frames} pictures; write one file for each")
         yield image
+
+
+def _frames(path: Path, image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except _BROKEN as error:
+        raise Unreadable(path, f"is truncated or damaged ({error})") from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -174,6 +181,14 @@ def has_grey_palette(image: Image.Image) -> bool:
     """
     palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
     return bool((palette == palette[:, :1]).all())
+
+
+def _has_grey_palette(path: Path, image: Image.Image) -> bool:
+    try:
+        # Pillow reads the pixels too before it gives a palette away.
+        return has_grey_palette(image)
+    except _BROKEN as error:
+        raise Unreadable(path, f"is truncated or damaged ({error})") from error
 
 
 def _orientation(path: Path, image: Image.Image) -> int:
