@@ -42,7 +42,7 @@ class WeightAverage(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Puts the average in place of the weights."""
-        self.kept = [np.array(weight) for weight in self.weights]
+        self.kept = [np.array(tf.convert_to_tensor(w)) for w in self.weights]
         _assign(self.weights, self.averages)
 
     def on_test_end(self, logs: Any = None) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import keras
@@ -23,6 +20,12 @@ from keras_unet.optimizers import learning_rate
 from keras_unet.run_folder import RunFolder, write_whole
 
 Logs = dict[str, Any] | None
+
+_CURES = (
+    "Most likely the learning rate is too high: try a tenth of --learning-rate, "
+    "--clip-norm 1, or --precision float32. The best weights so far and the last "
+    "checkpoint are kept."
+)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -78,13 +81,19 @@ class Recorder(keras.callbacks.Callback):
         """Writes what the epoch brought."""
         progress = self.progress
         progress.epoch = epoch + 1
-        dice = float((logs or {})["val_dice"])
+        row = self._row(epoch, logs or {})
+        if not math.isfinite(row["val_loss"]):
+            raise BadData(
+                f"the validation loss became {row['val_loss']} in epoch {epoch + 1}. "
+                + _CURES
+            )
+        dice = row["val_dice"]
         if dice > progress.best:
             progress.best, progress.best_epoch = dice, epoch + 1
             average = self.average.in_place() if self.average else nullcontext()
             with average, write_whole(self.run.weights_file) as aside:
                 self.model.save_weights(str(aside))
-        progress.history.append(self._row(epoch, logs or {}))
+        progress.history.append(row)
         write_history(self.run.history_file, progress.history)
         self.save()
 
@@ -110,7 +119,10 @@ class Recorder(keras.callbacks.Callback):
 
 def write_history(file: Path, history: Sequence[dict[str, float]]) -> None:
     """Writes one line per epoch, its columns named in the first line."""
-    with write_whole(file) as aside, aside.open("w", newline="") as stream:
+    with (
+        write_whole(file) as aside,
+        aside.open("w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.DictWriter(stream, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
@@ -142,59 +154,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         files = ", ".join(map(str, self.files_of_step(step)))
         raise BadData(
             f"the loss became {loss} at step {step + 1}, with the pictures {files}. "
-            "Most likely the learning rate is too high: try a tenth of "
-            "--learning-rate, --clip-norm 1, or --precision float32. "
-            "The best weights so far and the last checkpoint are kept."
+            + _CURES
         )
-
-
-class StopOnInterrupt(keras.callbacks.Callback):
-    """Lets Ctrl-C finish the step under way, saves, and only then interrupts.
-
-    Args:
-        recorder: that saves the state.
-        message: what to tell the user, such as the command that resumes.
-    """
-
-    def __init__(self, recorder: Recorder, message: str) -> None:
-        """Keeps the arguments."""
-        super().__init__()
-        self.recorder, self.message = recorder, message
-        self.asked = False
-        self.before: Any = None
-
-    def on_train_begin(self, logs: Logs = None) -> None:
-        """Takes over the signal, where that is allowed: in the main thread."""
-        if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self._ask)
-
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Saves and interrupts when asked to; an epoch's last step is validated yet."""
-        if self.asked and self.recorder.is_within(batch):
-            self.recorder.save()
-            self.give_back()
-            raise KeyboardInterrupt(self.message)
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Interrupts when asked to; the recorder has saved the epoch."""
-        if self.asked:
-            self.give_back()
-            raise KeyboardInterrupt(self.message)
-
-    def on_train_end(self, logs: Logs = None) -> None:
-        """Gives the signal back."""
-        self.give_back()
-
-    def give_back(self) -> None:
-        """Puts the former handler of the signal back."""
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
-            self.before = None
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        # A second Ctrl-C does not wait.
-        self.give_back()
 
 
 class EpochLines(keras.callbacks.Callback):

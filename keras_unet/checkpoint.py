@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_unet.errors import BadData
 from keras_unet.model.blocks import StatelessDropout
@@ -51,7 +52,7 @@ def save(
         average: variables of a moving average, if there is one.
     """
     arrays: dict[str, Any] = {
-        f"{group}/{index}": np.asarray(variable)
+        f"{group}/{index}": np.asarray(tf.convert_to_tensor(variable))
         for group, variables in _state(network, average).items()
         for index, variable in enumerate(variables)
     }

@@ -86,8 +86,8 @@ def other_data(config: Config, folder: Path | None) -> DataConfig:
     data = dataclasses.replace(
         config.data, data=folder, images=None, masks=None, validation=None
     )
-    if data.mask_kind != "classes":
-        data = dataclasses.replace(data, mask_kind="auto", foreground_above=None)
+    # Another folder's soft edges or values may lie elsewhere.
+    data = dataclasses.replace(data, foreground_above=None)
     report = check_pairs(find_pairs(data), data, config.model.classes)
     if report.problems:
         raise BadData(listing(report.problems))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,7 +20,8 @@ from keras_unet.config import Config
 from keras_unet.data import pipeline
 from keras_unet.data.pairs import Split
 from keras_unet.devices import Device
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
+from keras_unet.interrupt import StopOnInterrupt
 from keras_unet.losses import SegmentationLoss
 from keras_unet.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network
@@ -41,7 +43,6 @@ class Plan:
         device: what to compute with.
         verbose: Keras's progress bar (1) or none (0).
         say: prints a line.
-        resume_command: what to type after an interrupt.
     """
 
     run: RunFolder
@@ -51,7 +52,12 @@ class Plan:
     device: Device
     verbose: int
     say: Callable[[str], None]
-    resume_command: str
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on after an interrupt."""
+        words = ["python", "-m", "keras_unet.train", "--output", str(self.source.path)]
+        return shlex.join([*words, "--resume"])
 
     @property
     def steps(self) -> int:
@@ -90,16 +96,23 @@ def fit(plan: Plan) -> Progress:
 
     Raises:
         BadData: a picture cannot be read, the loss is no number, memory runs out.
+        BadUsage: the devices cannot share a batch evenly.
         KeyboardInterrupt: after Ctrl-C, once the step is done and its state saved.
     """
+    _require_even_parts(plan)
     network = compile_network(plan.config, plan.steps, plan.device)
     recorder = _recorder(network, plan)
     progress = recorder.progress
+    alone = plan.device.workers == 1
+    stop = StopOnInterrupt(recorder, alone, f"Go on with: {plan.resume_command}")
+    beside = [*_callbacks(plan, recorder), stop]
     try:
-        if progress.step % plan.steps:
-            _fit_until(progress.epoch + 1, network, plan, recorder)
-        if progress.epoch < plan.config.fit.epochs:
-            _fit_until(plan.config.fit.epochs, network, plan, recorder)
+        with stop:
+            if progress.step % plan.steps:
+                _fit_until(progress.epoch + 1, network, plan, progress, beside)
+            if progress.epoch < plan.config.fit.epochs:
+                epochs = plan.config.fit.epochs
+                _fit_until(epochs, network, plan, progress, beside)
     except tf.errors.ResourceExhaustedError as error:
         raise BadData(_out_of_memory(plan.config)) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
@@ -107,6 +120,15 @@ def fit(plan: Plan) -> Progress:
     except tf.errors.OpError as error:
         raise pipeline.reading_error(error) or error from None
     return progress
+
+
+def _require_even_parts(plan: Plan) -> None:
+    size, replicas = plan.config.fit.batch_size, plan.device.replicas
+    if size % replicas:
+        raise BadUsage(
+            f"--batch-size {size} cannot be shared evenly by {replicas} devices: take "
+            f"a multiple of {replicas}"
+        )
 
 
 def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
@@ -118,7 +140,7 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     workers.prepare(
         network,
         device.strategy,
-        workers.blank_batch(max(1, fit.batch_size // device.replicas), *shape),
+        workers.blank_batch(fit.batch_size // device.replicas, *shape),
     )
     average = WeightAverage(network, fit.ema) if fit.ema else None
     file = plan.source.checkpoint / checkpoint.FILE
@@ -127,15 +149,20 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     # Keras makes the metrics' variables when it first needs them.
     network.test_on_batch(*workers.blank_batch(fit.batch_size, *shape))
     progress = checkpoint.restore(file, network, average.state if average else ())
-    scores = [np.asarray(v) for v in checkpoint.metric_variables(network)]
+    variables = checkpoint.metric_variables(network)
+    scores = [np.asarray(tf.convert_to_tensor(variable)) for variable in variables]
     return callbacks.Recorder(plan.run, progress, minutes, scores, average)
 
 
 def _fit_until(
-    epochs: int, network: keras.Model, plan: Plan, recorder: callbacks.Recorder
+    epochs: int,
+    network: keras.Model,
+    plan: Plan,
+    progress: Progress,
+    beside: list[keras.callbacks.Callback],
 ) -> None:
     """Trains to the end of that epoch; the first one may be half done."""
-    config, split, progress = plan.config, plan.split, recorder.progress
+    config, split = plan.config, plan.split
     network.fit(
         pipeline.training_batches(split.train, config, progress.step),
         validation_data=pipeline.validation_batches(split.validation, config),
@@ -143,7 +170,7 @@ def _fit_until(
         epochs=epochs,
         shuffle=False,
         steps_per_epoch=plan.steps - progress.step % plan.steps,
-        callbacks=_callbacks(plan, recorder),
+        callbacks=beside,
         verbose=plan.verbose,
     )
 
@@ -166,7 +193,6 @@ def _callbacks(
         *average,
         callbacks.StopOnNonFinite(progress, files_of_step),
         recorder,
-        callbacks.StopOnInterrupt(recorder, f"Go on with: {plan.resume_command}"),
         callbacks.EpochLines(plan.config.fit.epochs, progress, plan.say),
         ValidationStrip(images, masks[..., 0], progress, logs, plan.say),
     ]

@@ -67,6 +67,8 @@ def score_parts(
     Raises:
         BadData: the run has no weights, or a file cannot be read.
     """
+    if not any(parts.values()):
+        raise BadData(f"no images to score: {', '.join(parts)} has none")
     segmenter, scored = Segmenter(run), {}
     for name, pairs in parts.items():
         if pairs:

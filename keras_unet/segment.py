@@ -202,7 +202,10 @@ def _submission(file: Path | None) -> Iterator[AddRow]:
     if file is None:
         yield lambda name, runs: None
         return
-    with write_whole(file) as aside, aside.open("w", newline="") as stream:
+    with (
+        write_whole(file) as aside,
+        aside.open("w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["img", "rle_mask"])
         yield lambda name, runs: writer.writerow([name, runs])

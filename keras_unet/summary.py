@@ -9,7 +9,7 @@ from rich.console import Console
 
 from keras_unet.config import Config
 from keras_unet.data.pairs import Split
-from keras_unet.data.pipeline import steps_per_epoch
+from keras_unet.data.pipeline import cache_line, steps_per_epoch
 from keras_unet.devices import Device
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
@@ -46,6 +46,7 @@ def describe(
             f"{config.fit.epochs} epochs of {steps} steps of "
             f"{config.fit.batch_size} images, {height}×{width}",
         ),
+        ("cache", cache_line(len(split.train), config).removeprefix("cache: ")),
         ("run folder", str(folder.path)),
     ]:
         say(f"{title:>10}  {text}")

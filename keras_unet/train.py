@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_unet.config import Config
+from keras_unet.config import Config, DataConfig
 from keras_unet.config_file import differences
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.presets import NAMES, preset
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
 
     def verb() -> None:
-        run(parse_config(words), command=words)
+        run(parse_config(words))
 
     return run_verb(verb)
 
@@ -55,15 +55,12 @@ def parse_config(words: Sequence[str]) -> Config:
     return parse(Config, words, default=default, prog="python -m keras_unet.train")
 
 
-def run(
-    config: Config, say: Say | None = None, command: Sequence[str] = ()
-) -> RunFolder:
+def run(config: Config, say: Say | None = None) -> RunFolder:
     """Trains, scores, draws and exports; returns the run folder that holds it all.
 
     Args:
         config: of the run; without data the presets demo and mobile draw their own.
         say: prints a line; by default to the terminal.
-        command: words after the command's name, for the message that says how to go on.
 
     Raises:
         BadUsage: the run folder holds a run and the config says neither what to do.
@@ -76,19 +73,27 @@ def run(
     from keras_unet.report import evaluate_run
     from keras_unet.summary import describe, speaker, summarise
 
+    folder = run_folder(config)
+    config = dataclasses.replace(config, output=folder.path)
     device = devices.use(config.fit)
     if not device.is_chief:
-        return _work(config, device, command)
+        return _work(folder, config, device)
     say = say or speaker()
-    folder = run_folder(config)
     _check_folder(folder, config, say)
     config, split = gather(config, say)
     describe(folder, config, split, device, say)
     _begin(folder, config)
     verbose = int(sys.stdout.isatty())
-    plan = Plan(folder, folder, config, split, device, verbose, say, _again(command))
-    progress = fit(plan)
+    progress = fit(Plan(folder, folder, config, split, device, verbose, say))
     say(f"best validation Dice {progress.best:.4f} in epoch {progress.best_epoch}")
+    if gone := _without_original(split):
+        say(
+            f"{gone} pictures behind the records are gone. Scores at the images' own "
+            f"size, figures and exports need them; once they are back: python -m "
+            f"keras_unet.evaluate {folder.path}, python -m keras_unet.export "
+            f"{folder.path}"
+        )
+        return folder
     with progress_bar("scoring") as bar:
         evaluate_run(folder, split, say, bar)
     if config.export.formats:
@@ -98,14 +103,18 @@ def run(
     return folder
 
 
-def _work(config: Config, device: Device, command: Sequence[str]) -> RunFolder:
+def _without_original(split: Split) -> int:
+    pairs = [*split.train, *split.validation, *split.test]
+    return sum(not pair.image.is_file() for pair in pairs)
+
+
+def _work(run: RunFolder, config: Config, device: Device) -> RunFolder:
     """Trains as a worker whose files nobody needs: another one writes the run."""
     from keras_unet.fit import Plan, fit
 
-    run, again = run_folder(config), _again(command)
     config, split = gather(config, _mute)
     with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:
-        fit(Plan(RunFolder(folder), run, config, split, device, 0, _mute, again))
+        fit(Plan(RunFolder(folder), run, config, split, device, 0, _mute))
     return run
 
 
@@ -129,7 +138,7 @@ def gather(config: Config, say: Say) -> tuple[Config, Split]:
     from keras_unet.data.found import listing
     from keras_unet.data.pairs import look_everywhere, split_of
 
-    config = _with_data(config, say)
+    config = _with_whole_paths(_with_data(config, say))
     found = look_everywhere(config.data)
     with progress_bar("checking images and masks") as progress:
         report = check_pairs(found.pairs, config.data, config.model.classes, progress)
@@ -137,12 +146,21 @@ def gather(config: Config, say: Say) -> tuple[Config, Split]:
         say(note)
     if problems := [*found.problems, *report.problems]:
         raise BadData(listing(problems))
-    model = config.model
-    if model.classes == 1 and report.resolved.mask_kind == "classes":
-        classes = len(report.resolved.class_names)
-        model = dataclasses.replace(model, classes=classes)
-    config = dataclasses.replace(config, data=report.resolved, model=model)
-    return config, split_of(config.data)
+    data = report.resolved
+    model = dataclasses.replace(config.model, classes=_classes(config, data))
+    return dataclasses.replace(config, data=data, model=model), split_of(data)
+
+
+def _classes(config: Config, data: DataConfig) -> int:
+    """Returns the logits of a network for masks of these classes."""
+    wanted, found = config.model.classes, len(data.class_names)
+    if wanted > found:
+        raise BadUsage(
+            f"--classes {wanted} is more than the {found} that the masks hold "
+            f"({', '.join(data.class_names)}): leave --classes out, or give the values "
+            "of all classes with --class-values"
+        )
+    return found if wanted == 1 and data.mask_kind == "classes" else wanted
 
 
 def _check_folder(folder: RunFolder, config: Config, say: Say) -> None:
@@ -190,6 +208,14 @@ def _with_data(config: Config, say: Say) -> Config:
     return dataclasses.replace(config, data=data)
 
 
+def _with_whole_paths(config: Config) -> Config:
+    """Returns the config whose folders are found from wherever it is read again."""
+    names = ("data", "images", "masks", "validation")
+    paths = {name: getattr(config.data, name) for name in names}
+    whole = {name: path.resolve() for name, path in paths.items() if path}
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **whole))
+
+
 def _begin(folder: RunFolder, config: Config) -> None:
     """Writes config.json; what an earlier run left goes only now, the data is good."""
     if config.resume and folder.config_file.is_file():
@@ -197,11 +223,6 @@ def _begin(folder: RunFolder, config: Config) -> None:
     if config.overwrite:
         folder.clear()
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
-
-
-def _again(words: Sequence[str]) -> str:
-    kept = [word for word in words if word not in ("--overwrite", "--resume")]
-    return " ".join(["python -m keras_unet.train", *kept, "--resume"])
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ def plan_of(config, folder, say=print):
         device=devices.use(config.fit),
         verbose=0,
         say=say,
-        resume_command="",
     )
 
 

@@ -27,7 +27,8 @@ from keras_unet.errors import BadData, BadUsage
 Tensor = Any
 
 _MARK = "cannot feed the network: "
-_MEMORY_SHARE = 0.5
+# The stores of training and of validation live side by side.
+_MEMORY_SHARE = 0.3
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -106,8 +107,8 @@ def cache_line(count: int, config: Config) -> str:
     if kept == count:
         return f"cache: {gigabytes:.1f} GB of memory"
     return (
-        f"cache: {kept} of {count} pictures, which fill half of the memory; all would "
-        f"take {gigabytes:.1f} GB (--cache disk keeps them all)"
+        f"cache: {kept} of {count} pictures, which fill {_MEMORY_SHARE:.0%} of the "
+        f"memory; all would take {gigabytes:.1f} GB (--cache disk keeps them all)"
     )
 
 
