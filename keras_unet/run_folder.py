@@ -103,8 +103,10 @@ class RunFolder:
 
     def clear(self) -> None:
         """Removes what a run has written here, and nothing else."""
-        for name in self.present():
-            _remove(self.path / name)
+        unfinished = [".writing-*", ".replaced-*", ".export-*"]
+        left = [path for pattern in unfinished for path in self.path.glob(pattern)]
+        for path in [*(self.path / name for name in self.present()), *left]:
+            _remove(path)
 
     def save_config(self, config: Config) -> None:
         """Writes config.json."""
@@ -117,8 +119,9 @@ class RunFolder:
 def write_whole(path: Path) -> Iterator[Path]:
     """Yields a name beside ``path`` to write to; renames it at the end.
 
-    Whatever happens in between, ``path`` is the old file or the whole new one. The name
-    keeps the suffixes, which Keras reads. A folder replaces a folder the same way.
+    Whatever happens in between, the old one or the new one is there as a whole; of two
+    folders, which no system exchanges at once, the old one may be left under the name
+    ``.replaced-<name>``. The name written to keeps the suffixes, which Keras reads.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
@@ -126,8 +129,13 @@ def write_whole(path: Path) -> Iterator[Path]:
     try:
         yield aside
         if path.is_dir():
-            _remove(path)
-        aside.replace(path)
+            old = path.with_name(f".replaced-{path.name}")
+            _remove(old)
+            path.replace(old)
+            aside.replace(path)
+            _remove(old)
+        else:
+            aside.replace(path)
     finally:
         _remove(aside)
 

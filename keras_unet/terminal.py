@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import io
 import os
 import sys
 import tempfile
@@ -36,6 +37,10 @@ def run_verb(verb: Callable[[], int | None]) -> int:
 
     0 is done, 1 is wrong data, 2 wrong usage, 130 an interrupt (Ctrl-C).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the console cannot show must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_environment()
         return verb() or 0
@@ -56,6 +61,8 @@ def load_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Stronger than what ~/.keras/keras.json may say.
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with held_back_stderr():
         import tensorflow as tf
 
