@@ -6,6 +6,7 @@ Compiled by XLA, which takes a sixth to a half of TensorFlow's time for it.
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import Any
 
 import tensorflow as tf
@@ -61,7 +62,10 @@ def _blend(image: Tensor, corner: Tensor, down: Tensor, across: Tensor) -> Tenso
 if importlib.util.find_spec("tensorflow_addons") is None:
     dense_image_warp = warp_plain
 else:
-    import tensorflow_addons
+    with warnings.catch_warnings():
+        # It says at every import that its development has ended.
+        warnings.simplefilter("ignore", UserWarning)
+        import tensorflow_addons
 
     dense_image_warp = tf.function(
         tensorflow_addons.image.dense_image_warp, jit_compile=True, autograph=False

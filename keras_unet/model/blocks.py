@@ -124,6 +124,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
             *map(tf.convert_to_tensor, (scale, offset)),
             epsilon=self.epsilon,
         )
+        # The kernel's variance is that of a sample, Keras's that of the batch.
+        count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        batch_variance *= (count - 1.0) / count
         for moving, new in [(mean, batch_mean), (variance, batch_variance)]:
             moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
         return outputs
