@@ -33,15 +33,16 @@ def set_weights(network, classes):
     """Lets brightness 0..1 through the skip; logits are lines over it."""
     for layer in network.layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
-    for name, value in [
-        ("down0_conv1", 1 / 3),
-        ("down0_conv2", 1.0),
-        ("up0_conv1", 1.0),
-        ("up0_conv2", 1.0),
+    for name, value, offset in [
+        # The three channels arrive as −1..1.
+        ("down0_conv1", 1 / 6, 0.5),
+        ("down0_conv2", 1.0, 0.0),
+        ("up0_conv1", 1.0, 0.0),
+        ("up0_conv2", 1.0, 0.0),
     ]:
         kernel, bias = network.get_layer(name).get_weights()
         kernel[1, 1, : 3 if name == "down0_conv1" else 1, 0] = value
-        network.get_layer(name).set_weights([kernel, bias])
+        network.get_layer(name).set_weights([kernel, bias + offset])
     slopes = [20.0] if classes == 1 else [20.0 * k for k in range(classes)]
     # Class k begins where the brightness passes k / classes.
     offsets = [-10.0]
