@@ -44,9 +44,17 @@ def save(figure: Figure, file: Path) -> None:
     figure.savefig(file, dpi=200, format="png")
 
 
-def show(axes: Axes, picture: Picture, title: str = "") -> None:
-    """Draws ``picture`` (h, w, 3) without axes, its title above it."""
-    axes.imshow(shrink(picture), interpolation="lanczos")
+def show(axes: Axes, picture: Picture, title: str = "", pixels: bool = False) -> None:
+    """Draws ``picture`` (h, w, 3) without axes, its title above it.
+
+    Args:
+        axes: where.
+        picture: what.
+        title: above it.
+        pixels: shows them as squares instead of blending them.
+    """
+    smooth = "nearest" if pixels else "lanczos"
+    axes.imshow(shrink(picture), interpolation=smooth)
     bare(axes)
     if title:
         heading(axes, title, SMALL)

@@ -200,8 +200,14 @@ def _draw_classes(
         where = places + (index - (len(parts) - 1) / 2) * height
         axes.barh(where, dice, 0.9 * height, color=colour, label=part.name)
         for at, value in zip(where, dice, strict=True):
+            inside = value > 0.5
             axes.text(
-                0.01, at, f"{value:.4f}", va="center", size=canvas.SMALL, color="white"
+                0.01 if inside else value + 0.01,
+                at,
+                f"{value:.4f}",
+                va="center",
+                size=canvas.SMALL,
+                color="white" if inside else canvas.INK,
             )
     canvas.plain(axes, "Dice", "")
     _name_ticks(axes.yaxis, class_names)

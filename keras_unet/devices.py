@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_unet import cluster
 from keras_unet.config import FitConfig
 
 
@@ -37,23 +38,6 @@ class Device:
     def replicas(self) -> int:
         """Number of devices that share a batch, over all machines."""
         return int(self.strategy.num_replicas_in_sync)
-
-    @property
-    def workers(self) -> int:
-        """Number of processes that train together, each usually on its own machine."""
-        resolver = self.strategy.cluster_resolver
-        jobs = resolver.cluster_spec().as_dict() if resolver else {}
-        return max(1, sum(len(tasks) for tasks in jobs.values()))
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this process is the one that writes."""
-        resolver = self.strategy.cluster_resolver
-        if self.workers == 1:
-            return True
-        chief = "chief" in resolver.cluster_spec().as_dict()
-        first = ("chief" if chief else "worker", 0)
-        return (resolver.task_type, resolver.task_id) == first
 
 
 def use(fit: FitConfig) -> Device:
@@ -85,7 +69,7 @@ def choose_precision(wanted: str, gpus: list[Any]) -> tuple[str, str]:
 
 
 def _strategy() -> tf.distribute.Strategy:
-    if os.environ.get("TF_CONFIG"):
+    if cluster.workers() > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_logical_devices("GPU")
     if len(gpus) > 1:

@@ -60,15 +60,16 @@ def evaluate(arguments: Arguments) -> None:
     from keras_unet.data.pairs import split_of
     from keras_unet.report import evaluate_run, score_parts
 
+    folder = run.figures
     with progress_bar("images") as progress:
         if arguments.data is None and arguments.split is None:
             evaluate_run(run, split_of(config.data), print, progress)
         else:
             data = other_data(config, arguments.data)
             name, pairs = choose(data, arguments)
-            folder = run.figures / Path(name).name
+            folder /= Path(name).name
             score_parts(run, {name: pairs}, data, folder, print, progress)
-    print(f"scores: {run.metrics_file}, {run.per_image_file}; figures: {run.figures}")
+    print(f"scores: {run.metrics_file}, {run.per_image_file}; figures: {folder}")
 
 
 def other_data(config: Config, folder: Path | None) -> DataConfig:
@@ -88,7 +89,11 @@ def other_data(config: Config, folder: Path | None) -> DataConfig:
     )
     # Another folder's soft edges or values may lie elsewhere.
     data = dataclasses.replace(data, foreground_above=None)
+    if data.mask_kind != "classes":
+        data = dataclasses.replace(data, class_names=())
     report = check_pairs(find_pairs(data), data, config.model.classes)
+    for note in report.notes:
+        print(note)
     if report.problems:
         raise BadData(listing(report.problems))
     return report.resolved
@@ -98,13 +103,12 @@ def choose(data: DataConfig, arguments: Arguments) -> tuple[str, Sequence[Pair]]
     """Returns the pairs that are meant and the name their scores go by."""
     from keras_unet.data.pairs import find_pairs, split_of
 
-    name = arguments.split or "all"
-    pairs = find_pairs(data) if name == "all" else getattr(split_of(data), name)
+    part = arguments.split or "all"
+    pairs = find_pairs(data) if part == "all" else getattr(split_of(data), part)
     if arguments.data is None:
-        return name, pairs
-    return " ".join(
-        [str(arguments.data.resolve()), arguments.split or ""]
-    ).strip(), pairs
+        return part, pairs
+    words = [str(arguments.data.resolve()), arguments.split or ""]
+    return " ".join(words).strip(), pairs
 
 
 if __name__ == "__main__":

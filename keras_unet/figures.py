@@ -132,8 +132,9 @@ def _draw_prediction(panels: npt.NDArray[Any], sample: Prediction) -> None:
         errors,
         errors[rows, columns],
     ]
-    for axes, picture in zip(panels, pictures, strict=True):
+    for axes, picture in zip(panels[:-1], pictures[:-1], strict=True):
         canvas.show(axes, picture)
+    canvas.show(panels[-1], pictures[-1], pixels=True)
     factor = canvas.shrink(errors).shape[1] / errors.shape[1]
     panels[3].add_patch(
         Rectangle(

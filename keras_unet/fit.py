@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet import callbacks, checkpoint, workers
+from keras_unet import callbacks, checkpoint, cluster, workers
 from keras_unet.averaging import WeightAverage
 from keras_unet.checkpoint import Progress
 from keras_unet.config import Config
@@ -103,7 +103,12 @@ def fit(plan: Plan) -> Progress:
     network = compile_network(plan.config, plan.steps, plan.device)
     recorder = _recorder(network, plan)
     progress = recorder.progress
-    alone = plan.device.workers == 1
+    if progress.step:
+        plan.say(
+            f"going on after {progress.epoch} of {plan.config.fit.epochs} epochs "
+            f"(step {progress.step})"
+        )
+    alone = cluster.workers() == 1
     stop = StopOnInterrupt(recorder, alone, f"Go on with: {plan.resume_command}")
     beside = [*_callbacks(plan, recorder), stop]
     try:
@@ -135,7 +140,7 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     """Returns the recorder; a checkpoint of the run is put back first."""
     fit, device = plan.config.fit, plan.device
     # Several workers read the state together, which a clock of each cannot arrange.
-    minutes = math.inf if device.workers > 1 else fit.checkpoint_minutes
+    minutes = math.inf if cluster.workers() > 1 else fit.checkpoint_minutes
     shape = (*plan.config.data.image_size, plan.config.model.channels)
     workers.prepare(
         network,

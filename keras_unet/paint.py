@@ -21,6 +21,8 @@ ORANGE: Colour = (230, 159, 0)
 SKY: Colour = (86, 180, 233)
 PURPLE: Colour = (204, 121, 167)
 YELLOW: Colour = (240, 228, 66)
+BROWN: Colour = (140, 86, 75)
+OLIVE: Colour = (148, 160, 40)
 GREY: Colour = (136, 136, 136)
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
@@ -28,7 +30,8 @@ BLACK: Colour = (0, 0, 0)
 HIT, MISS, FALSE_ALARM = SKY, VERMILION, YELLOW
 """Colours of foreground that was found, was missed, and was seen where none is."""
 
-_CLASSES = [MAGENTA, SKY, ORANGE, GREEN, YELLOW, BLUE, VERMILION]
+# None of those that mark errors.
+_CLASSES = [MAGENTA, GREEN, ORANGE, BLUE, PURPLE, BROWN, OLIVE]
 
 
 def class_colour(class_id: int) -> Colour:

@@ -77,8 +77,9 @@ class RunFolder:
         """
         if not self.weights_file.is_file():
             raise BadData(
-                f"{self.path} has no {self.weights_file.name}: its training ended "
-                "before the first epoch was scored. Train it with --resume."
+                f"{self.path} has no {self.weights_file.name}, the best weights: no "
+                "epoch was finished, or the file was removed. Go on with the training "
+                "(--resume --epochs, more than it had), or train anew (--overwrite)."
             )
         return self.weights_file
 
@@ -94,7 +95,8 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
-        if self.present() and not overwrite:
+        # A config alone is what an interrupt before the first epoch leaves.
+        if self.present() not in ([], ["config.json"]) and not overwrite:
             raise BadUsage(
                 f"--output {self.path} holds a run already "
                 f"({', '.join(self.present())}). Go on with it: --resume. "

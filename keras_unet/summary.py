@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from rich.console import Console
 
 from keras_unet.config import Config
 from keras_unet.data.pairs import Split
@@ -17,16 +14,6 @@ from keras_unet.run_folder import RunFolder
 Say = Callable[[str], None]
 
 _PARTS = ("train", "validation", "test")
-
-
-def speaker() -> Say:
-    """Returns a function that prints a line to the terminal, never cut or coloured."""
-    console = Console(highlight=False, soft_wrap=True)
-
-    def say(line: Any) -> None:
-        console.print(line, markup=False)
-
-    return say
 
 
 def describe(
@@ -65,6 +52,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
         ("figures", "look at predictions.png first"),
         ("model.weights.h5", "the best weights"),
         ("saved_model", "base path for TensorFlow Serving"),
+        ("serving", "how to start it, and a client"),
         ("tflite", "files for phones"),
         ("export_report.json", "how far each export is from the Keras model"),
     ]:
@@ -72,6 +60,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
             say(f"{folder.path / name!s:<36}  {use}")
     say("")
     say("segment pictures:  " + _command("predict", folder, "PICTURE --output DIR"))
+    say("all exports:       " + _command("export", folder, ""))
     say("score other data:  " + _command("evaluate", folder, "--data DIR"))
 
 
@@ -82,4 +71,4 @@ def _count(split: Split, part: str) -> str:
 
 
 def _command(name: str, folder: RunFolder, rest: str) -> str:
-    return f"python -m keras_unet.{name} {folder.path} {rest}"
+    return f"python -m keras_unet.{name} {folder.path} {rest}".rstrip()

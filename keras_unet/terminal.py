@@ -56,6 +56,18 @@ def run_verb(verb: Callable[[], int | None]) -> int:
         return 130
 
 
+def speaker() -> Callable[[Any], None]:
+    """Returns a function that prints a line, never cut or coloured, or a table."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+
+    def say(line: Any) -> None:
+        console.print(line, markup=False, soft_wrap=isinstance(line, str))
+
+    return say
+
+
 def load_tensorflow() -> None:
     """Imports TensorFlow without its start-up chatter, which no variable silences."""
     if "tensorflow" in sys.modules:

@@ -8,21 +8,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from keras_unet import cluster
 from keras_unet.config import Config, DataConfig
 from keras_unet.config_file import differences
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.export.table import artefact_table
 from keras_unet.presets import NAMES, preset
 from keras_unet.progress import progress_bar
 from keras_unet.run_folder import RunFolder
-from keras_unet.terminal import load_tensorflow, parse, run_verb
+from keras_unet.terminal import load_tensorflow, parse, run_verb, speaker
 
 if TYPE_CHECKING:
     from keras_unet.data.pairs import Split
-    from keras_unet.devices import Device
 
-Say = Callable[[str], None]
+Say = Callable[[Any], None]
 
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
@@ -66,21 +67,22 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
         BadUsage: the run folder holds a run and the config says neither what to do.
         BadData: pictures, masks or the checkpoint are wrong.
     """
+    folder = run_folder(config)
+    config = dataclasses.replace(config, output=folder.path)
+    if not cluster.is_chief():
+        return _work(folder, config)
+    say = say or speaker()
+    _check_folder(folder, config, say)
+    config, split = gather(config, say)
+    _require_same_run(folder, config)
     load_tensorflow()
     from keras_unet import devices
     from keras_unet.export.artefacts import export_run
     from keras_unet.fit import Plan, fit
     from keras_unet.report import evaluate_run
-    from keras_unet.summary import describe, speaker, summarise
+    from keras_unet.summary import describe, summarise
 
-    folder = run_folder(config)
-    config = dataclasses.replace(config, output=folder.path)
     device = devices.use(config.fit)
-    if not device.is_chief:
-        return _work(folder, config, device)
-    say = say or speaker()
-    _check_folder(folder, config, say)
-    config, split = gather(config, say)
     describe(folder, config, split, device, say)
     _begin(folder, config)
     verbose = int(sys.stdout.isatty())
@@ -98,7 +100,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
         evaluate_run(folder, split, say, bar)
     if config.export.formats:
         say("exporting and comparing: " + ", ".join(config.export.formats))
-        export_run(folder, config.export.formats)
+        say(artefact_table(export_run(folder, config.export.formats)))
     summarise(folder, say)
     return folder
 
@@ -108,17 +110,20 @@ def _without_original(split: Split) -> int:
     return sum(not pair.image.is_file() for pair in pairs)
 
 
-def _work(run: RunFolder, config: Config, device: Device) -> RunFolder:
+def _work(run: RunFolder, config: Config) -> RunFolder:
     """Trains as a worker whose files nobody needs: another one writes the run."""
+    config, split = gather(config, _mute)
+    load_tensorflow()
+    from keras_unet import devices
     from keras_unet.fit import Plan, fit
 
-    config, split = gather(config, _mute)
+    device = devices.use(config.fit)
     with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:
         fit(Plan(RunFolder(folder), run, config, split, device, 0, _mute))
     return run
 
 
-def _mute(line: str) -> None:
+def _mute(line: object) -> None:
     """Says nothing."""
 
 
@@ -173,7 +178,11 @@ def _check_folder(folder: RunFolder, config: Config, say: Say) -> None:
         say(f"{folder.path} has no checkpoint yet: starting over")
 
 
-def _require_same(old: Config, new: Config) -> None:
+def _require_same_run(folder: RunFolder, new: Config) -> None:
+    """Refuses to go on with a run as another one than it is."""
+    if not new.resume or not folder.config_file.is_file():
+        return
+    old = folder.load_config()
     changed = [
         f"--{name.replace('_', '-')} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)
@@ -218,8 +227,6 @@ def _with_whole_paths(config: Config) -> Config:
 
 def _begin(folder: RunFolder, config: Config) -> None:
     """Writes config.json; what an earlier run left goes only now, the data is good."""
-    if config.resume and folder.config_file.is_file():
-        _require_same(folder.load_config(), config)
     if config.overwrite:
         folder.clear()
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))

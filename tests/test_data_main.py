@@ -37,7 +37,7 @@ def test_every_unusable_file_is_named_and_the_status_is_1(root, capsys):
     assert capsys.readouterr().err.splitlines() == [
         f"{root}/images/c.png: has no mask in {root}/masks",
         f"{root}/images/a.png: is empty (0 bytes)",
-        "error: 2 of these must be put right",
+        "error: 2 thing(s) to put right, listed above",
     ]
 
 

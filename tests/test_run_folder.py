@@ -30,7 +30,7 @@ def test_a_run_without_weights_says_how_to_get_them(tmp_path):
 
 def test_a_run_in_the_way_is_refused_with_both_ways_on(tmp_path):
     run = RunFolder(tmp_path)
-    run.save_config(preset("demo"))
+    run.weights_file.write_bytes(b"")
     with pytest.raises(BadUsage, match=r"--resume.*--overwrite"):
         run.require_free(overwrite=False)
 

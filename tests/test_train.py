@@ -170,10 +170,10 @@ def test_more_classes_than_the_masks_hold_are_refused(data, tmp_path, capsys):
 def test_a_run_in_the_way_is_refused_and_kept(data, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.json").write_text("{}")
+    (run / "history.csv").write_text("mine")
     assert main(words(data, run)) == 2
     assert "--resume" in capsys.readouterr().err
-    assert (run / "config.json").read_text() == "{}"
+    assert (run / "history.csv").read_text() == "mine"
 
 
 def test_bad_data_leaves_no_run_folder(data, tmp_path, capsys):

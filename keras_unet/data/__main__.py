@@ -54,9 +54,11 @@ class Check:
         with progress_bar("pairs") as progress:
             report = check_pairs(found.pairs, data, self.classes, progress)
         report = dataclasses.replace(report, problems=found.problems + report.problems)
+        status = _show(report)
         if self.output:
             _write_report(report, self.output)
-        return _show(report)
+            print(f"report: {self.output / 'report.json'}, {self.output / 'data.png'}")
+        return status
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _show(report: Report) -> int:
         print(problem, file=sys.stderr)
     if report.problems:
         count = len(report.problems)
-        print(f"error: {count} of these must be put right", file=sys.stderr)
+        print(f"error: {count} thing(s) to put right, listed above", file=sys.stderr)
         return 1
     print("all pairs can be used")
     return 0

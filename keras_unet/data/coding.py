@@ -205,7 +205,11 @@ def _fill_classes(data: DataConfig, seen: _Seen, reason: str) -> Coding:
     )
     ignored = data.ignore_value
     also = f", {shown([ignored])} → ignored" if ignored is not None else ""
-    return Coding(data, f"mask values: classes {table}{also} ({reason})")
+    return Coding(
+        data,
+        f"mask values: classes {table}{also} ({reason}; if they number single objects: "
+        "--mask-kind instances)",
+    )
 
 
 def _named(data: DataConfig, names: list[str]) -> DataConfig:

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from keras_unet.config import DataConfig
+from keras_unet.export.table import artefact_table
 from keras_unet.run_folder import RunFolder
 from keras_unet.terminal import load_tensorflow, parse, run_verb
 
@@ -60,7 +60,7 @@ def export(arguments: Arguments) -> None:
     console = Console(highlight=False)
     with console.status("exporting and measuring"):
         measured = export_run(run, arguments.formats, data)
-    console.print(_table(measured))
+    console.print(artefact_table(measured))
     console.print(f"report: {run.export_report}", soft_wrap=True)
 
 
@@ -68,22 +68,6 @@ def _moved(data: DataConfig, folder: Path) -> DataConfig:
     return dataclasses.replace(
         data, data=folder, images=None, masks=None, validation=None
     )
-
-
-def _table(measured: dict[str, dict[str, Any]]) -> Table:
-    table = Table("artefact", caption="latency of one picture, on this machine's CPU")
-    for title in ("size", "operators", "difference", "Dice", "latency"):
-        table.add_column(title, justify="right")
-    for figures in measured.values():
-        table.add_row(
-            figures.get("path", "Keras network").removeprefix("tflite/"),
-            f"{figures['bytes'] / 1e6:.2f} MB" if "bytes" in figures else "",
-            str(len(figures["operators"])) if "operators" in figures else "",
-            f"{figures['max_difference']:.1e}" if "path" in figures else "",
-            f"{figures['dice']:.4f}",
-            f"{1e3 * figures['seconds_per_image']:.1f} ms",
-        )
-    return table
 
 
 if __name__ == "__main__":

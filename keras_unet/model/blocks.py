@@ -213,9 +213,8 @@ class MirrorBorder(layers.Layer):
         if known and border == 0:
             return image
         before, after = border // 2, border - border // 2
-        if known and after < size:
-            pads = [[0, 0] if a != axis else [before, after] for a in range(4)]
-            return tf.pad(image, pads, "REFLECT")
+        if known and size > 1:
+            return _mirror_in_turns(image, axis, before, after)
         # A triangle wave reads mirrored pixels however far the border goes.
         period = tf.maximum(2 * (size - 1), 1)
         place = tf.math.floormod(tf.range(-before, size + after), period)
@@ -224,6 +223,20 @@ class MirrorBorder(layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of ``__init__``."""
         return {**super().get_config(), "depth": self.depth, "padding": self.padding}
+
+
+def _mirror_in_turns(image: Tensor, axis: int, before: int, after: int) -> Tensor:
+    """Returns ``image`` mirrored; a border beyond its size takes several turns.
+
+    Phones know this operator, other than the gathering of pixels.
+    """
+    while before or after:
+        most = image.shape[axis] - 1
+        now = [min(before, most), min(after, most)]
+        pads = [now if a == axis else [0, 0] for a in range(4)]
+        image = tf.pad(image, pads, "REFLECT")
+        before, after = before - now[0], after - now[1]
+    return image
 
 
 def padded_size(size: Any, depth: int, padding: str) -> Any:
