@@ -155,7 +155,7 @@ def forward_macs(model: UNetConfig, image_size: tuple[int, int]) -> int:
     load_tensorflow()
     import keras
 
-    from keras_unet.model.blocks import padded_size
+    from keras_unet.model.layers import padded_size
     from keras_unet.model.unet import draw_u
 
     sides = [padded_size(side, model.depth, model.padding) for side in image_size]

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.errors import BadData
-from keras_unet.model.blocks import StatelessDropout
+from keras_unet.model.layers import StatelessDropout
 from keras_unet.run_folder import write_whole
 
 FILE = "state.npz"

@@ -11,15 +11,13 @@ from keras import layers
 
 from keras_unet.config import UNetConfig
 from keras_unet.model.blocks import (
-    CropLike,
-    MirrorBorder,
-    Tensor,
     convolve,
     convolve_twice,
     drop,
     go_down,
     go_up,
 )
+from keras_unet.model.layers import CropLike, MirrorBorder, Tensor
 
 
 def draw_u(image: Tensor, config: UNetConfig) -> Tensor:
