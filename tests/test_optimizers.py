@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet.config import FitConfig
-from keras_unet.optimizers import WarmUp, learning_rate, make_optimizer
+from keras_unet.optimizers import AdamW, WarmUp, learning_rate, make_optimizer
 
 NO_WARM_UP = {"warmup": 0.0, "schedule": "constant"}
 
@@ -181,3 +181,22 @@ def test_a_step_is_skipped_if_the_second_device_alone_overflows():
     # float16 ends at 65,504.
     found = in_a_process_of_its_own("mixed_float16", [[1], [1], [1e5], [1e5]])
     assert found == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_adamw_moves_weights_as_that_of_keras():
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype("float32") for shape in [(3, 4), (4,)]]
+    ends = []
+    for kind in (AdamW, keras.optimizers.AdamW):
+        optimizer = kind(learning_rate=0.1, weight_decay=0.01, global_clipnorm=1.0)
+        layer = keras.layers.Dense(4)
+        layer.build((None, 3))
+        layer.set_weights(start)
+        optimizer.build(layer.trainable_variables)
+        grads = np.random.default_rng(1)
+        for _ in range(5):
+            step = [tf.constant(grads.normal(size=w.shape), tf.float32) for w in start]
+            optimizer.apply_gradients(zip(step, layer.trainable_variables, strict=True))
+        ends.append(layer.get_weights())
+    for ours, theirs in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
