@@ -18,6 +18,7 @@ _HOMES = {
     "Segmenter": "trained",
     "SegmentationLoss": "losses",
     "UNetConfig": "config",
+    "border_weights": "weight_map",
     "build_network": "model.unet",
     "build_unet": "model.unet",
     "evaluate_run": "report",

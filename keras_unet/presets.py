@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keras_unet.config import (
     AugmentConfig,
     Config,
@@ -21,6 +23,23 @@ def preset(name: str) -> Config:
     return _PRESETS[name]
 
 
+# As in the paper: few pictures, each bent in many ways.
+_CELLS = Config(
+    preset="isbi",
+    data=DataConfig(image_size=(512, 512)),
+    augment=AugmentConfig(
+        flip="both",
+        rotation_degrees=180.0,
+        scale=0.1,
+        translation=0.1,
+        elastic_pixels=10.0,
+        brightness=0.1,
+        contrast=0.1,
+    ),
+    model=UNetConfig(channels=1, filters=32, normalization="batch"),
+    fit=FitConfig(epochs=200, batch_size=2, learning_rate=1e-3),
+)
+
 _PRESETS = {
     "demo": Config(
         preset="demo",
@@ -38,35 +57,9 @@ _PRESETS = {
         model=UNetConfig(filters=16, normalization="batch", dropout=0.0),
         fit=FitConfig(epochs=10, batch_size=4, learning_rate=2e-3),
     ),
-    "isbi": Config(
-        preset="isbi",
-        data=DataConfig(image_size=(512, 512)),
-        augment=AugmentConfig(
-            flip="both",
-            rotation_degrees=180.0,
-            scale=0.1,
-            translation=0.1,
-            elastic_pixels=10.0,
-            brightness=0.1,
-            contrast=0.1,
-        ),
-        model=UNetConfig(channels=1, filters=32, normalization="batch"),
-        fit=FitConfig(epochs=200, batch_size=2, learning_rate=1e-3),
-    ),
-    "hela": Config(
-        preset="hela",
-        data=DataConfig(image_size=(512, 512), mask_kind="instances"),
-        augment=AugmentConfig(
-            flip="both",
-            rotation_degrees=180.0,
-            scale=0.1,
-            translation=0.1,
-            elastic_pixels=10.0,
-            brightness=0.1,
-            contrast=0.1,
-        ),
-        model=UNetConfig(channels=1, filters=32, normalization="batch"),
-        fit=FitConfig(epochs=200, batch_size=2, learning_rate=1e-3),
+    "isbi": _CELLS,
+    "hela": replace(
+        _CELLS, preset="hela", data=replace(_CELLS.data, mask_kind="instances")
     ),
     "mobile": Config(
         preset="mobile",
