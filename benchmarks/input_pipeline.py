@@ -188,6 +188,7 @@ def _wholes(
         "files": (pairs, config),
         "records, JPEG": (_records(pairs, config, folder, "jpeg"), config),
         "records, PNG": (_records(pairs, config, folder, "png"), config),
+        "records, raw": (_records(pairs, config, folder, "raw"), config),
         "cache in memory": (pairs, in_memory),
     }
     wholes: dict[str, Callable[[], int]] = {}
@@ -202,7 +203,7 @@ def _records(
     pairs: Sequence[Pair],
     config: Config,
     folder: Path,
-    coding: Literal["jpeg", "png"],
+    coding: Literal["jpeg", "png", "raw"],
 ) -> Sequence[Pair]:
     from keras_unet.data import records
 

@@ -41,8 +41,11 @@ def batches(pairs: list[Pair], config: Config = CONFIG) -> list:
     return list(pipeline.training_batches(pairs, config).as_numpy_iterator())
 
 
-def test_from_records_without_loss_training_gets_the_very_same_batches(pairs, tmp_path):
-    records.write_records(pairs, DATA, tmp_path / "out", "png")
+@pytest.mark.parametrize("coding", ["png", "raw"])
+def test_from_records_without_loss_training_gets_the_very_same_batches(
+    pairs, tmp_path, coding
+):
+    records.write_records(pairs, DATA, tmp_path / "out", coding)
     kept = records.find(tmp_path / "out").pairs
     for one, other in zip(batches(pairs), batches(kept), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
@@ -55,6 +58,14 @@ def test_from_jpeg_coded_records_masks_are_exact_and_images_close(pairs, tmp_pat
     for one, other in zip(batches(pairs), batches(kept), strict=True):
         assert abs(one[0] - other[0]).mean() < 5
         np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_raw_records_of_colours_are_read_in_grey_too(pairs, tmp_path, channels):
+    records.write_records(pairs, DATA, tmp_path / "out", "raw")
+    kept = records.find(tmp_path / "out").pairs[0].record
+    image, _ = records.read_record(kept, channels)
+    assert image.shape[-1] == channels
 
 
 def test_each_record_keeps_source_and_group(pairs, tmp_path):
