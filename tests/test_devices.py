@@ -11,14 +11,6 @@ needs_gpu = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def float32_again():
-    import keras
-
-    yield
-    keras.mixed_precision.set_global_policy("float32")
-
-
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_a_precision_that_is_asked_for_is_taken(precision):
     assert devices.use(FitConfig(precision=precision)).precision == precision
