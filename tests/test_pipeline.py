@@ -191,5 +191,5 @@ def test_a_photograph_taken_upright_is_turned_as_its_exif_data_say(tmp_path):
 
 def test_what_is_kept_where_is_said_in_a_line():
     memory = config(data=DataConfig(image_size=(1000, 1000), cache="memory"))
-    assert "0.4 GB of memory" in pipeline.cache_line(100, memory)
+    assert "400 MB of memory" in pipeline.cache_line(100, memory)
     assert "pictures, which fill 30%" in pipeline.cache_line(10**9, memory)

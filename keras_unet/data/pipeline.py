@@ -99,16 +99,17 @@ def reading_error(error: tf.errors.OpError) -> BadData | None:
 
 def cache_line(count: int, config: Config) -> str:
     """Returns a line on where ``count`` pairs are kept, and how much that takes."""
-    kept, gigabytes = _places(count, config), count * _pair_bytes(config) / 1e9
+    kept = _places(count, config)
+    size = f"{count * _pair_bytes(config) / 1e6:,.0f} MB"
     if config.data.cache == "none":
         return "cache: none, every picture is read from its file each time"
     if config.data.cache == "disk":
-        return f"cache: {gigabytes:.1f} GB on disk, in {config.output}"
+        return f"cache: {size} on disk, in {config.output}"
     if kept == count:
-        return f"cache: {gigabytes:.1f} GB of memory"
+        return f"cache: {size} of memory"
     return (
         f"cache: {kept} of {count} pictures, which fill {_MEMORY_SHARE:.0%} of the "
-        f"memory; all would take {gigabytes:.1f} GB (--cache disk keeps them all)"
+        f"memory; all would take {size} (--cache disk keeps them all)"
     )
 
 
