@@ -15,10 +15,13 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
 from keras_unet.data.nearest import nearest_pixels
+from keras_unet.data.palette import grey_levels
 
 _LONGEST = 12
 # Below that many pixels per byte, the strings are so short that Pillow is faster.
 _PIXELS_PER_BYTE = 200
+_INDICES = bytes(range(256))
+_GREYS = bytes(index for index in _INDICES for _ in "RGB")
 
 
 class _Codes(NamedTuple):
@@ -34,7 +37,8 @@ def read_long_strings(
     """Returns the picture in a GIF that Pillow has opened but not yet read.
 
     Returns None for other pictures, and for GIFs that are better left to Pillow:
-    interlaced, of several parts, damaged, or of short strings.
+    interlaced, of several parts, damaged, or of short strings. Where the palette has no
+    colours, the picture has its levels and no palette.
 
     Args:
         image: the GIF.
@@ -51,62 +55,69 @@ def read_long_strings(
     content = image.fp.read()
     if len(content) * _PIXELS_PER_BYTE > image.width * image.height:
         return None
-    pixels = decode_lzw(_without_lengths(content), least)
+    palette = bytes(image.palette.palette) if image.palette else _GREYS
+    levels = grey_levels(palette)
+    pixels = decode_lzw(_without_lengths(content), least, levels or _INDICES)
     if pixels is None or len(pixels) != image.width * image.height:
         return None
-    return _picture(image, pixels, size)
+    shape = (image.height, image.width)
+    picture = Image.fromarray(
+        nearest_pixels(np.frombuffer(pixels, np.uint8).reshape(shape), size)
+    )
+    if levels is None:
+        picture.putpalette(palette)
+    return picture
 
 
-def decode_lzw(content: bytes, least: int) -> bytearray | None:
+def decode_lzw(content: bytes, least: int, levels: bytes) -> bytes | None:
     """Returns the pixels that the codes stand for, or None where one makes no sense.
 
     Args:
         content: the codes, the first in the lowest bits.
         least: bits of a pixel.
+        levels: what is written for each value of a pixel.
     """
     clear, end = 1 << least, (1 << least) + 1
     starts, widths = _codes(least)
-    pixels, position = bytearray(), 0
+    alphabet = [levels[value : value + 1] for value in range(clear)]
+    strings: list[bytes] = []
+    position = 0
     while True:
         codes = _unpack(content, position + starts, widths)
         stops = np.flatnonzero((codes == clear) | (codes == end))
         stop = int(stops[0]) if len(stops) else len(codes)
-        if not _write_out(codes[:stop].tolist(), clear, pixels):
+        try:
+            strings += _strings(codes[:stop].tolist(), alphabet)
+        except IndexError:
             return None
         if stop == len(codes) or codes[stop] == end:
-            return pixels
+            return b"".join(strings)
         position += int(starts[stop] + widths[stop])
 
 
-def _write_out(codes: list[int], clear: int, pixels: bytearray) -> bool:
-    """Appends what the codes stand for; returns whether all of them have a meaning."""
-    begins: list[int] = []
+def _strings(codes: list[int], alphabet: list[bytes]) -> list[bytes]:
+    """Returns what the codes after a clear code stand for.
+
+    Raises:
+        IndexError: a code stands for nothing.
+    """
+    # After the alphabet come the clear code and the end code, which cannot be here.
+    # The first code, with none before it, adds nothing to the table: what the loop
+    # adds for it takes the place of the end code.
+    table = [*alphabet, b""]
+    string = b""
+    strings = []
     for code in codes:
-        begins.append(len(pixels))
-        if code < clear:
-            pixels.append(code)
-            continue
-        # What an earlier code stood for, and the pixel that came after it.
-        earlier = code - clear - 2
-        if earlier + 1 >= len(begins):
-            return False
-        begin, end = begins[earlier], begins[earlier + 1] + 1
-        pixels += pixels[begin:end]
-        if end > begins[-1]:
-            # That pixel is the first of these themselves.
-            pixels.append(pixels[begin])
-    return True
-
-
-def _picture(
-    image: Image.Image, pixels: bytearray, size: tuple[int, int] | None
-) -> Image.Image:
-    shape = (image.height, image.width)
-    sampled = nearest_pixels(np.frombuffer(pixels, np.uint8).reshape(shape), size)
-    picture = Image.fromarray(sampled)
-    if image.palette:
-        picture.putpalette(image.palette.palette)
-    return picture
+        earlier = string
+        if code == len(table):
+            # It stands for the string that it is about to add.
+            string = earlier + earlier[:1]
+            table.append(string)
+        else:
+            string = table[code]
+            table.append(earlier + string[:1])
+        strings.append(string)
+    return strings
 
 
 @functools.cache

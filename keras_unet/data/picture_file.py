@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image
 
+from keras_unet.data.palette import grey_levels
 from keras_unet.errors import BadData
 
 MAX_PIXELS = 178_956_970
@@ -88,7 +88,7 @@ def read_header(
         height, width = image.height, image.width
         # Pillow turns TIFF pictures itself, and no others.
         lies = orientation >= 5 and image.format != "TIFF"
-        indexed = image.mode == "P" and not _has_grey_palette(path, image)
+        indexed = image.mode == "P" and _has_colours(path, image)
         header = Header(
             image.format or "",
             image.mode,
@@ -173,20 +173,15 @@ def load(path: Path, image: Image.Image) -> Image.Image:
     return image if orientation == 1 else image.transpose(_UPRIGHT[orientation])
 
 
-def has_grey_palette(image: Image.Image) -> bool:
-    """Returns whether the palette, used or not, has no colours.
-
-    The palette as a whole decides, because a mask of a coloured set may happen to
-    show only its grey entries.
-    """
-    palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
-    return bool((palette == palette[:, :1]).all())
+def read_palette(image: Image.Image) -> bytes:
+    """Returns the palette as ``grey_levels`` takes it; reads the pixels, too."""
+    return bytes(image.getpalette("RGB") or [0, 0, 0])
 
 
-def _has_grey_palette(path: Path, image: Image.Image) -> bool:
+def _has_colours(path: Path, image: Image.Image) -> bool:
     try:
         # Pillow reads the pixels too before it gives a palette away.
-        return has_grey_palette(image)
+        return grey_levels(read_palette(image)) is None
     except _BROKEN as error:
         raise Unreadable(path, f"is truncated or damaged ({error})") from error
 
