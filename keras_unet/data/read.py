@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import DataConfig
-from keras_unet.data import decode, resize, rle
+from keras_unet.data import decode, resize, rle, stretch
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair
 from keras_unet.data.picture_file import Header, Unreadable, read_header
@@ -42,7 +42,12 @@ def read_image(path: Path, channels: int, data: DataConfig) -> Pixels:
 
 def at_size(image: Tensor, size: tuple[int, int]) -> Pixels:
     """Returns an image, uint8 (h, w, c), at ``size``."""
-    return np.asarray(image if image.shape[:2] == size else _resizer(size)(image))
+    shape = tuple(image.shape)
+    if shape[:2] == size:
+        return np.asarray(image)
+    if stretch.is_small(shape, size):
+        return np.asarray(stretch.stretcher(shape, size)(image))
+    return np.asarray(_resizer(size)(image))
 
 
 @functools.cache
@@ -52,9 +57,15 @@ def _resizer(size: tuple[int, int]) -> Any:
         input_signature=[tf.TensorSpec((None, None, None), tf.uint8)], autograph=False
     )
     def resized(image: Tensor) -> Tensor:
-        return tf.cast(resize.resize_image(image, size) + 0.5, tf.uint8)
+        return _rounded(resize.resize_image(image, size))
 
     return resized
+
+
+# In one pass, which TensorFlow would take two for.
+@tf.function(jit_compile=True, autograph=False)
+def _rounded(image: Tensor) -> Tensor:
+    return tf.cast(image + 0.5, tf.uint8)
 
 
 def read_mask(pair: Pair, data: DataConfig) -> Pixels:
