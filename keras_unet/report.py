@@ -17,6 +17,7 @@ from keras_unet.charts import Part
 from keras_unet.config import AugmentConfig, Config, DataConfig
 from keras_unet.data import read
 from keras_unet.data.augment import augment
+from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.errors import BadData
@@ -151,7 +152,7 @@ def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
         config.data, image_size=(factor * height, factor * width)
     )
     image = paint.paint_grid(read.read_image(pair.image, config.model.channels, data))
-    mask = read.read_mask(pair, data)
+    mask = read_mask(pair, data, data.image_size)
     samples = [Sample("as it is", image, mask)]
     for name, alone in _one_by_one(config.augment):
         pixels = factor * alone.elastic_pixels

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_unet.config import DataConfig
-from keras_unet.data import decode, rle
+from keras_unet.data import decode
 from keras_unet.data.ahead import BATCH, batches, read_ahead
+from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
-from keras_unet.data.picture_file import Unreadable
 from keras_unet.errors import BadData
 from keras_unet.figures import foreground_share
 from keras_unet.metrics import confusion, scores
@@ -124,12 +124,7 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixe
         BadData: a file cannot be read, or the two differ in size.
     """
     image = decode.read_image(pair.image, channels, data.max_pixels)
-    try:
-        mask = _read_mask(pair, image.shape[:2], data)
-    except Unreadable:
-        raise
-    except BadData as error:
-        raise BadData(f"{pair.mask or pair.image}: {error}") from None
+    mask = read_mask(pair, data)
     if mask.shape != image.shape[:2]:
         (height, width), (tall, wide) = mask.shape, image.shape[:2]
         raise BadData(
@@ -137,15 +132,6 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixe
             f"{wide}×{tall}"
         )
     return image, mask
-
-
-def _read_mask(pair: Pair, size: tuple[int, ...], data: DataConfig) -> Pixels:
-    if pair.run_lengths is not None:
-        return rle.decode(pair.run_lengths, *size)
-    if pair.mask is None:
-        raise BadData("has neither a mask file nor run lengths")
-    values = decode.read_mask_values(pair.mask, data.max_pixels)
-    return decode.to_class_ids(values, data)
 
 
 def to_classes(probability: npt.NDArray[np.float32]) -> Pixels:

@@ -39,3 +39,21 @@ def test_an_unknown_value_names_its_file(tmp_path):
     mask = save([[0, 7]], tmp_path / "m.png")
     with pytest.raises(BadData, match=r"m\.png: unknown mask value 7"):
         read_mask(Pair(mask, mask, "g"), DATA)
+
+
+def test_a_smaller_mask_is_made_of_its_nearest_pixels(tmp_path):
+    mask = save([[0, 0, 9, 9], [0, 0, 9, 9]], tmp_path / "m.png")
+    assert read_mask(Pair(mask, mask, "g"), DATA, (1, 2)).tolist() == [[0, 1]]
+
+
+def test_run_lengths_are_read_at_another_size_too(tmp_path):
+    image = save([[5, 5, 5, 5], [5, 5, 5, 5]], tmp_path / "i.png")
+    data = DataConfig(mask_kind="binary", foreground_above=0)
+    pair = Pair(image, None, "g", "3 2 7 2")
+    assert read_mask(pair, data, (1, 2)).tolist() == [[0, 1]]
+
+
+def test_a_pair_without_any_mask_is_named(tmp_path):
+    image = save([[5, 5]], tmp_path / "i.png")
+    with pytest.raises(BadData, match=r"i\.png: has neither a mask file nor run"):
+        read_mask(Pair(image, None, "g"), DATA)

@@ -91,7 +91,8 @@ def test_classes_are_scored_one_by_one(tmp_path):
 def test_a_mask_may_be_run_lengths(tmp_path):
     draw(tmp_path / "car.png", square())
     pair = Pair(tmp_path / "car.png", None, "car", rle.encode(square()))
-    _, mask = read_pair(pair, 3, BINARY)
+    data = DataConfig(mask_kind="binary", foreground_above=0)
+    _, mask = read_pair(pair, 3, data)
     np.testing.assert_array_equal(mask, square())
 
 
@@ -125,7 +126,7 @@ def test_an_unknown_mask_value_is_told_with_its_file(tmp_path):
 
 def test_broken_run_lengths_are_told_with_their_picture(tmp_path):
     draw(tmp_path / "car.png", square())
-    with pytest.raises(BadData, match=r"car\.png: run lengths"):
+    with pytest.raises(BadData, match=r"car\.png: its mask: run lengths"):
         read_pair(Pair(tmp_path / "car.png", None, "car", "1 2 3"), 3, BINARY)
 
 
