@@ -75,8 +75,9 @@ def test_an_image_without_a_row_is_named(tmp_path):
 
 def test_a_row_without_an_image_is_named(tmp_path):
     found = find(tmp_path, "img,rle_mask\na_01.jpg,1 3\na_02.jpg,1 3\n", "a_01.jpg")
-    assert [p.cause for p in found.problems] == [
-        "has a row for a_02, which is no image in the folder"
+    assert [str(p) for p in found.problems] == [
+        f"{tmp_path}/a_02: is no image there, but has a row in "
+        f"{tmp_path}/train_masks.csv"
     ]
 
 

@@ -35,10 +35,48 @@ def test_every_unusable_file_is_named_and_the_status_is_1(root, capsys):
     (root / "masks/c.png").unlink()
     assert main(["check", str(root)]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"{root}/images/c.png: has no mask in {root}/masks",
-        f"{root}/images/a.png: is empty (0 bytes)",
-        "error: 2 thing(s) to put right, listed above",
+        "error: 2 things are wrong with the data:",
+        f"  {root}/images/c.png: has no mask in {root}/masks",
+        f"  {root}/images/a.png: is empty (0 bytes)",
     ]
+
+
+@pytest.fixture
+def many_wrong(root) -> Path:
+    (root / "masks/c.png").write_bytes(b"")
+    for number in range(30):
+        shutil.copy(root / "images/a.png", root / f"images/x{number:02}.png")
+    return root
+
+
+def test_a_cause_of_many_files_is_one_line_before_the_rare_ones(many_wrong, capsys):
+    assert main(["check", str(many_wrong)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: 31 things are wrong with the data:",
+        f"  has no mask in {many_wrong}/masks (30 files): "
+        f"{many_wrong}/images/x00.png, x01.png, x02.png, …",
+        f"  {many_wrong}/masks/c.png: is empty (0 bytes)",
+        "--output DIR lists all of them in DIR/report.json",
+    ]
+
+
+def test_the_report_names_the_files_that_the_screen_leaves_out(
+    many_wrong, tmp_path, capsys
+):
+    file = tmp_path / "out/report.json"
+    assert main(["check", str(many_wrong), "--output", str(file.parent)]) == 1
+    assert capsys.readouterr().err.endswith(f"\nall of them: {file}\n")
+    assert len(json.loads(file.read_text())["problems"]) == 31
+
+
+def test_of_very_many_causes_only_the_first_are_shown(root, capsys):
+    runs = "".join(f"{number}.png\n" for number in range(30))
+    (root / "train_masks.csv").write_text(f"img,rle_mask\n{runs}")
+    (root / "images").rename(root / "train")
+    assert main(["check", str(root)]) == 1
+    shown = capsys.readouterr().err
+    assert "  … and 11 more causes\n" in shown
+    assert len(shown.splitlines()) == 23
 
 
 def test_a_report_and_a_picture_are_written_where_wanted(root, tmp_path, capsys):
@@ -54,6 +92,7 @@ def test_a_folder_without_one_good_pair_still_gets_its_report(root, tmp_path, ca
         file.write_bytes(b"")
     assert main(["check", str(root), "--output", str(tmp_path / "out")]) == 1
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["report.json"]
+    assert "data.png" not in capsys.readouterr().out
 
 
 def test_a_missing_folder_is_one_line_and_status_1(tmp_path, capsys):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 import tyro
 
 from keras_unet.config import DataConfig
+from keras_unet.data.found import listing
 from keras_unet.errors import BadUsage
 from keras_unet.progress import progress_bar
 from keras_unet.run_folder import write_whole
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
 _DRAWN = 8
+_REPORT = "report.json"
+_HOW_TO_GET_ALL = f"--output DIR lists all of them in DIR/{_REPORT}"
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,10 @@ class Check:
         with progress_bar("pairs") as progress:
             report = check_pairs(found.pairs, data, self.classes, progress)
         report = dataclasses.replace(report, problems=found.problems + report.problems)
-        status = _show(report)
+        _show(report, self.output)
         if self.output:
-            _write_report(report, self.output)
-            print(f"report: {self.output / 'report.json'}, {self.output / 'data.png'}")
-        return status
+            print("report: " + ", ".join(map(str, _write_report(report, self.output))))
+        return 1 if report.problems else 0
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,7 @@ def _with_folder(data: DataConfig, folder: Path | None) -> DataConfig:
     return dataclasses.replace(data, data=folder)
 
 
-def _show(report: Report) -> int:
-    """Prints the report; returns the status that it deserves."""
+def _show(report: Report, output: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -192,24 +193,23 @@ def _show(report: Report) -> int:
     console.print(table, markup=False)
     for note in report.notes[1:]:
         print(f"note: {note}")
-    for problem in report.problems:
-        print(problem, file=sys.stderr)
+    where = f"all of them: {output / _REPORT}" if output else _HOW_TO_GET_ALL
     if report.problems:
-        count = len(report.problems)
-        print(f"error: {count} thing(s) to put right, listed above", file=sys.stderr)
-        return 1
-    print("all pairs can be used")
-    return 0
+        print(f"error: {listing(report.problems, where)}", file=sys.stderr)
+    else:
+        print("all pairs can be used")
 
 
-def _write_report(report: Report, folder: Path) -> None:
+def _write_report(report: Report, folder: Path) -> list[Path]:
+    """Returns the files that it writes: report.json, and data.png where it can."""
     from keras_unet.data.decode import read_image
     from keras_unet.data.masks import read_mask
     from keras_unet.figures import Sample, data_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
-    with write_whole(folder / "report.json") as path:
+    files = [folder / _REPORT]
+    with write_whole(files[0]) as path:
         path.write_text(text, encoding="utf-8")
     data = report.resolved
     samples = [
@@ -222,7 +222,9 @@ def _write_report(report: Report, folder: Path) -> None:
         if pair.image.is_file()
     ]
     if samples:
-        data_figure(samples, folder / "data.png", data.class_names)
+        files.append(folder / "data.png")
+        data_figure(samples, files[-1], data.class_names)
+    return files
 
 
 if __name__ == "__main__":

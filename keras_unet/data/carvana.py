@@ -38,7 +38,7 @@ def find_run_lengths(
     """Returns the pairs of images whose masks are run lengths in ``table``.
 
     Args:
-        images: the image files by stem.
+        images: the image files by stem, at least one.
         table: Kaggle's train_masks.csv: a header, then ``<car>_<view>.jpg,<runs>``.
         group: returns the group of an image file.
 
@@ -54,8 +54,9 @@ def find_run_lengths(
             pairs.append(Pair(paths[0], None, group(paths[0]), runs[stem]))
         else:
             problems.append(Problem(paths[0], f"has no row in {table}"))
+    folder = next(iter(images.values()))[0].parent
     problems += [
-        Problem(table, f"has a row for {stem}, which is no image in the folder")
+        Problem(folder / stem, f"is no image there, but has a row in {table}")
         for stem in sorted(runs.keys() - images.keys())
     ]
     return Found(tuple(pairs), tuple(problems))

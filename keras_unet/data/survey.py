@@ -136,7 +136,8 @@ def _about_sizes(pair: Pair, image: Header, mask: Header) -> list[Problem]:
             f" (turned upright as EXIF says: orientation {mask.orientation} "
             f"against {image.orientation})"
         )
-    cause = f"is {_size(mask)}, its image {pair.image.name} {_size(image)}{turned}"
+    # Without the image's name: pairs of the same two sizes have the same cause.
+    cause = f"is {_size(mask)}, its image {_size(image)}{turned}"
     return [Problem(pair.mask or pair.image, cause)]
 
 
