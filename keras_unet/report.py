@@ -25,7 +25,7 @@ from keras_unet.figures import Prediction, Sample
 from keras_unet.progress import Progress, silent
 from keras_unet.run_folder import RunFolder, write_whole
 from keras_unet.scoring import Scores, predict_pairs, read_pair, score_pairs
-from keras_unet.trained import Segmenter
+from keras_unet.trained import Segmenter, class_names
 
 Say = Callable[[str], None]
 Parts = Mapping[str, Sequence[Pair]]
@@ -90,15 +90,6 @@ def score_parts(
     samples = _predictions(segmenter, pairs, data, scored[last])
     figures.predictions_figure(samples, folder / "predictions.png", title, names)
     return scored
-
-
-def class_names(config: Config) -> tuple[str, ...]:
-    """Returns a name for every class, background first."""
-    if config.data.class_names:
-        return config.data.class_names
-    if config.model.classes <= 2:
-        return ("background", "foreground")
-    return tuple(str(class_id) for class_id in range(config.model.classes))
 
 
 def write_scores(run: RunFolder, scored: Mapping[str, Scores]) -> None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
 from keras_unet.model.unet import build_network
@@ -48,6 +49,15 @@ def to_probability(logits: Tensor) -> Tensor:
         return tf.nn.softmax(logits)
     foreground = tf.sigmoid(logits)
     return tf.concat([1.0 - foreground, foreground], axis=-1)
+
+
+def class_names(config: Config) -> tuple[str, ...]:
+    """Returns the names of the probability's channels, background first."""
+    if config.data.class_names:
+        return config.data.class_names
+    if config.model.classes <= 2:
+        return ("background", "foreground")
+    return tuple(map(str, range(config.model.classes)))
 
 
 class Segmenter:

@@ -20,7 +20,7 @@ from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.graph import BATCHES
 from keras_unet.run_folder import RunFolder, write_whole
-from keras_unet.trained import load_network
+from keras_unet.trained import class_names, load_network
 
 REPRESENTATIVE_IMAGES = 100
 """Training images whose activations set int8's ranges; more change nothing."""
@@ -65,15 +65,6 @@ def export_run(
     return measured
 
 
-def labels(config: Config) -> tuple[str, ...]:
-    """Returns the names of the probability's channels, background first."""
-    if config.data.class_names:
-        return config.data.class_names
-    if config.model.classes <= 2:
-        return ("background", "foreground")
-    return tuple(map(str, range(config.model.classes)))
-
-
 def _write(
     network: keras.Model,
     config: Config,
@@ -91,10 +82,11 @@ def _write(
     if not kinds:
         return made
     pictures = _representative(split.train, config) if "int8" in kinds else []
+    labels = class_names(config)
     with tflite.frozen(network, config.data.image_size) as source:
         for kind in kinds:
             made[kind] = folder / f"model_{kind}.tflite"
-            tflite.write_tflite(source, kind, made[kind], labels(config), pictures)
+            tflite.write_tflite(source, kind, made[kind], labels, pictures)
     return made
 
 
