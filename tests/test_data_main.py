@@ -1,14 +1,20 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+# Loaded at once: without privileges its file may be out of reach.
+import keras_unet.data.check  # noqa: F401
 from keras_unet.data.__main__ import main
+from keras_unet.train import main as train
 
 
 @pytest.fixture
@@ -99,6 +105,46 @@ def test_a_missing_folder_is_one_line_and_status_1(tmp_path, capsys):
     assert main(["check", str(tmp_path / "gone")]) == 1
     assert capsys.readouterr().err == (
         f"error: {tmp_path}/gone: there is no such folder\n"
+    )
+
+
+@pytest.fixture
+def unprivileged(root) -> Iterator[Path]:
+    """Gives a copy of the set where folders without permissions are closed to us."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("this system has other permissions")
+    # Not in tmp_path, whose parents are closed to all but their owner.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copy = Path(shutil.copytree(root, Path(folder) / "set"))
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        yield copy
+        os.seteuid(user)
+        for path in [copy, *copy.iterdir()]:
+            path.chmod(0o755)
+
+
+def close(path: Path) -> None:
+    user = os.geteuid()
+    os.seteuid(path.stat().st_uid)
+    path.chmod(0)
+    os.seteuid(user)
+
+
+@pytest.mark.parametrize("name", ["", "images", "masks"])
+@pytest.mark.parametrize(
+    ("command", "words"), [(main, ["check"]), (train, ["--output", "run", "--data"])]
+)
+def test_a_folder_that_may_not_be_read_is_one_line_and_status_1(
+    unprivileged, command, words, name, capsys
+):
+    folder = unprivileged / name
+    close(folder)
+    assert command([*words, str(unprivileged)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {folder}: may not be read (no permission)\n"
     )
 
 

@@ -76,19 +76,36 @@ def by_stem(folder: Path) -> Stems:
 def _files(folder: Path) -> Iterable[Path]:
     try:
         entries = list(os.scandir(folder))
-    except FileNotFoundError as error:
-        raise BadData(f"{folder}: there is no such folder") from error
-    except NotADirectoryError as error:
-        raise BadData(f"{folder}: is a file, not a folder") from error
-    except PermissionError as error:
-        raise BadData(f"{folder}: may not be read (no permission)") from error
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise no_folder(folder) from error
     return [
         Path(entry.path)
         for entry in entries
         if not entry.name.startswith((".", "Thumbs.db"))
-        and not entry.is_dir()
+        and not _is_folder(entry)
         and Path(entry.name).suffix.lower() not in BESIDE_PICTURES
     ]
+
+
+def no_folder(path: Path) -> BadData:
+    """Returns why there is nothing to be had from ``path``, which is no open folder."""
+    try:
+        if path.is_file():
+            return BadData(f"{path}: is a file, not a folder")
+        if not path.is_dir():
+            return BadData(f"{path}: there is no such folder")
+    except PermissionError:
+        # One of the folders above it is closed.
+        pass
+    return BadData(f"{path}: may not be read (no permission)")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link in a circle, or to where we may not look: reported when it is opened.
+        return False
 
 
 def _named_as_images(image_of: Stems, mask_of: Stems) -> Stems:

@@ -125,9 +125,15 @@ def _validation_of(data: DataConfig) -> DataConfig:
 
 
 def _look_into(data: Path) -> Found:
-    if not data.is_dir():
-        kind = "is a file, not a folder" if data.exists() else "there is no such folder"
-        raise BadData(f"{data}: {kind}")
+    try:
+        if data.is_dir():
+            return _by_layout(data)
+    except PermissionError as error:
+        raise folder.no_folder(data) from error
+    raise folder.no_folder(data)
+
+
+def _by_layout(data: Path) -> Found:
     if (data / _RECORDS).is_file():
         # Behind it is TensorFlow, which a look at files can do without.
         from keras_unet.data import records
