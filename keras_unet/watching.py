@@ -20,6 +20,9 @@ Bytes = npt.NDArray[np.uint8]
 class ValidationStrip(keras.callbacks.Callback):
     """Says when only one class is predicted, and draws the strip for TensorBoard.
 
+    It shows what validation scores: behind ``WeightAverage`` in the list of callbacks,
+    the averaged weights.
+
     Args:
         images: uint8 (b, h, w, c).
         masks: class ids (b, h, w).
@@ -40,14 +43,19 @@ class ValidationStrip(keras.callbacks.Callback):
         super().__init__()
         self.images, self.masks = images, masks
         self.progress, self.say = progress, say
+        self.predictions = np.zeros_like(masks)
         # Makes the folder only with the first thing written.
         self.writer = tf.summary.create_file_writer(str(logs)) if logs else None
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Predicts the strip."""
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Predicts the strip with the weights that are about to be scored."""
         # Not ``predict``, which would spread the strip over the workers.
         logits = self.model(self.images.astype("float32"), training=False)
-        predictions = class_ids(np.asarray(logits))
+        self.predictions = class_ids(np.asarray(logits))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Tells what the strip looks like."""
+        predictions = self.predictions
         if len(np.unique(predictions)) == 1 < len(np.unique(self.masks)):
             self.say(
                 f"warning: every pixel of {len(self.images)} validation images is "

@@ -2,28 +2,35 @@ import keras
 import numpy as np
 import pytest
 
+from keras_unet.averaging import WeightAverage
 from keras_unet.checkpoint import Progress
 from keras_unet.watching import ValidationStrip, class_ids, draw_strip
 
-
-class Bias(keras.layers.Layer):
-    """A network that gives every pixel the same logit."""
-
-    def __init__(self, logit):
-        super().__init__()
-        self.logit = logit
-
-    def call(self, image):
-        return image[..., :1] * 0 + self.logit
+IMAGES = np.zeros((2, 8, 8, 3), "uint8")
 
 
-def watch(logit, masks, logs=None):
-    said = []
-    images = np.zeros((2, 8, 8, 3), "uint8")
+def make_network(logit):
+    """Returns a network that gives every pixel the same logit and never learns."""
+    bias = keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(logit))
+    network = keras.Sequential([keras.Input((8, 8, 3)), bias])
+    network.compile(keras.optimizers.SGD(0.0), "mse")
+    return network
+
+
+def watch(logit, masks, logs=None, averaged=None):
+    """Returns what is said of an epoch; ``averaged`` is the moving average's logit."""
+    said, network = [], make_network(logit)
     progress = Progress(history=[{"epoch": 1, "loss": 0.5}])
-    strip = ValidationStrip(images, masks, progress, logs, said.append)
-    strip.set_model(keras.Sequential([keras.Input((8, 8, 3)), Bias(logit)]))
-    strip.on_epoch_end(0)
+    strip = ValidationStrip(IMAGES, masks, progress, logs, said.append)
+    beside = [strip]
+    if averaged is not None:
+        average = WeightAverage(network, 0.99)
+        _, bias, steps = average.state
+        bias.assign([averaged])
+        steps.assign(1000.0)
+        beside = [average, strip]
+    pictures = IMAGES.astype("float32"), masks[..., np.newaxis].astype("float32")
+    network.fit(*pictures, validation_data=pictures, callbacks=beside, verbose=0)
     return said
 
 
@@ -37,6 +44,12 @@ def half_masks():
 def test_a_network_that_predicts_one_class_is_said(logit, class_id):
     (line,) = watch(logit, half_masks())
     assert f"predicted as class {class_id}" in line
+
+
+@pytest.mark.parametrize(("logit", "averaged"), [(-3.0, 3.0), (3.0, -3.0)])
+def test_with_a_moving_average_its_predictions_are_shown(logit, averaged):
+    (line,) = watch(logit, half_masks(), averaged=averaged)
+    assert f"predicted as class {int(averaged > 0)}" in line
 
 
 def test_masks_of_one_class_are_no_reason_to_warn():
