@@ -173,13 +173,13 @@ def _most_changed(
     image: paint.Picture, mask: paint.Picture, config: AugmentConfig
 ) -> tuple[paint.Picture, paint.Picture]:
     """Returns the pair as changed by that one of some seeds which shows most."""
-    images = np.repeat(image[None].astype(np.float32), TRIED_SEEDS, axis=0)
+    images = np.repeat(image[None], TRIED_SEEDS, axis=0)
     masks = np.repeat(mask[None, ..., None], TRIED_SEEDS, axis=0)
     seeds = tf.constant([[seed, 0] for seed in range(TRIED_SEEDS)], tf.int32)
     changed, moved = augment(tf.constant(images), tf.constant(masks), seeds, config)
-    most = int(np.abs(changed - images).mean(axis=(1, 2, 3)).argmax())
-    picture = np.clip(changed[most], 0, 255).round().astype(np.uint8)
-    return picture, np.asarray(moved[most, ..., 0])
+    difference = np.abs(np.asarray(changed, np.float32) - images)
+    most = int(difference.mean(axis=(1, 2, 3)).argmax())
+    return np.asarray(changed[most]), np.asarray(moved[most, ..., 0])
 
 
 def _part(name: str, scores: Scores) -> Part:

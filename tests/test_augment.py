@@ -1,4 +1,9 @@
+import os
+import subprocess
+import sys
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +12,7 @@ from hypothesis import strategies as st
 
 from keras_unet.config import AugmentConfig
 from keras_unet.data.augment import augment
-from keras_unet.data.colour import noise, turn_hue
+from keras_unet.data.colour import noise, recolour, turn_hue
 from keras_unet.data.field import (
     affine_sources,
     cubic_shares,
@@ -28,8 +33,17 @@ ALL = replace(MOVES, brightness=0.2, contrast=0.2, hue=0.1, noise=0.05)
 
 SEEDS = np.array([[3, 0], [3, 1], [3, 2]], np.int32)
 RNG = np.random.default_rng(0)
-IMAGES = RNG.integers(0, 256, (3, 24, 36, 3)).astype(np.float32)
+IMAGES = RNG.integers(0, 256, (3, 24, 36, 3)).astype(np.uint8)
 MASKS = RNG.choice(np.uint8([0, 7, 255]), (3, 24, 36, 1))
+
+GOLD = [
+    [[[127, 4, 134], [156, 113, 182]], [[23, 30, 33], [70, 119, 102]]],
+    [[[118, 65, 164], [115, 156, 140]], [[161, 26, 177], [40, 43, 49]]],
+]
+GOLD_MASKS = [
+    [[0, 0, 2, 2], [2, 2, 0, 1], [2, 2, 2, 1]],
+    [[2, 1, 2, 2], [2, 0, 2, 2], [2, 2, 2, 1]],
+]
 
 
 def arrays(pair) -> tuple[np.ndarray, np.ndarray]:
@@ -61,16 +75,51 @@ def test_the_same_seeds_give_the_same_pixels():
     np.testing.assert_array_equal(first[1], second[1])
 
 
+def checksum() -> int:
+    """Returns a number that depends on every bit of a large batch."""
+    row, column = np.mgrid[:256, :384]
+    masks = ((row // 9 + column // 7) % 3).astype(np.uint8)[None, ..., None]
+    images = np.stack([row % 256, column % 256, (row * column) % 256], -1)
+    images = images.astype(np.uint8)[None].repeat(3, 0)
+    changed = arrays(augment(images, masks.repeat(3, 0), SEEDS, ALL))
+    return zlib.crc32(changed[0].tobytes() + changed[1].tobytes())
+
+
+def test_the_number_of_threads_changes_no_bit():
+    one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    found = subprocess.run(
+        [sys.executable, "-c", "import test_augment as t; print(t.checksum())"],
+        cwd=Path(__file__).parent,
+        env={**os.environ, **one_thread, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(found.stdout) == checksum()
+
+
+def test_both_stacks_give_these_pixels():
+    """Read on the default stack; the other one has tensorflow-addons' warp."""
+    row, column = np.mgrid[:12, :16]
+    image = np.stack([20 * row, 15 * column, 10 * (row + column) % 251], -1)
+    mask = (row // 4 + column // 4) % 3
+    images = image.astype(np.uint8)[None].repeat(2, 0)
+    masks = mask.astype(np.uint8)[None, ..., None].repeat(2, 0)
+    images, masks = arrays(augment(images, masks, SEEDS[:2], ALL))
+    assert masks[:, ::4, ::4, 0].tolist() == GOLD_MASKS
+    np.testing.assert_allclose(images[:, 2::6, 3::8].astype(int), GOLD, atol=1)
+
+
 def test_pictures_with_other_seeds_change_in_other_ways():
     same = np.repeat(IMAGES[:1], 3, 0)
     images, _ = arrays(augment(same, MASKS, SEEDS, ALL))
-    assert not np.allclose(images[0], images[1], atol=1)
+    assert not np.allclose(images[0].astype(int), images[1], atol=1)
 
 
 def test_a_picture_changes_in_the_same_way_in_every_batch():
     whole = arrays(augment(IMAGES, MASKS, SEEDS, ALL))
     turned = arrays(augment(IMAGES[::-1], MASKS[::-1], SEEDS[::-1], ALL))
-    np.testing.assert_allclose(turned[0][::-1], whole[0], atol=1e-2)
+    np.testing.assert_allclose(turned[0][::-1].astype(int), whole[0], atol=1)
     np.testing.assert_array_equal(turned[1][::-1], whole[1])
 
 
@@ -89,7 +138,7 @@ def test_image_and_mask_stay_on_each_other(seed, sample):
     row, column = np.mgrid[:24, :36]
     ellipse = ((row - 9) / 7) ** 2 + ((column - 20) / 12) ** 2 < 1
     masks = np.repeat(ellipse[None, :, :, None].astype(np.uint8), 3, 0)
-    images = np.repeat(masks * np.float32(255), 3, -1)
+    images = np.repeat(masks * np.uint8(255), 3, -1)
     seeds = np.array([[seed, sample + k] for k in range(3)], np.int32)
     images, masks = arrays(augment(images, masks, seeds, MOVES))
     # Off the edge, where the image is a mixture of both sides.
@@ -99,9 +148,19 @@ def test_image_and_mask_stay_on_each_other(seed, sample):
 
 def test_colours_stay_within_0_and_255():
     strong = replace(NOTHING, brightness=0.9, contrast=0.9, hue=0.5, noise=0.5)
-    images, _ = arrays(augment(IMAGES, MASKS, SEEDS, strong))
-    assert images.min() >= 0
-    assert images.max() <= 255
+    amounts = np.repeat(np.float32([[1.0], [-1.0], [0.0]]), 3, 1)
+    images = np.asarray(recolour(IMAGES.astype(np.float32), amounts, SEEDS, strong))
+    assert images.min() == 0
+    assert images.max() == 255
+
+
+def test_what_is_too_bright_becomes_white():
+    bright = replace(NOTHING, brightness=0.9)
+    white = np.full((16, 4, 4, 3), 255, np.uint8)
+    seeds = np.stack([np.full(16, 5), np.arange(16)], -1).astype(np.int32)
+    images, _ = arrays(augment(white, MASKS[:1, :4, :4].repeat(16, 0), seeds, bright))
+    brighter = (images == 255).all((1, 2, 3))
+    assert 0 < brighter.sum() < 16
 
 
 def test_changes_of_colour_leave_masks_alone():
@@ -117,7 +176,7 @@ def test_grey_images_of_one_channel_are_changed_too():
 
 @pytest.mark.parametrize("angle", [0.5, 3.0])
 def test_another_hue_leaves_grey_as_it_is(angle):
-    grey = np.repeat(IMAGES[..., :1], 3, -1)
+    grey = np.repeat(IMAGES[..., :1], 3, -1).astype(np.float32)
     turned = turn_hue(grey, np.full((3, 1, 1, 1), angle, np.float32))
     np.testing.assert_allclose(turned, grey, atol=1e-2)
 

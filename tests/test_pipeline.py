@@ -60,7 +60,7 @@ def assert_equal_batches(first: list, second: list) -> None:
 
 def test_batches_have_the_shapes_and_types_of_the_network(pairs):
     image, mask = pipeline.training_batches(pairs, config()).element_spec
-    assert (image.shape.as_list(), image.dtype) == ([3, *SIZE, 3], tf.float32)
+    assert (image.shape.as_list(), image.dtype) == ([3, *SIZE, 3], tf.uint8)
     assert (mask.shape.as_list(), mask.dtype) == ([3, *SIZE, 1], tf.uint8)
 
 

@@ -30,10 +30,11 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Returns images (b, h, w, c) and masks (b, h, w, 1), changed at random.
 
-    All that moves pixels is one resampling, with one field for image and mask.
+    All that moves pixels is one resampling, with one field for image and mask. In
+    between images are float32; what comes out has 8 bits, as a picture from a file.
 
     Args:
-        images: float32, 0..255; height and width are known beforehand.
+        images: uint8; height and width are known beforehand.
         masks: class ids; no new ones appear.
         seeds: int32 (b, 2), not negative.
         config: how far; what has amplitude 0 is left out, to the bit.
@@ -46,7 +47,7 @@ def augment(
         images, masks = _mirror(images, masks, draws.flip, config)
     if colour.has_colour(config):
         images = _recolour(images, draws, config)
-    return images, masks
+    return images if images.dtype == tf.uint8 else _to_8_bits(images), masks
 
 
 def _draw(seeds: Tensor) -> _Draws:
@@ -104,4 +105,12 @@ def _is_mirrored(flip: Tensor, config: AugmentConfig) -> Tensor:
 
 @tf.function(jit_compile=True, autograph=False)
 def _recolour(images: Tensor, draws: _Draws, config: AugmentConfig) -> Tensor:
-    return colour.recolour(images, draws.colour, draws.seeds, config)
+    images = tf.cast(images, tf.float32)
+    changed = colour.recolour(images, draws.colour, draws.seeds, config)
+    return _to_8_bits(changed)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _to_8_bits(images: Tensor) -> Tensor:
+    """Returns images of 0..255 rounded to uint8."""
+    return tf.cast(images + 0.5, tf.uint8)

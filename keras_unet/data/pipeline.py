@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -53,8 +54,9 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Returns batches from ``first_step`` to the last step of the last epoch.
 
-    Images are float32 (b, h, w, c), 0..255, masks are class ids, uint8 (b, h, w, 1).
-    Step k's batch is the same whatever ``first_step`` and the cache are.
+    Images are uint8 (b, h, w, c), masks are class ids, uint8 (b, h, w, 1). The network
+    makes floats of them where it runs, so that a quarter of the bytes go there. Step
+    k's batch is the same whatever ``first_step`` and the cache are.
 
     Raises:
         BadUsage: a batch has more pairs than there are.
@@ -64,25 +66,23 @@ def training_batches(
     seeds = np.stack([np.full_like(samples, config.fit.seed), samples], -1)
     source = order[samples], seeds.astype(np.int32)
 
-    def change(image: Tensor, mask: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        image = tf.cast(image, tf.float32)
-        return augment.augment(image, mask, seeds, config.augment)
+    def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        return augment.augment(images, masks, seeds, config.augment)
 
     dataset = _read_in_order(pairs, config, source)
     dataset = dataset.rebatch(config.fit.batch_size, drop_remainder=True)
-    return _finish(dataset.map(change, tf.data.AUTOTUNE))
+    dataset = dataset.map(change, tf.data.AUTOTUNE)
+    return _finish(dataset, len(samples) // config.fit.batch_size)
 
 
 def validation_batches(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
     """Returns every pair once, in order and unchanged; the last batch may be short."""
     index = np.arange(len(pairs))
 
-    def change(image: Tensor, mask: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        return tf.cast(image, tf.float32), mask
-
     dataset = _read_in_order(pairs, config, (index, index))
+    dataset = dataset.map(lambda images, masks, _: (images, masks))
     dataset = dataset.rebatch(config.fit.batch_size)
-    return _finish(dataset.map(change, tf.data.AUTOTUNE))
+    return _finish(dataset, math.ceil(len(pairs) / config.fit.batch_size))
 
 
 def pairs_of_step(pairs: Sequence[Pair], config: Config, step: int) -> list[Pair]:
@@ -220,7 +220,9 @@ def _pair_bytes(config: Config) -> int:
     return height * width * (config.model.channels + 1)
 
 
-def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def _finish(dataset: tf.data.Dataset, count: int) -> tf.data.Dataset:
+    # Keras asks how many batches there are; after ``rebatch`` TensorFlow cannot say.
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     options = tf.data.Options()
     options.deterministic = True
     return dataset.with_options(options).prefetch(2)

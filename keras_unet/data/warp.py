@@ -16,10 +16,10 @@ Tensor = Any
 
 
 def warp_plain(image: Tensor, flow: Tensor) -> Tensor:
-    """Returns ``image`` read at ``position - flow``, clamped at the border.
+    """Returns ``image`` read at ``position - flow``, clamped at the border, as floats.
 
     Args:
-        image: float tensor (b, h, w, c).
+        image: tensor of any type, (b, h, w, c).
         flow: float tensor (b, h, w, 2), displacement in pixels as (row, column).
 
     Same contract as ``tensorflow_addons.image.dense_image_warp`` 0.23, and the same
@@ -51,7 +51,7 @@ def _blend(image: Tensor, corner: Tensor, down: Tensor, across: Tensor) -> Tenso
     right, below = tf.minimum(1, width - 1), tf.minimum(1, height - 1) * width
 
     def neighbour(offset: Tensor) -> Tensor:
-        return tf.gather(pixels, first + offset, batch_dims=1)
+        return tf.cast(tf.gather(pixels, first + offset, batch_dims=1), down.dtype)
 
     left_above, left_below = neighbour(0), neighbour(below)
     above = across * (neighbour(right) - left_above) + left_above
@@ -67,6 +67,8 @@ else:
         warnings.simplefilter("ignore", UserWarning)
         import tensorflow_addons
 
-    dense_image_warp = tf.function(
-        tensorflow_addons.image.dense_image_warp, jit_compile=True, autograph=False
-    )
+    @tf.function(jit_compile=True, autograph=False)
+    def dense_image_warp(image: Tensor, flow: Tensor) -> Tensor:
+        """Returns what ``warp_plain`` returns."""
+        image = tf.cast(image, flow.dtype)
+        return tensorflow_addons.image.dense_image_warp(image, flow)
