@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -197,6 +199,41 @@ def test_an_interrupted_call_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make_demo(tmp_path / "set", 1, 0, SIZE, 4, progress=interrupt)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_call_that_another_one_overtakes_uses_its_set(tmp_path):
+    def overtake(*_):
+        make_demo(tmp_path / "set", cars=1, size=SIZE, views=1)
+        before.append((tmp_path / "set").stat().st_ino)
+
+    before = []
+    folder = make_demo(tmp_path / "set", 1, 0, SIZE, 1, progress=overtake)
+    assert [folder.stat().st_ino] == before
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_call_that_a_call_for_another_set_overtakes_is_refused(tmp_path):
+    def overtake(*_):
+        make_demo(tmp_path / "set", cars=1, seed=1, size=SIZE, views=1)
+
+    with pytest.raises(BadData, match=r"holds another demo set, of 1 cars .* seed 1"):
+        make_demo(tmp_path / "set", 1, 0, SIZE, 1, progress=overtake)
+
+
+def test_calls_at_the_same_time_make_one_set(demo, tmp_path):
+    drawn = threading.Barrier(2, timeout=100)
+
+    def meet(done, total):
+        if done == total:
+            drawn.wait()
+
+    def make(_):
+        return make_demo(tmp_path / "set", 7, 0, SIZE, 4, progress=meet)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(make, range(2))) == [tmp_path / "set"] * 2
+    assert contents(tmp_path / "set") == contents(demo)
+    assert list(tmp_path.iterdir()) == [tmp_path / "set"]
 
 
 @pytest.mark.parametrize(

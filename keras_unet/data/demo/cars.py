@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,6 +76,7 @@ def make_demo(
     """Draws the demo set into a folder that it makes; returns the folder.
 
     A folder that holds the same set is left as it is; a new one appears when complete.
+    Of calls at the same time, the first to be done makes the folder for all.
 
     Args:
         folder: where to; its parents are made.
@@ -92,18 +94,29 @@ def make_demo(
     _require(recipe)
     if _is_there(folder, recipe):
         return folder
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    # Not the process's number, which two machines may share as they do the disk.
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
         unfinished.mkdir(parents=True)
         _fill(unfinished, recipe, progress)
-        if folder.exists():
-            folder.rmdir()
-        unfinished.replace(folder)
+        _put_in_place(unfinished, folder, recipe)
     except OSError as error:
         raise BadData(f"{folder}: the demo set cannot be written: {error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _put_in_place(unfinished: Path, folder: Path, recipe: _Recipe) -> None:
+    """Renames the set, unless another call has put the same there in the meantime."""
+    # What is renamed to may not exist on every system, not even as an empty folder.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    try:
+        unfinished.replace(folder)
+    except OSError:
+        if not _is_there(folder, recipe):
+            raise
 
 
 def _require(recipe: _Recipe) -> None:
