@@ -9,6 +9,7 @@ from keras_unet.config import DataConfig
 from keras_unet.data.check import check_pairs
 from keras_unet.data.findings import Report
 from keras_unet.data.pairs import find_pairs
+from keras_unet.data.records import write_records
 
 CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
 
@@ -288,6 +289,20 @@ def test_a_set_of_nothing_but_broken_files_still_has_a_report(root):
         file.write_bytes(b"")
     report = check(root)
     assert (len(report.problems), report.table()) == (3, {"pairs": "0"})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"), [((32, 48), False), ((8, 12), False), ((16, 60), True)]
+)
+def test_records_that_training_enlarges_are_said(root, tmp_path, wanted, said):
+    data = DataConfig(data=root, image_size=(32, 48))
+    write_records(find_pairs(data), data, tmp_path / "records")
+    notes = check(tmp_path / "records", image_size=wanted).notes
+    assert (
+        f"{tmp_path}/records: its records were written with --image-size 32 48, and "
+        "training with --image-size 16 60 enlarges them: write them again with "
+        "--image-size 16 60" in notes
+    ) == said
 
 
 @pytest.mark.real_data

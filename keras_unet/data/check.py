@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_unet.config import IGNORE, DataConfig
+from keras_unet.data import record_index
 from keras_unet.data.coding import Coding, find_coding
 from keras_unet.data.decode import to_class_ids
 from keras_unet.data.findings import Report, Row
@@ -57,7 +58,11 @@ def check_pairs(
     return Report(
         rows=tuple(rows),
         problems=tuple(problems),
-        notes=(coding.reason, *_notes(rows, notices, duplicates)),
+        notes=(
+            coding.reason,
+            *_notes(rows, notices, duplicates),
+            *_enlarged(pairs, data.image_size),
+        ),
         notices=notices,
         duplicates=duplicates,
         resolved=coding.data,
@@ -159,3 +164,17 @@ def _notes(
         more = f" (and {len(files) - 1} others)" if len(files) > 1 else ""
         notes.append(f"{files[0]}{more}: {cause}")
     return notes
+
+
+def _enlarged(pairs: Sequence[Pair], size: tuple[int, int]) -> Iterator[str]:
+    """Yields what is to be said of records that are smaller than ``size``."""
+    for folder in sorted({pair.record.file.parent for pair in pairs if pair.record}):
+        written = record_index.image_size(folder)
+        if written[0] < size[0] or written[1] < size[1]:
+            old, new = (
+                f"--image-size {height} {width}" for height, width in (written, size)
+            )
+            yield (
+                f"{folder}: its records were written with {old}, and training with "
+                f"{new} enlarges them: write them again with {new}"
+            )

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_unet.config import DataConfig
-from keras_unet.data import carvana, folder
+from keras_unet.data import carvana, folder, record_index
 from keras_unet.data.found import Found, Problem, listing
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData, BadUsage
 
 _SHARE = 0.1
-_RECORDS = "records.json"
 
 
 @dataclass(frozen=True)
@@ -134,11 +133,8 @@ def _look_into(data: Path) -> Found:
 
 
 def _by_layout(data: Path) -> Found:
-    if (data / _RECORDS).is_file():
-        # Behind it is TensorFlow, which a look at files can do without.
-        from keras_unet.data import records
-
-        return records.find(data)
+    if (data / record_index.INDEX).is_file():
+        return record_index.find(data)
     images, masks, table = (
         data / name for name in ("train", "train_masks", "train_masks.csv")
     )

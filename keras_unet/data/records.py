@@ -6,7 +6,6 @@ what they mean is found by training just as from a folder.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import zlib
@@ -22,14 +21,13 @@ from PIL import Image
 from keras_unet.config import DataConfig
 from keras_unet.data import read
 from keras_unet.data.decode import Pixels, Values
-from keras_unet.data.found import Found
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.picture_file import read_header
+from keras_unet.data.record_index import find, row_of, write_index
 from keras_unet.errors import BadData, BadUsage
 
-INDEX = "records.json"
-"""The file that makes a folder one of records; written last."""
+__all__ = ["Coding", "find", "read_record", "write_records"]
 
 Coding = Literal["jpeg", "png", "raw"]
 
@@ -70,29 +68,10 @@ def write_records(
             rows.append(row)
             if progress:
                 progress(len(rows), len(pairs))
-        index = {"format": 1, "image_size": data.image_size, "coding": coding}
-        text = json.dumps({**index, "records": rows}, indent=1)
-        (aside / INDEX).write_text(text, encoding="utf-8")
+        write_index(aside, data.image_size, coding, rows)
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def find(folder: Path) -> Found:
-    """Returns the pairs of a folder of records; their files may be gone.
-
-    Raises:
-        BadData: the index is damaged, or a file that it names is missing.
-    """
-    try:
-        rows = json.loads((folder / INDEX).read_text(encoding="utf-8"))["records"]
-        pairs = tuple(_pair(folder, row) for row in rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadData(f"{folder / INDEX}: is damaged; write it again") from error
-    for file in sorted({pair.record.file for pair in pairs if pair.record}):
-        if not file.is_file():
-            raise BadData(f"{file}: is missing; write the records again")
-    return Found(pairs)
 
 
 def read_record(
@@ -142,7 +121,7 @@ def _write_shards(
             while pair and offset < _SHARD_BYTES:
                 content = _example(pair, data, coding).SerializeToString()
                 writer.write(content)
-                yield _row(pair, file, offset + _FRAME_BYTES, content)
+                yield row_of(pair, file, offset + _FRAME_BYTES, content)
                 offset += _FRAME_BYTES + len(content) + 4
                 pair = next(waiting, None)
         number += 1
@@ -208,30 +187,6 @@ def _runs(values: Values) -> tuple[Values, npt.NDArray[np.int64]]:
     flat = values.ravel()
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     return flat[starts], np.diff(starts, append=len(flat))
-
-
-def _row(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any]:
-    return {
-        "file": file.name,
-        "offset": offset,
-        "length": len(content),
-        "checksum": zlib.crc32(content),
-        "image": str(pair.image.resolve()),
-        "mask": str(pair.mask.resolve()) if pair.mask else None,
-        "group": pair.group,
-        "run_lengths": pair.run_lengths,
-    }
-
-
-def _pair(folder: Path, row: dict[str, Any]) -> Pair:
-    where = row["offset"], row["length"], row["checksum"]
-    return Pair(
-        image=Path(row["image"]),
-        mask=Path(row["mask"]) if row["mask"] else None,
-        group=row["group"],
-        run_lengths=row["run_lengths"],
-        record=Record(folder / row["file"], *map(int, where)),
-    )
 
 
 def _content(record: Record) -> bytes:
