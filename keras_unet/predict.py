@@ -20,7 +20,7 @@ class Arguments:
     """Writes the mask of each picture as a PNG of the picture's own size.
 
     Masks hold 0 and 255, or the class ids where there are three and more classes. A
-    picture that cannot be read is named, and the others are done.
+    picture that is missing or cannot be read is named, and the others are done.
 
     Attributes:
         run: run folder that keras_unet.train wrote.
@@ -48,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def predict(arguments: Arguments) -> int:
-    """Returns 0, or 1 when some pictures could not be read; names them.
+    """Returns 0, or 1 when some inputs are missing or cannot be read; names them.
 
     Raises:
         BadUsage: two pictures would be written to one file, or over a picture.
-        BadData: an input or the run's network is missing.
+        BadData: all inputs or the run's network are missing.
     """
     run = RunFolder(arguments.run)
     run.load_config()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class Outcome:
 
     Attributes:
         done: number of pictures that were segmented.
-        failed: what was wrong with the others, each naming its file.
+        failed: what was wrong with the others, each naming its file or folder.
     """
 
     done: int
@@ -73,15 +74,15 @@ def segment(
 
     Raises:
         BadUsage: two pictures would be written to one file, or over a picture.
-        BadData: an input does not exist, or the run has no weights.
+        BadData: no input can be used at all, or the run has no weights.
     """
-    files = gather(inputs)
+    files, failed = gather(inputs)
+    total = len(files) + len(failed)
     check_names(files, wanted)
     segmenter = Segmenter(run)
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     _make_folder(wanted.output)
-    failed: list[BadData] = []
     done = 0
     with _submission(wanted.submission) as add_row:
         for batch in batches(_readable(files, segmenter, failed), BATCH):
@@ -92,31 +93,47 @@ def segment(
                 _write(wanted, file, image, mask, probability)
                 add_row(file.name, rle.encode(mask) if wanted.submission else "")
             done += len(batch)
-            progress(done + len(failed), len(files))
-    progress(len(files), len(files))
+            progress(done + len(failed), total)
+    progress(total, total)
     return Outcome(done, tuple(failed))
 
 
-def gather(inputs: Sequence[Path]) -> list[Path]:
-    """Returns the files that are meant, each once: those of folders, sorted.
+def gather(inputs: Sequence[Path]) -> tuple[list[Path], list[BadData]]:
+    """Returns the files that are meant, each once, and why other inputs give none.
+
+    The files of a folder are sorted.
 
     Raises:
         BadUsage: there are no inputs.
-        BadData: an input does not exist, or a folder holds no pictures.
+        BadData: no input gives a file.
     """
     if not inputs:
         raise BadUsage("INPUT is missing: give pictures, or folders of pictures")
-    files: dict[Path, Path] = {}
+    files: dict[str, Path] = {}
+    failed: list[BadData] = []
     for path in inputs:
+        try:
+            for file in _files_of(path):
+                # Not Path.resolve: it raises at a link in a circle.
+                files.setdefault(os.path.realpath(file), file)
+        except BadData as error:
+            failed.append(error)
+    if not files:
+        none = f"none of the {len(failed)} inputs can be used; the first: "
+        raise BadData((none if len(failed) > 1 else "") + str(failed[0]))
+    return list(files.values()), failed
+
+
+def _files_of(path: Path) -> list[Path]:
+    try:
         if path.is_dir():
-            found = [file for same in folder.by_stem(path).values() for file in same]
-        elif path.exists():
-            found = [path]
-        else:
-            raise BadData(f"{path}: there is no such file or folder")
-        for file in sorted(found):
-            files.setdefault(file.resolve(), file)
-    return list(files.values())
+            stems = folder.by_stem(path).values()
+            return sorted(file for same in stems for file in same)
+        if path.exists():
+            return [path]
+    except PermissionError:
+        raise BadData(f"{path}: may not be read (no permission)") from None
+    raise BadData(f"{path}: there is no such file or folder")
 
 
 def check_names(files: Sequence[Path], wanted: Wanted) -> None:
@@ -125,11 +142,11 @@ def check_names(files: Sequence[Path], wanted: Wanted) -> None:
     Raises:
         BadUsage: names the two.
     """
-    inputs = {file.resolve(): file for file in files}
-    came_from: dict[Path, Path] = {}
+    inputs = {os.path.realpath(file): file for file in files}
+    came_from: dict[str, Path] = {}
     for file in files:
         for name in output_names(file, wanted):
-            target = (wanted.output / name).resolve()
+            target = os.path.realpath(wanted.output / name)
             if target in inputs:
                 raise BadUsage(
                     f"the mask of {file} would be written over {inputs[target]}: "

@@ -100,6 +100,40 @@ def test_a_corrupt_picture_is_named_and_the_others_are_done(
     assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
 
 
+def test_inputs_that_are_missing_are_named_at_the_end_and_the_others_done(
+    run, pictures, tmp_path, capsys
+):
+    (tmp_path / "empty").mkdir()
+    inputs = [tmp_path / "gone.png", pictures, tmp_path / "empty", tmp_path / "lost"]
+    assert predict(run, *inputs, "--output", tmp_path / "out") == 1
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {tmp_path}/gone.png: there is no such file or folder",
+        f"error: {tmp_path}/empty: holds no pictures",
+        f"error: {tmp_path}/lost: there is no such file or folder",
+    ]
+
+
+def test_a_submission_has_the_pictures_that_could_be_read(run, pictures, tmp_path):
+    file = tmp_path / "submission.csv"
+    inputs = [pictures, tmp_path / "gone.png"]
+    predict(run, *inputs, "--output", tmp_path / "out", "--submission", file)
+    assert [line.split(",")[0] for line in file.read_text().splitlines()] == [
+        "img",
+        "a.png",
+        "b.png",
+    ]
+
+
+def test_a_link_in_a_circle_is_named_and_the_others_are_done(
+    run, pictures, tmp_path, capsys
+):
+    (pictures / "circle.png").symlink_to(pictures / "circle.png")
+    assert predict(run, pictures, "--output", tmp_path / "out") == 1
+    assert "circle.png: cannot be opened" in capsys.readouterr().err
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+
+
 def test_the_end_says_how_many_masks_were_written(run, pictures, tmp_path, capsys):
     predict(run, pictures, "--output", tmp_path / "out")
     assert capsys.readouterr().out == f"2 masks in {tmp_path / 'out'}\n"
@@ -107,11 +141,10 @@ def test_the_end_says_how_many_masks_were_written(run, pictures, tmp_path, capsy
 
 def test_progress_counts_the_pictures_that_failed(run, pictures, tmp_path):
     (pictures / "z.png").write_bytes(b"no picture")
+    inputs = [pictures, tmp_path / "gone.png"]
     seen = []
-    segment(
-        run, [pictures], Wanted(tmp_path / "out"), lambda *counts: seen.append(counts)
-    )
-    assert seen[-1] == (3, 3)
+    segment(run, inputs, Wanted(tmp_path / "out"), lambda *counts: seen.append(counts))
+    assert seen[-1] == (4, 4)
 
 
 def test_two_pictures_with_one_output_are_refused_before_any_work(
@@ -132,23 +165,29 @@ def test_pictures_are_never_written_over(run, pictures, capsys):
 
 
 def test_a_picture_named_twice_is_segmented_once(pictures):
-    assert len(gather([pictures, pictures / "a.png"])) == 2
+    files, _ = gather([pictures, pictures / "a.png"])
+    assert len(files) == 2
 
 
 @pytest.mark.parametrize(
-    ("inputs", "status", "message"),
+    ("inputs", "message"),
     [
-        (["missing"], 1, "missing: there is no such file"),
-        (["empty"], 1, "empty: holds no pictures"),
+        (["missing"], "{}/missing: there is no such file or folder"),
+        (["empty"], "{}/empty: holds no pictures"),
+        (
+            ["missing", "empty"],
+            "none of the 2 inputs can be used; the first: "
+            "{}/missing: there is no such file or folder",
+        ),
     ],
 )
-def test_inputs_that_are_not_there_are_named(
-    run, tmp_path, capsys, inputs, status, message
+def test_without_one_input_there_is_one_message_and_nothing_is_written(
+    run, tmp_path, capsys, inputs, message
 ):
     (tmp_path / "empty").mkdir()
     words = [*(tmp_path / name for name in inputs), "--output", tmp_path / "out"]
-    assert predict(run, *words) == status
-    assert message in capsys.readouterr().err
+    assert predict(run, *words) == 1
+    assert capsys.readouterr().err == f"error: {message.format(tmp_path)}\n"
     assert not (tmp_path / "out").exists()
 
 
