@@ -37,7 +37,7 @@ def prepare(network: keras.Model, strategy: tf.distribute.Strategy, batch: Any) 
 def blank_batch(size: int, height: int, width: int, channels: int) -> Any:
     """Returns black images (b, h, w, channels) and their empty masks."""
     return (
-        np.zeros((size, height, width, channels), "float32"),
+        np.zeros((size, height, width, channels), "uint8"),
         np.zeros((size, height, width, 1), "uint8"),
     )
 
