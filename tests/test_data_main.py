@@ -193,6 +193,26 @@ def test_written_records_are_found_good(records, capsys):
     assert main(["check", str(records)]) == 0
 
 
+@pytest.mark.parametrize(("size", "said"), [("160 240", False), ("159 240", True)])
+def test_check_takes_the_size_that_train_takes_by_default(
+    root, tmp_path, capsys, size, said
+):
+    written = tmp_path / "records"
+    words = ["records", str(root), "--output", str(written), "--image-size"]
+    assert main([*words, *size.split()]) == 0
+    assert main(["check", str(written)]) == 0
+    shown = capsys.readouterr().out
+    assert ("training with --image-size 160 240 enlarges them" in shown) == said
+
+
+def test_the_size_of_written_records_is_said(root, tmp_path, capsys):
+    written = tmp_path / "records"
+    assert main(["records", str(root), "--output", str(written)]) == 0
+    assert capsys.readouterr().out == (
+        f"wrote 3 pairs to {written}, at --image-size 256 384\n"
+    )
+
+
 def test_records_without_their_pictures_are_good_and_that_is_said(
     records, root, tmp_path, capsys
 ):

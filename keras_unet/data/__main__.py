@@ -15,6 +15,7 @@ import tyro
 from keras_unet.config import DataConfig
 from keras_unet.data.found import listing
 from keras_unet.errors import BadUsage
+from keras_unet.presets import preset
 from keras_unet.progress import progress_bar
 from keras_unet.run_folder import write_whole
 from keras_unet.terminal import load_tensorflow, parse, run_verb
@@ -37,7 +38,7 @@ class Check:
         folder: folder of images and masks, the same as --data.
         output: folder to write report.json and data.png to.
         classes: classes of the network that is to be trained; 1 takes any number.
-        data: what is known of the data, as for training.
+        data: what is known of the data, as for training and with its defaults.
     """
 
     folder: Annotated[
@@ -45,7 +46,7 @@ class Check:
     ] = None
     output: Path | None = None
     classes: int = 1
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = field(default_factory=lambda: preset("demo").data)
 
     def run(self) -> int:
         """Prints what the folder holds; returns 1 where something is wrong with it."""
@@ -140,7 +141,9 @@ class Records:
         pairs = find_pairs(data)
         with progress_bar("pairs") as progress:
             write_records(pairs, data, self.output, self.coding, progress)
-        print(f"wrote {len(pairs)} pairs to {self.output}")
+        height, width = data.image_size
+        size = f"--image-size {height} {width}"
+        print(f"wrote {len(pairs)} pairs to {self.output}, at {size}")
         return 0
 
 
