@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_unet import cluster
+from keras_unet import cluster, way_on
 from keras_unet.config import Config, DataConfig
 from keras_unet.config_file import differences
 from keras_unet.errors import BadData, BadUsage
@@ -72,37 +72,51 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
     if not cluster.is_chief():
         return _work(folder, config)
     say = say or speaker()
-    _check_folder(folder, config, say)
-    config, split = gather(config, say)
-    _require_same_run(folder, config)
-    load_tensorflow()
-    from keras_unet import devices
-    from keras_unet.export.artefacts import export_run
-    from keras_unet.fit import Plan, fit
-    from keras_unet.report import evaluate_run
-    from keras_unet.summary import describe, summarise
+    with way_on.on_interrupt(way_on.before_training, folder):
+        _check_folder(folder, config, say)
+        config, split = gather(config, say)
+        _require_same_run(folder, config)
+        load_tensorflow()
+        from keras_unet import devices
+        from keras_unet.fit import Plan, fit
+        from keras_unet.summary import describe
 
-    device = devices.use(config.fit)
-    describe(folder, config, split, device, say)
-    _begin(folder, config)
+        device = devices.use(config.fit)
+        describe(folder, config, split, device, say)
     verbose = int(sys.stdout.isatty())
-    progress = fit(Plan(folder, folder, config, split, device, verbose, say))
+    plan = Plan(folder, folder, config, split, device, verbose, say)
+    with way_on.on_interrupt(way_on.within_training, folder, plan.resume_command):
+        _begin(folder, config)
+        progress = fit(plan)
     say(f"best validation Dice {progress.best:.4f} in epoch {progress.best_epoch}")
     if gone := _without_original(split):
         say(
             f"{gone} pictures behind the records are gone. Scores at the images' own "
-            f"size, figures and exports need them; once they are back: python -m "
-            f"keras_unet.evaluate {folder.path}, python -m keras_unet.export "
-            f"{folder.path}"
+            "size, figures and exports need them; once they are back: "
+            + way_on.commands(folder, "evaluate", "export")
         )
-        return folder
-    with progress_bar("scoring") as bar:
-        evaluate_run(folder, split, say, bar)
-    if config.export.formats:
-        say("exporting and comparing: " + ", ".join(config.export.formats))
-        say(artefact_table(export_run(folder, config.export.formats)))
-    summarise(folder, say)
+    else:
+        _finish(folder, config, split, say)
     return folder
+
+
+def _finish(folder: RunFolder, config: Config, split: Split, say: Say) -> None:
+    """Scores, draws and exports a run that is trained."""
+    from keras_unet.export.artefacts import export_run
+    from keras_unet.report import evaluate_run
+    from keras_unet.summary import summarise
+
+    export = ["export"] if config.export.formats else []
+    with (
+        way_on.on_interrupt(way_on.after_training, folder, "evaluate", *export),
+        progress_bar("scoring") as bar,
+    ):
+        evaluate_run(folder, split, say, bar)
+    with way_on.on_interrupt(way_on.after_training, folder, *export):
+        if export:
+            say("exporting and comparing: " + ", ".join(config.export.formats))
+            say(artefact_table(export_run(folder, config.export.formats)))
+    summarise(folder, say)
 
 
 def _without_original(split: Split) -> int:

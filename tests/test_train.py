@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from tiny_run import write_pairs
 
+from keras_unet import train
 from keras_unet.checkpoint import FILE
 from keras_unet.data.__main__ import main as data_main
+from keras_unet.terminal import run_verb
 from keras_unet.train import main
 
 SIZE = ["--image-size", "16", "24", "--filters", "2", "--depth", "2"]
@@ -108,6 +110,49 @@ def test_ctrl_c_saves_and_says_how_to_go_on(data, tmp_path):
     assert process.returncode == 130, said
     assert "--resume" in said
     assert (run / "checkpoint" / FILE).is_file()
+
+
+def interrupt_at(beginning, words, times=1):
+    """Returns the status of a training that is interrupted where it says that."""
+
+    def say(line):
+        if str(line).startswith(beginning):
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+
+    return run_verb(lambda: train.run(train.parse_config(words), say))
+
+
+def test_ctrl_c_while_data_are_checked_says_that_nothing_happened(
+    data, tmp_path, capsys
+):
+    assert interrupt_at("mask values", words(data, tmp_path / "run")) == 130
+    said = capsys.readouterr().err
+    assert f"Nothing was written to {tmp_path / 'run'}. Give the same command" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_ctrl_c_in_an_epoch_says_how_to_go_on(data, tmp_path, capsys):
+    assert interrupt_at("epoch 1/2", words(data, tmp_path / "run"), times=2) == 130
+    resume = f"python -m keras_unet.train --output {tmp_path / 'run'} --resume"
+    assert f"interrupted. Go on with: {resume}" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_scoring_says_how_to_go_on(finished, capsys):
+    resume = ["--output", str(finished), "--resume"]
+    assert interrupt_at("validation: Dice", resume) == 130
+    said = capsys.readouterr().err
+    assert f"its best weights are {finished / 'model.weights.h5'}" in said
+    assert said.endswith(f"Go on with: python -m keras_unet.evaluate {finished}\n")
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_exporting_says_how_to_go_on(data, tmp_path, capsys):
+    flags = words(data, tmp_path / "run", "--epochs", "1", "--formats", "float32")
+    assert interrupt_at("exporting", flags) == 130
+    export = f"python -m keras_unet.export {tmp_path / 'run'}"
+    assert capsys.readouterr().err.endswith(f"Go on with: {export}\n")
+    assert (tmp_path / "run" / "metrics.json").is_file()
 
 
 def epochs_of(run):
