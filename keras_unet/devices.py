@@ -13,6 +13,8 @@ import tensorflow as tf
 from keras_unet import cluster
 from keras_unet.config import FitConfig
 
+_XLA_WHY = "on NVIDIA's and AMD's GPUs only: it slows a U-Net on CPUs"
+
 
 @dataclass(frozen=True)
 class Device:
@@ -49,8 +51,8 @@ def use(fit: FitConfig) -> Device:
     keras.mixed_precision.set_global_policy(precision)
     if fit.deterministic:
         tf.config.experimental.enable_op_determinism()
-    xla = bool(gpus) if fit.xla == "auto" else fit.xla == "on"
-    xla_why = "--xla" if fit.xla != "auto" else "on GPUs only: it slows a U-Net on CPUs"
+    xla = bool(gpus) and _compiles_for_gpus() if fit.xla == "auto" else fit.xla == "on"
+    xla_why = "--xla" if fit.xla != "auto" else _XLA_WHY
     return Device(_name(gpus), precision, why, xla, xla_why, strategy)
 
 
@@ -99,6 +101,12 @@ def _cpu_flags() -> set[str]:
         return set()
     lines = listing.read_text("utf-8", "replace").splitlines()
     return {flag for line in lines if line.startswith("flags") for flag in line.split()}
+
+
+def _compiles_for_gpus() -> bool:
+    """Returns whether XLA knows this build's kind of GPU; Apple's it does not."""
+    build = tf.sysconfig.get_build_info()
+    return bool(build.get("is_cuda_build") or build.get("is_rocm_build"))
 
 
 def _name(gpus: list[Any]) -> str:
