@@ -1,8 +1,10 @@
 """Command: images per second and core that the input pipeline gives, part by part.
 
 The yardstick is what most projects write: Pillow opens, converts and resizes, NumPy
-scales to floats. All take turns on the same files; the processor time of all threads
-counts, so that neither the number of cores nor other processes change the result.
+scales to floats. (Batches are uint8, and the network makes floats of them: a line of
+its own says what that takes.) All take turns on the same files; the processor time of
+all threads counts, so that neither the number of cores nor other processes change the
+result.
 """
 
 from __future__ import annotations
@@ -148,6 +150,7 @@ def _parts(
     return {
         YARDSTICK: lambda: _each(lambda pair: _yardstick(pair, size), pairs),
         **_stages(pairs, config),
+        "float32 of uint8, left to the network": _casts(len(pairs), config),
         **_wholes(pairs, config, folder),
     }
 
@@ -177,6 +180,15 @@ def _stages(pairs: Sequence[Pair], config: Config) -> dict[str, Callable[[], int
         "mask": lambda p: read.read_mask(p, data),
     }
     return {name: partial(_each, stage, pairs) for name, stage in stages.items()}
+
+
+def _casts(count: int, config: Config) -> Callable[[], int]:
+    """Returns what the yardstick does and batches do not: numbers made of bytes."""
+    import tensorflow as tf
+
+    size, shape = config.fit.batch_size, config.data.image_size
+    batch = tf.zeros((size, *shape, config.model.channels), tf.uint8)
+    return lambda: sum(len(tf.cast(batch, tf.float32)) for _ in range(count // size))
 
 
 def _wholes(
