@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_unet.config import AugmentConfig
 from keras_unet.data import colour, field
+from keras_unet.data.compiled import compiled
 from keras_unet.data.warp import dense_image_warp
 
 # Symbolic tensors have no common public type on both stacks.
@@ -68,7 +69,7 @@ def _normal_grid(seed: Tensor) -> Tensor:
 
 
 # Each step is compiled by itself: in one, XLA repeats what several others use.
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _flow(size: tuple[int, int], draws: _Draws, config: AugmentConfig) -> Tensor:
     """Returns how far from its place each pixel is read, (b, h, w, 2)."""
     flip = tf.where(_is_mirrored(draws.flip, config), -1.0, 1.0)
@@ -79,12 +80,12 @@ def _flow(size: tuple[int, int], draws: _Draws, config: AugmentConfig) -> Tensor
     return field.flow_to(field.fold_back(sources))
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _nearest(masks: Tensor, flow: Tensor) -> Tensor:
     return field.nearest(masks, flow)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _mirror(
     images: Tensor, masks: Tensor, flip: Tensor, config: AugmentConfig
 ) -> tuple[Tensor, Tensor]:
@@ -103,14 +104,14 @@ def _is_mirrored(flip: Tensor, config: AugmentConfig) -> Tensor:
     return (flip < 0) & tf.constant(allowed)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _recolour(images: Tensor, draws: _Draws, config: AugmentConfig) -> Tensor:
     images = tf.cast(images, tf.float32)
     changed = colour.recolour(images, draws.colour, draws.seeds, config)
     return _to_8_bits(changed)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _to_8_bits(images: Tensor) -> Tensor:
     """Returns images of 0..255 rounded to uint8."""
     return tf.cast(images + 0.5, tf.uint8)

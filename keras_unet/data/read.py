@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_unet.config import DataConfig
 from keras_unet.data import decode, resize, rle, stretch
+from keras_unet.data.compiled import compiled
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair
 from keras_unet.data.picture_file import Header, Unreadable, read_header
@@ -63,7 +64,7 @@ def _resizer(size: tuple[int, int]) -> Any:
 
 
 # In one pass, which TensorFlow would take two for.
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _rounded(image: Tensor) -> Tensor:
     return tf.cast(image + 0.5, tf.uint8)
 

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from keras_unet.data.compiled import compiled
+
 # Eager tensors have no common public type on both stacks.
 Tensor = Any
 
@@ -39,11 +41,7 @@ def stretcher(shape: tuple[int, int, int], size: tuple[int, int]) -> Any:
     """
     axis = 0 if shape[0] != size[0] else 1
 
-    @tf.function(
-        input_signature=[tf.TensorSpec(shape, tf.uint8)],
-        jit_compile=True,
-        autograph=False,
-    )
+    @compiled
     def stretched(image: Tensor) -> Tensor:
         values = math.prod(shape[axis + 1 :])
         rows = tf.reshape(image, (-1, shape[axis] * values))

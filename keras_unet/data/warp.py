@@ -11,6 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet.data.compiled import compiled
+
 # Symbolic tensors have no common public type on both stacks.
 Tensor = Any
 
@@ -29,7 +31,7 @@ def warp_plain(image: Tensor, flow: Tensor) -> Tensor:
     return _blend(image, *_places(flow))
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _places(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the (row, column) of upper left neighbours, and how far each is left."""
     height, width = tf.shape(flow)[1], tf.shape(flow)[2]
@@ -41,7 +43,7 @@ def _places(flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return tf.cast(corner, tf.int32), share[..., :1], share[..., 1:]
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _blend(image: Tensor, corner: Tensor, down: Tensor, across: Tensor) -> Tensor:
     shape = tf.shape(image)
     height, width = shape[1], shape[2]
@@ -67,7 +69,7 @@ else:
         warnings.simplefilter("ignore", UserWarning)
         import tensorflow_addons
 
-    @tf.function(jit_compile=True, autograph=False)
+    @compiled
     def dense_image_warp(image: Tensor, flow: Tensor) -> Tensor:
         """Returns what ``warp_plain`` returns."""
         image = tf.cast(image, flow.dtype)
