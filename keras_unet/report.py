@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_unet import charts, figures, paint
+from keras_unet import charts, curves, figures, paint
 from keras_unet.charts import Part
 from keras_unet.config import AugmentConfig, Config, DataConfig
 from keras_unet.data import read
@@ -122,7 +122,7 @@ def draw_training(run: RunFolder) -> None:
             {name: float(value) for name, value in row.items()}
             for row in _read_rows(run.history_file)
         ]
-        charts.training_figure(history, run.figures / "training.png")
+        curves.training_figure(history, run.figures / "training.png")
 
 
 def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
