@@ -169,7 +169,7 @@ def _yardstick(pair: Pair, size: tuple[int, int]) -> list[npt.NDArray[Any]]:
 
 def _stages(pairs: Sequence[Pair], config: Config) -> dict[str, Callable[[], int]]:
     """Returns the steps that one pair goes through, each by itself."""
-    from keras_unet.data import picture_file, read
+    from keras_unet.data import masks, picture_file, read
 
     data, channels = config.data, config.model.channels
     shape = picture_file.read_header(pairs[0].image).shape
@@ -177,7 +177,7 @@ def _stages(pairs: Sequence[Pair], config: Config) -> dict[str, Callable[[], int
     stages: dict[str, Callable[[Pair], object]] = {
         "image at its own size": lambda p: read.read_image(p.image, channels, original),
         "image": lambda p: read.read_image(p.image, channels, data),
-        "mask": lambda p: read.read_mask(p, data),
+        "mask": lambda p: masks.read_mask(p, data, data.image_size),
     }
     return {name: partial(_each, stage, pairs) for name, stage in stages.items()}
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data import augment, read, records
+from keras_unet.data.masks import class_ids, read_mask
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.store import (
     DiskStore,
@@ -187,11 +188,11 @@ def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Pictures]:
         if pair.record:
             yield _read_record(pair, pair.record, config)
         else:
-            yield next(images), read.read_mask(pair, data)
+            yield next(images), read_mask(pair, data, data.image_size)
 
 
 def _read_record(pair: Pair, record: Record, config: Config) -> Pictures:
-    meaning = partial(read.class_ids, pair, data=config.data)
+    meaning = partial(class_ids, pair, data=config.data)
     size = config.data.image_size
     return records.read_record(record, config.model.channels, size, meaning)
 

@@ -1,4 +1,4 @@
-"""One pair of files read at the network's size, as uint8."""
+"""One image file read at the network's size, as uint8."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import DataConfig
-from keras_unet.data import decode, resize, rle, stretch
+from keras_unet.data import decode, resize, stretch
 from keras_unet.data.compiled import compiled
-from keras_unet.data.nearest import nearest_pixels
-from keras_unet.data.pair import Pair
 from keras_unet.data.picture_file import Header, Unreadable, read_header
-from keras_unet.errors import BadData
 
 # Symbolic and eager tensors have no common public type on both stacks.
 Tensor = Any
@@ -67,43 +64,6 @@ def _resizer(size: tuple[int, int]) -> Any:
 @compiled
 def _rounded(image: Tensor) -> Tensor:
     return tf.cast(image + 0.5, tf.uint8)
-
-
-def read_mask(pair: Pair, data: DataConfig) -> Pixels:
-    """Returns the mask as class ids at ``data.image_size``, uint8 (h, w).
-
-    Raises:
-        BadData: the file cannot be read, or holds a value that is no class.
-    """
-    return class_ids(pair, read_mask_values(pair, data), data)
-
-
-def class_ids(pair: Pair, values: decode.Values, data: DataConfig) -> Pixels:
-    """Returns the class ids of the values of a pair's mask.
-
-    Raises:
-        BadData: a value is no class; the message names the mask's file.
-    """
-    try:
-        return decode.to_class_ids(values, data)
-    except BadData as error:
-        raise Unreadable(pair.mask or pair.image, str(error)) from error
-
-
-def read_mask_values(pair: Pair, data: DataConfig) -> decode.Values:
-    """Returns the values of the mask's file, or run lengths, at ``data.image_size``.
-
-    Raises:
-        BadData: the file or the run lengths cannot be read.
-    """
-    if pair.mask is not None:
-        return decode.read_mask_values(pair.mask, data.max_pixels, data.image_size)
-    height, width = decode.image_shape(pair.image, data.max_pixels)
-    try:
-        mask = rle.decode(pair.run_lengths or "", height, width)
-    except BadData as error:
-        raise Unreadable(pair.image, f"its mask: {error}") from error
-    return nearest_pixels(mask, data.image_size)
 
 
 def _is_plain_jpeg(header: Header) -> bool:

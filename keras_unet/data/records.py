@@ -21,6 +21,7 @@ from PIL import Image
 from keras_unet.config import DataConfig
 from keras_unet.data import read
 from keras_unet.data.decode import Pixels, Values
+from keras_unet.data.masks import read_values
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.picture_file import read_header
@@ -131,7 +132,7 @@ def _example(pair: Pair, data: DataConfig, coding: Coding) -> tf.train.Example:
     header = read_header(pair.image, data.max_pixels)
     channels = 1 if header.mode in ("1", "L", "LA", "I;16") else 3
     image = read.read_image(pair.image, channels, data)
-    values, lengths = _runs(read.read_mask_values(pair, data))
+    values, lengths = _runs(read_values(pair, data.max_pixels, data.image_size))
     return tf.train.Example(
         features=tf.train.Features(
             feature={
