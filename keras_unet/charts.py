@@ -51,10 +51,11 @@ def evaluation_figure(
         file: the PNG to write.
     """
     several = len(class_names) > 2
-    figure = canvas.new_figure(10.0, 7.6 if several else 4.6)
-    grid = figure.add_gridspec(
-        3 if several else 2, 2, height_ratios=[3, 1, 3][: 2 + several]
-    )
+    # Inches: many classes need more for their bars and lettering.
+    classes = min(max(3.0, 0.4 * len(class_names)), 12.0) if several else 0.0
+    figure = canvas.new_figure(10.0, 4.6 + classes)
+    heights = [3.25, 1.1, classes][: 2 + several]
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     _draw_sorted(figure.add_subplot(grid[0, 0]), parts)
     _draw_worst(figure.add_subplot(grid[0, 1]), parts)
     _draw_table(figure.add_subplot(grid[1, :]), parts)
@@ -69,7 +70,7 @@ def _draw_sorted(axes: Axes, parts: Sequence[Part]) -> None:
         dice = np.sort(part.dice)
         share = 100 * (np.arange(len(dice)) + 0.5) / len(dice)
         marker = "o" if len(dice) <= 200 else ""
-        label = f"{part.name}, {len(dice)} images"
+        label = f"{canvas.letters(part.name, 24)}, {len(dice)} images"
         axes.plot(share, dice, color=colour, lw=1.2, marker=marker, ms=3, label=label)
     axes.set_xlim(0, 100)
     canvas.plain(axes, "images from worst to best, %", "Dice")
@@ -139,9 +140,9 @@ def _draw_classes(
         for at, value in zip(where, dice, strict=True):
             inside = value > 0.5
             axes.text(
-                0.01 if inside else value + 0.01,
+                0.01 if inside else np.nan_to_num(value) + 0.01,
                 at,
-                f"{value:.4f}",
+                "nowhere" if np.isnan(value) else f"{value:.4f}",
                 va="center",
                 size=canvas.SMALL,
                 color="white" if inside else canvas.INK,
@@ -153,17 +154,24 @@ def _draw_classes(
 
 
 def _draw_confusion(axes: Axes, part: Part, class_names: Sequence[str]) -> None:
-    share = part.confusion / np.maximum(1, part.confusion.sum(axis=1, keepdims=True))
+    pixels = part.confusion.sum(axis=1, keepdims=True)
+    nowhere = np.full(part.confusion.shape, np.nan)
+    share = np.divide(part.confusion, pixels, out=nowhere, where=pixels > 0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(share):
         colour = "white" if value > 0.5 else canvas.INK
-        text = f"{100 * value:.1f}"
+        text = "" if np.isnan(value) else f"{100 * value:.1f}"
         axes.text(
             column, row, text, ha="center", va="center", size=canvas.SMALL, color=colour
         )
     canvas.plain(axes, "predicted", "true")
     axes.grid(False)
     _name_ticks(axes.xaxis, class_names)
+    labels = axes.get_xticklabels()
+    # Three names of 18 letters just stand side by side.
+    if max(len(label.get_text()) for label in labels) * len(labels) > 54:
+        for label in labels:
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
     _name_ticks(axes.yaxis, class_names)
     canvas.heading(axes, f"% of each true class, {canvas.letters(part.name, 24)}")
 

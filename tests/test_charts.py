@@ -21,13 +21,20 @@ def size_of(file):
         return picture.size
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, 3, 12])
 @pytest.mark.parametrize("images", [1, 300])
 def test_the_evaluation_figure_is_a_readable_png(tmp_path, classes, images):
     parts = [make_part(name, images, classes) for name in ("validation", "test")]
-    names = ["background", "wheel", "body"][:classes]
+    names = ["background", *(f"class_{index}" for index in range(1, classes))]
     charts.evaluation_figure(parts, names, tmp_path / "evaluation.png")
     assert min(size_of(tmp_path / "evaluation.png")) > 800
+
+
+def test_a_class_that_occurs_nowhere_is_drawn(tmp_path):
+    part = make_part("日", classes=3)
+    part.confusion[2] = part.confusion[:, 2] = 0
+    charts.evaluation_figure([part], ["a", "b", "c"], tmp_path / "evaluation.png")
+    assert (tmp_path / "evaluation.png").is_file()
 
 
 def test_dice_of_every_class_follows_from_the_confusion():
