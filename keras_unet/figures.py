@@ -105,13 +105,16 @@ def predictions_figure(
         _draw_prediction(panels, sample)
     for axes, name in zip(rows[0], COLUMNS, strict=True):
         canvas.heading(axes, name)
+    several = len(class_names) > 2
     legend = {
         "found": paint.HIT,
-        "missed": paint.MISS,
+        "missed or another class" if several else "missed": paint.MISS,
         "false alarm": paint.FALSE_ALARM,
     }
-    if len(class_names) > 2:
+    if several:
         legend |= _class_colours(class_names)
+    if any((sample.mask == IGNORE).any() for sample in samples):
+        legend["ignored"] = paint.class_colour(IGNORE)
     canvas.legend_of(figure, legend)
     _write(figure, file)
 
