@@ -5,6 +5,7 @@ Only matplotlib's objects are used, never pyplot: no window, no state between fi
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 from PIL import Image
 
 from keras_unet.paint import Colour, Picture
@@ -84,27 +87,42 @@ def plain(axes: Axes, across: str, up: str) -> None:
 
 def legend(axes: Axes) -> None:
     """Writes at the lower right which line is which."""
-    axes.legend(
-        loc="lower right",
-        fontsize=TEXT,
-        facecolor="white",
-        edgecolor="none",
-        framealpha=0.9,
+    _as_written(
+        axes.legend(
+            loc="lower right",
+            fontsize=TEXT,
+            facecolor="white",
+            edgecolor="none",
+            framealpha=0.9,
+        )
     )
 
 
 def legend_of(figure: Figure, colours: dict[str, Colour]) -> None:
-    """Writes under the whole figure which colour means what."""
-    figure.legend(
-        handles=[
-            Patch(facecolor=unit(colour), edgecolor=SOFT, linewidth=0.5, label=name)
-            for name, colour in colours.items()
-        ],
-        loc="outside lower center",
-        ncols=len(colours),
-        fontsize=TEXT,
-        frameon=False,
+    """Writes under the whole figure which colour means what, in rows that fit."""
+    names = [letters(name) for name in colours]
+    widest = max(TextPath((0, 0), name, TEXT).get_extents().width for name in names)
+    # In points, with as much as matplotlib takes for the patch and between columns.
+    fitting = max(1, int(72 * figure.get_figwidth() / (widest + 5 * TEXT)))
+    rows = math.ceil(len(names) / fitting)
+    _as_written(
+        figure.legend(
+            handles=[
+                Patch(facecolor=unit(colour), edgecolor=SOFT, linewidth=0.5, label=name)
+                for name, colour in zip(names, colours.values(), strict=True)
+            ],
+            loc="outside lower center",
+            ncols=math.ceil(len(names) / rows),
+            fontsize=TEXT,
+            frameon=False,
+        )
     )
+
+
+def _as_written(legend: Legend) -> None:
+    """Keeps matplotlib from reading dollar signs in names as mathematics."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def unit(colour: Colour) -> tuple[float, float, float]:
