@@ -176,7 +176,9 @@ def _most_changed(
     images = np.repeat(image[None], TRIED_SEEDS, axis=0)
     masks = np.repeat(mask[None, ..., None], TRIED_SEEDS, axis=0)
     seeds = tf.constant([[seed, 0] for seed in range(TRIED_SEEDS)], tf.int32)
-    changed, moved = augment(tf.constant(images), tf.constant(masks), seeds, config)
+    # As in training, where pictures change on the CPU, whatever the network is on.
+    with tf.device("CPU"):
+        changed, moved = augment(tf.constant(images), tf.constant(masks), seeds, config)
     difference = np.abs(np.asarray(changed, np.float32) - images)
     most = int(difference.mean(axis=(1, 2, 3)).argmax())
     return np.asarray(changed[most]), np.asarray(moved[most, ..., 0])

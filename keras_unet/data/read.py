@@ -28,24 +28,23 @@ def read_image(path: Path, channels: int, data: DataConfig) -> Pixels:
     Raises:
         BadData: the file cannot be read; the message names it.
     """
-    # On the CPU, whatever the network is on: the pictures are needed here.
-    with tf.device("CPU"):
-        header = read_header(path, data.max_pixels)
-        if _is_plain_jpeg(header):
-            image = _decode_jpeg(path, channels, header, data)
-        else:
-            image = decode.read_image(path, channels, data.max_pixels)
-        return at_size(image, data.image_size)
+    header = read_header(path, data.max_pixels)
+    if _is_plain_jpeg(header):
+        image = _decode_jpeg(path, channels, header, data)
+    else:
+        image = decode.read_image(path, channels, data.max_pixels)
+    return at_size(image, data.image_size)
 
 
 def at_size(image: Tensor, size: tuple[int, int]) -> Pixels:
     """Returns an image, uint8 (h, w, c), at ``size``."""
-    shape = tuple(image.shape)
-    if shape[:2] == size:
+    if image.shape[:2] == size:
         return np.asarray(image)
-    if stretch.is_small(shape, size):
-        return np.asarray(stretch.stretcher(shape, size)(image))
-    return np.asarray(_resizer(size)(image))
+    # On the CPU, whatever the network is on: the pictures are needed here.
+    with tf.device("CPU"):
+        if stretch.is_small(image.shape, size):
+            return np.asarray(stretch.stretch(image, size))
+        return np.asarray(_resizer(size)(image))
 
 
 @functools.cache
@@ -74,7 +73,8 @@ def _is_plain_jpeg(header: Header) -> bool:
 def _decode_jpeg(path: Path, channels: int, header: Header, data: DataConfig) -> Tensor:
     ratio = _ratio(header.shape, data.image_size)
     try:
-        return tf.io.decode_jpeg(path.read_bytes(), channels, ratio)
+        with tf.device("CPU"):
+            return tf.io.decode_jpeg(path.read_bytes(), channels, ratio)
     except tf.errors.InvalidArgumentError as error:
         raise Unreadable(path, "is truncated or damaged") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ Tensor = Any
 
 # Each pixel that is added makes the program longer, and each shape has one of its own.
 _LARGEST = 0.02
+_LOCK = threading.Lock()
 
 
 def is_small(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
@@ -33,12 +35,16 @@ def is_small(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
     return old < new <= old + _LARGEST * new
 
 
-@functools.cache
-def stretcher(shape: tuple[int, int, int], size: tuple[int, int]) -> Any:
-    """Returns the function from an image, uint8 ``shape``, to one at ``size``.
+def stretch(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns an image, uint8 (h, w, c), at ``size``: ``resize_image``'s, rounded."""
+    # Of the threads that need a program first, one makes it for all.
+    with _LOCK:
+        program = _program(tuple(image.shape), size)
+    return program(image)
 
-    The result is that of ``resize_image``, rounded.
-    """
+
+@functools.cache
+def _program(shape: tuple[int, int, int], size: tuple[int, int]) -> Any:
     axis = 0 if shape[0] != size[0] else 1
 
     @compiled
