@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keras_unet.config import Config
+from keras_unet.data.compiled import has_xla
 from keras_unet.data.pairs import Split
 from keras_unet.data.pipeline import cache_line, steps_per_epoch
 from keras_unet.devices import Device
@@ -37,6 +38,8 @@ def describe(
         ("run folder", str(folder.path)),
     ]:
         say(f"{title:>10}  {text}")
+    if not has_xla():
+        say(f"{'pictures':>10}  change slowly: this TensorFlow has no XLA for the CPU")
     if device.replicas > 1:
         say(f"{'replicas':>10}  {device.replicas}, which share each batch")
     if len({pair.group for pair in split.validation}) == 1:

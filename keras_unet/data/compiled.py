@@ -8,12 +8,18 @@ from typing import Any
 
 import tensorflow as tf
 
+_NO_COMPILER = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.UnimplementedError,
+)
+
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns ``function`` as a graph, compiled by XLA where there is one.
 
-    Some builds of TensorFlow, for Windows and for GPUs other than NVIDIA's, have none.
-    There the graph runs as it is: slower, and equal up to rounding.
+    Not every build of TensorFlow can compile for the processor, which is where pictures
+    are read and changed. There the graph runs as it is: slower, equal up to rounding.
     """
     with_xla = tf.function(function, jit_compile=True, autograph=False)
     without = tf.function(function, autograph=False)
@@ -32,6 +38,6 @@ def has_xla() -> bool:
     with tf.init_scope(), tf.device("CPU"):
         try:
             tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1))
-        except tf.errors.OpError:
+        except _NO_COMPILER:
             return False
     return True
