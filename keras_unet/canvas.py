@@ -101,7 +101,7 @@ def legend(axes: Axes) -> None:
 def legend_of(figure: Figure, colours: dict[str, Colour]) -> None:
     """Writes under the whole figure which colour means what, in rows that fit."""
     names = [letters(name) for name in colours]
-    widest = max(TextPath((0, 0), name, TEXT).get_extents().width for name in names)
+    widest = max(map(_width, names))
     # In points, with as much as matplotlib takes for the patch and between columns.
     fitting = max(1, int(72 * figure.get_figwidth() / (widest + 5 * TEXT)))
     rows = math.ceil(len(names) / fitting)
@@ -117,6 +117,12 @@ def legend_of(figure: Figure, colours: dict[str, Colour]) -> None:
             frameon=False,
         )
     )
+
+
+def _width(text: str) -> float:
+    """Returns how wide a line of text is, in points."""
+    as_written = text.replace("$", r"\$")
+    return float(TextPath((0, 0), as_written, TEXT).get_extents().width)
 
 
 def _as_written(legend: Legend) -> None:

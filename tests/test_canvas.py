@@ -25,6 +25,8 @@ def test_a_short_legend_is_one_row():
     assert len({round(text.get_window_extent().y0) for text in legend.texts}) == 1
 
 
-def test_dollars_in_a_name_are_no_mathematics():
-    _, legend = legend_of(["$10$ and more"])
+@pytest.mark.parametrize("name", ["$10$ and more", r"$\foo$", "cost_$a_$"])
+def test_dollars_in_a_name_are_no_mathematics(name):
+    _, legend = legend_of([name])
+    assert legend.texts[0].get_text() == name
     assert not legend.texts[0].get_parse_math()
