@@ -217,10 +217,10 @@ def _records(
     folder: Path,
     coding: Literal["jpeg", "png", "raw"],
 ) -> Sequence[Pair]:
-    from keras_unet.data import records
+    from keras_unet.data import record_index, records
 
     records.write_records(pairs, config.data, folder / coding, coding)
-    return records.find(folder / coding).pairs
+    return record_index.find(folder / coding).pairs
 
 
 def _batches(pairs: Sequence[Pair], config: Config) -> Callable[[], int]:

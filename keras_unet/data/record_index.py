@@ -76,8 +76,12 @@ def row_of(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any
 def _from_index(folder: Path, get: Callable[[Any], _T]) -> _T:
     try:
         return get(json.loads((folder / INDEX).read_text(encoding="utf-8")))
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BadData(f"{folder / INDEX}: is damaged; write it again") from error
+    except OSError as error:
+        raise BadData(f"{folder / INDEX}: cannot be read ({error.strerror})") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadData(
+            f"{folder / INDEX}: is damaged; write the records again"
+        ) from error
 
 
 def _pair(folder: Path, row: dict[str, Any]) -> Pair:

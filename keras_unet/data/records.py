@@ -25,10 +25,8 @@ from keras_unet.data.masks import read_values
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.picture_file import read_header
-from keras_unet.data.record_index import find, row_of, write_index
+from keras_unet.data.record_index import row_of, write_index
 from keras_unet.errors import BadData, BadUsage
-
-__all__ = ["Coding", "find", "read_record", "write_records"]
 
 Coding = Literal["jpeg", "png", "raw"]
 
