@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,10 @@ def use(fit: FitConfig) -> Device:
     keras.mixed_precision.set_global_policy(precision)
     if fit.deterministic:
         tf.config.experimental.enable_op_determinism()
-    xla = bool(gpus) and _compiles_for_gpus() if fit.xla == "auto" else fit.xla == "on"
-    xla_why = "--xla" if fit.xla != "auto" else _XLA_WHY
+    build = tf.sysconfig.get_build_info()
+    xla, xla_why = fit.xla == "on", "--xla"
+    if fit.xla == "auto":
+        xla, xla_why = bool(gpus) and compiles_for_gpus(build), _XLA_WHY
     return Device(_name(gpus), precision, why, xla, xla_why, strategy)
 
 
@@ -103,9 +106,12 @@ def _cpu_flags() -> set[str]:
     return {flag for line in lines if line.startswith("flags") for flag in line.split()}
 
 
-def _compiles_for_gpus() -> bool:
-    """Returns whether XLA knows this build's kind of GPU; Apple's it does not."""
-    build = tf.sysconfig.get_build_info()
+def compiles_for_gpus(build: Mapping[str, Any]) -> bool:
+    """Returns whether XLA knows the kind of GPU that TensorFlow was built for.
+
+    Args:
+        build: ``tf.sysconfig.get_build_info()``. That of Apple's GPUs names none.
+    """
     return bool(build.get("is_cuda_build") or build.get("is_rocm_build"))
 
 

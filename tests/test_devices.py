@@ -24,6 +24,19 @@ def test_without_a_gpu_no_float16_and_no_xla():
     assert not device.xla
 
 
+@pytest.mark.parametrize(
+    ("build", "compiles"),
+    [
+        ({"is_cuda_build": True, "is_rocm_build": False}, True),
+        ({"is_cuda_build": False, "is_rocm_build": True}, True),
+        ({"is_cuda_build": False, "is_rocm_build": False}, False),
+        ({}, False),
+    ],
+)
+def test_xla_is_for_gpus_of_cuda_and_rocm(build, compiles):
+    assert devices.compiles_for_gpus(build) is compiles
+
+
 def test_xla_can_be_asked_for():
     assert devices.use(FitConfig(xla="on")).xla
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def grey_levels(palette: bytes) -> bytes | None:
-    """Returns the level of each of the 256 indices, or None if there are colours.
+    """Returns the level of each of the 256 indices; None if there are others or none.
 
     The palette as a whole decides, used or not, because a mask of a coloured set may
     happen to show only its grey entries.
@@ -13,6 +13,6 @@ def grey_levels(palette: bytes) -> bytes | None:
         palette: red, green and blue of each index, of 256 or fewer.
     """
     red = palette[::3]
-    if palette[1::3] != red or palette[2::3] != red:
+    if not red or palette[1::3] != red or palette[2::3] != red:
         return None
     return (red * 256)[:256]

@@ -174,13 +174,12 @@ def load(path: Path, image: Image.Image) -> Image.Image:
 
 
 def read_palette(image: Image.Image) -> bytes:
-    """Returns the palette as ``grey_levels`` takes it; reads the pixels, too."""
+    """Returns the palette as ``grey_levels`` takes it, once the pixels are read."""
     return bytes(image.getpalette("RGB") or [0, 0, 0])
 
 
 def _has_colours(path: Path, image: Image.Image) -> bool:
     try:
-        # Pillow reads the pixels too before it gives a palette away.
         return grey_levels(read_palette(image)) is None
     except _BROKEN as error:
         raise Unreadable(path, f"is truncated or damaged ({error})") from error
