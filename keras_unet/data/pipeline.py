@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data import augment, read, records
 from keras_unet.data.masks import class_ids, read_mask
-from keras_unet.data.pair import Pair, Record
+from keras_unet.data.pair import Pair
 from keras_unet.data.store import (
     DiskStore,
     MemoryStore,
@@ -30,7 +30,7 @@ from keras_unet.errors import BadData, BadUsage
 Tensor = Any
 
 # A call from the dataset into Python costs as much as a third of reading a pair.
-_TOGETHER = 4
+_PAIRS_PER_CALL = 4
 _MARK = "cannot feed the network: "
 # The stores of training and of validation live side by side.
 _MEMORY_SHARE = 0.3
@@ -144,7 +144,7 @@ def _read_in_order(
         images.set_shape((None, *image_shape))
         return images, tf.reshape(masks, (-1, *mask_shape, 1)), passed_on
 
-    dataset = tf.data.Dataset.from_tensor_slices(source).batch(_TOGETHER)
+    dataset = tf.data.Dataset.from_tensor_slices(source).batch(_PAIRS_PER_CALL)
     return dataset.map(load, tf.data.AUTOTUNE)
 
 
@@ -179,22 +179,19 @@ def _cached(
 
 
 def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Pictures]:
+    """Yields the pairs' images and masks. Pairs are records, or files, all of them."""
     data, channels = config.data, config.model.channels
+    recorded = [(pair, pair.record) for pair in pairs if pair.record]
+    for pair, record in recorded:
+        meaning = partial(class_ids, pair, data=data)
+        yield records.read_record(record, channels, data.image_size, meaning)
+    if recorded:
+        return
     # All images, then all masks: what reads the one kind stays in the processor's
     # caches, and a pair takes a tenth less time.
-    files = [pair for pair in pairs if not pair.record]
-    images = iter([read.read_image(pair.image, channels, data) for pair in files])
-    for pair in pairs:
-        if pair.record:
-            yield _read_record(pair, pair.record, config)
-        else:
-            yield next(images), read_mask(pair, data, data.image_size)
-
-
-def _read_record(pair: Pair, record: Record, config: Config) -> Pictures:
-    meaning = partial(class_ids, pair, data=config.data)
-    size = config.data.image_size
-    return records.read_record(record, config.model.channels, size, meaning)
+    images = [read.read_image(pair.image, channels, data) for pair in pairs]
+    for image, pair in zip(images, pairs, strict=True):
+        yield image, read_mask(pair, data, data.image_size)
 
 
 def _store(count: int, config: Config) -> Store | None:
