@@ -136,7 +136,7 @@ def _draw_classes(
     for index, (part, colour) in enumerate(zip(parts, _colours(parts), strict=True)):
         dice = class_dice(part.confusion)
         where = places + (index - (len(parts) - 1) / 2) * height
-        axes.barh(where, dice, 0.9 * height, color=colour, label=part.name)
+        axes.barh(where, dice, 0.9 * height, color=colour)
         for at, value in zip(where, dice, strict=True):
             inside = value > 0.5
             axes.text(

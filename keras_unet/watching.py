@@ -50,7 +50,7 @@ class ValidationStrip(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Predicts the strip with the weights that are about to be scored."""
         # Not ``predict``, which would spread the strip over the workers.
-        logits = self.model(self.images.astype("float32"), training=False)
+        logits = self.model(self.images, training=False)
         self.predictions = class_ids(np.asarray(logits))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
