@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_unet import cluster, way_on
+from keras_unet import after_interrupt, cluster
+from keras_unet.after_interrupt import on_interrupt
 from keras_unet.config import Config, DataConfig
 from keras_unet.config_file import differences
 from keras_unet.errors import BadData, BadUsage
@@ -22,6 +23,7 @@ from keras_unet.terminal import load_tensorflow, parse, run_verb, speaker
 
 if TYPE_CHECKING:
     from keras_unet.data.pairs import Split
+    from keras_unet.fit import Plan
 
 Say = Callable[[Any], None]
 
@@ -72,7 +74,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
     if not cluster.is_chief():
         return _work(folder, config)
     say = say or speaker()
-    with way_on.on_interrupt(way_on.before_training, folder):
+    with on_interrupt(after_interrupt.before_training, folder):
         _check_folder(folder, config, say)
         config, split = gather(config, say)
         _require_same_run(folder, config)
@@ -83,40 +85,36 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
 
         device = devices.use(config.fit)
         describe(folder, config, split, device, say)
-    verbose = int(sys.stdout.isatty())
-    plan = Plan(folder, folder, config, split, device, verbose, say)
-    with way_on.on_interrupt(way_on.within_training, folder, plan.resume_command):
+        verbose = int(sys.stdout.isatty())
+        plan = Plan(folder, folder, config, split, device, verbose, say)
+    with on_interrupt(after_interrupt.from_training_on, folder, plan.resume_command):
         _begin(folder, config)
         progress = fit(plan)
-    say(f"best validation Dice {progress.best:.4f} in epoch {progress.best_epoch}")
-    if gone := _without_original(split):
-        say(
-            f"{gone} pictures behind the records are gone. Scores at the images' own "
-            "size, figures and exports need them; once they are back: "
-            + way_on.commands(folder, "evaluate", "export")
-        )
-    else:
-        _finish(folder, config, split, say)
+        best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
+        say(f"best validation Dice {best}")
+        _finish(plan, say)
     return folder
 
 
-def _finish(folder: RunFolder, config: Config, split: Split, say: Say) -> None:
+def _finish(plan: Plan, say: Say) -> None:
     """Scores, draws and exports a run that is trained."""
     from keras_unet.export.artefacts import export_run
     from keras_unet.report import evaluate_run
     from keras_unet.summary import summarise
 
-    export = ["export"] if config.export.formats else []
-    with (
-        way_on.on_interrupt(way_on.after_training, folder, "evaluate", *export),
-        progress_bar("scoring") as bar,
-    ):
-        evaluate_run(folder, split, say, bar)
-    with way_on.on_interrupt(way_on.after_training, folder, *export):
-        if export:
-            say("exporting and comparing: " + ", ".join(config.export.formats))
-            say(artefact_table(export_run(folder, config.export.formats)))
-    summarise(folder, say)
+    if gone := _without_original(plan.split):
+        say(
+            f"{gone} pictures behind the records are gone. Scores at the images' own "
+            "size, figures and exports need them; once they are back: "
+            f"{plan.resume_command}"
+        )
+        return
+    with progress_bar("scoring") as bar:
+        evaluate_run(plan.run, plan.split, say, bar)
+    if formats := plan.config.export.formats:
+        say("exporting and comparing: " + ", ".join(formats))
+        say(artefact_table(export_run(plan.run, formats)))
+    summarise(plan.run, say)
 
 
 def _without_original(split: Split) -> int:

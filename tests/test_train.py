@@ -138,21 +138,30 @@ def test_a_second_ctrl_c_in_an_epoch_says_how_to_go_on(data, tmp_path, capsys):
     assert f"interrupted. Go on with: {resume}" in capsys.readouterr().err
 
 
-def test_ctrl_c_while_scoring_says_how_to_go_on(finished, capsys):
+@pytest.mark.parametrize(
+    "beginning", ["going on", "best validation", "validation: Dice", "segment pictures"]
+)
+def test_ctrl_c_after_the_last_epoch_says_how_to_go_on(finished, beginning, capsys):
     resume = ["--output", str(finished), "--resume"]
-    assert interrupt_at("validation: Dice", resume) == 130
-    said = capsys.readouterr().err
-    assert f"its best weights are {finished / 'model.weights.h5'}" in said
-    assert said.endswith(f"Go on with: python -m keras_unet.evaluate {finished}\n")
+    assert interrupt_at(beginning, resume) == 130
+    way_on = f"python -m keras_unet.train {' '.join(resume)}"
+    assert capsys.readouterr().err == f"interrupted. Go on with: {way_on}\n"
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_exporting_says_how_to_go_on(data, tmp_path, capsys):
-    flags = words(data, tmp_path / "run", "--epochs", "1", "--formats", "float32")
+def test_after_ctrl_c_while_exporting_resume_writes_the_formats_of_the_run(
+    data, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    flags = words(data, run, "--epochs", "1", "--formats", "float32")
     assert interrupt_at("exporting", flags) == 130
-    export = f"python -m keras_unet.export {tmp_path / 'run'}"
-    assert capsys.readouterr().err.endswith(f"Go on with: {export}\n")
-    assert (tmp_path / "run" / "metrics.json").is_file()
+    way_on = ["--output", str(run), "--resume"]
+    assert f"python -m keras_unet.train {' '.join(way_on)}" in capsys.readouterr().err
+    assert main(way_on) == 0
+    assert [file.name for file in (run / "tflite").iterdir()] == [
+        "model_float32.tflite"
+    ]
+    assert not (run / "saved_model").exists()
 
 
 def epochs_of(run):
@@ -203,7 +212,9 @@ def test_records_without_their_pictures_are_trained_on_and_said(data, tmp_path, 
     assert data_main(["records", str(data), "--output", str(records)]) == 0
     shutil.rmtree(data)
     assert main(words(records, tmp_path / "run", "--epochs", "1")) == 0
-    assert "20 pictures behind the records are gone" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "20 pictures behind the records are gone" in said
+    assert f"python -m keras_unet.train --output {tmp_path / 'run'} --resume" in said
     assert (tmp_path / "run" / "model.weights.h5").is_file()
 
 

@@ -1,9 +1,8 @@
-"""What Ctrl-C outside of the epochs is answered with: what is there, how to go on."""
+"""What Ctrl-C outside of the epochs is answered with: how to go on."""
 
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,22 +30,8 @@ def before_training(folder: RunFolder) -> str:
     return f"Nothing was written to {folder.path}. {_AGAIN}"
 
 
-def within_training(folder: RunFolder, resume_command: str) -> str:
-    """Returns the way on where the training was not over."""
+def from_training_on(folder: RunFolder, resume_command: str) -> str:
+    """Returns the way on where the run was being trained, scored or exported."""
     if folder.checkpoint.is_dir():
         return f"Go on with: {resume_command}"
     return f"Nothing is trained yet. {_AGAIN}"
-
-
-def after_training(folder: RunFolder, *left: str) -> str:
-    """Returns the way on where some commands were not done: evaluate, export."""
-    return (
-        f"The training is done, its best weights are {folder.weights_file}. "
-        f"Go on with: {commands(folder, *left)}"
-    )
-
-
-def commands(folder: RunFolder, *names: str) -> str:
-    """Returns the command lines of these commands on a run."""
-    path = shlex.quote(str(folder.path))
-    return ", ".join(f"python -m keras_unet.{name} {path}" for name in names)
