@@ -109,13 +109,12 @@ def gather(inputs: Sequence[Path]) -> tuple[list[Path], list[BadData]]:
     """
     if not inputs:
         raise BadUsage("INPUT is missing: give pictures, or folders of pictures")
-    files: dict[str, Path] = {}
+    files: dict[Path, Path] = {}
     failed: list[BadData] = []
     for path in inputs:
         try:
             for file in _files_of(path):
-                # Not Path.resolve: it raises at a link in a circle.
-                files.setdefault(os.path.realpath(file), file)
+                files.setdefault(_real(file), file)
         except BadData as error:
             failed.append(error)
     if not files:
@@ -142,11 +141,11 @@ def check_names(files: Sequence[Path], wanted: Wanted) -> None:
     Raises:
         BadUsage: names the two.
     """
-    inputs = {os.path.realpath(file): file for file in files}
-    came_from: dict[str, Path] = {}
+    inputs = {_real(file): file for file in files}
+    came_from: dict[Path, Path] = {}
     for file in files:
         for name in output_names(file, wanted):
-            target = os.path.realpath(wanted.output / name)
+            target = _real(wanted.output / name)
             if target in inputs:
                 raise BadUsage(
                     f"the mask of {file} would be written over {inputs[target]}: "
@@ -158,6 +157,12 @@ def check_names(files: Sequence[Path], wanted: Wanted) -> None:
                     f"{other} and {file} would both be written to "
                     f"{wanted.output / name}: segment them apart"
                 )
+
+
+def _real(path: Path) -> Path:
+    """Returns the path without links; equal ones are equal as the system has them."""
+    # Not Path.resolve: it raises at a link in a circle.
+    return Path(os.path.realpath(path))
 
 
 def output_names(file: Path, wanted: Wanted) -> list[str]:

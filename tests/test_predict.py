@@ -1,6 +1,7 @@
 """The command that segments pictures, and the job behind it."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from keras_unet.data import rle
 from keras_unet.errors import BadUsage
 from keras_unet.predict import main
-from keras_unet.segment import Wanted, gather, segment
+from keras_unet.segment import Wanted, check_names, gather, segment
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +157,13 @@ def test_two_pictures_with_one_output_are_refused_before_any_work(
     assert "a.bmp" in message
     assert "a.png" in message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name != "nt", reason="other systems tell A from a")
+def test_on_windows_names_that_differ_in_case_alone_are_one_output(tmp_path):
+    files = [tmp_path / "x" / "A.jpg", tmp_path / "y" / "a.jpg"]
+    with pytest.raises(BadUsage, match="would both be written"):
+        check_names(files, Wanted(tmp_path / "out"))
 
 
 def test_pictures_are_never_written_over(run, pictures, capsys):
