@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,14 +126,15 @@ def gather(inputs: Sequence[Path]) -> tuple[list[Path], list[BadData]]:
 
 def _files_of(path: Path) -> list[Path]:
     try:
-        if path.is_dir():
-            stems = folder.by_stem(path).values()
-            return sorted(file for same in stems for file in same)
-        if path.exists():
-            return [path]
+        # Not Path.is_dir: from Python 3.14 on it does not tell what is wrong.
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
     except PermissionError:
         raise BadData(f"{path}: may not be read (no permission)") from None
-    raise BadData(f"{path}: there is no such file or folder")
+    except OSError:
+        raise BadData(f"{path}: there is no such file or folder") from None
+    if not is_folder:
+        return [path]
+    return sorted(file for same in folder.by_stem(path).values() for file in same)
 
 
 def check_names(files: Sequence[Path], wanted: Wanted) -> None:

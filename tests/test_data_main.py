@@ -1,15 +1,14 @@
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from unprivileged import as_python_3_14, close, open_copy
 
 # Loaded at once: without privileges its file may be out of reach.
 import keras_unet.data.check  # noqa: F401
@@ -108,29 +107,13 @@ def test_a_missing_folder_is_one_line_and_status_1(tmp_path, capsys):
     )
 
 
-@pytest.fixture
-def unprivileged(root) -> Iterator[Path]:
-    """Gives a copy of the set where folders without permissions are closed to us."""
-    if not hasattr(os, "geteuid"):
-        pytest.skip("this system has other permissions")
-    # Not in tmp_path, whose parents are closed to all but their owner.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        copy = Path(shutil.copytree(root, Path(folder) / "set"))
-        user = os.geteuid()
-        if user == 0:
-            os.seteuid(65534)
+@pytest.fixture(params=["own", "3.14"])
+def unprivileged(root, request, monkeypatch) -> Iterator[Path]:
+    """A copy of the set that is open to us, until ``close``."""
+    if request.param == "3.14":
+        as_python_3_14(monkeypatch)
+    with open_copy(root) as copy:
         yield copy
-        os.seteuid(user)
-        for path in [copy, *copy.iterdir()]:
-            path.chmod(0o755)
-
-
-def close(path: Path) -> None:
-    user = os.geteuid()
-    os.seteuid(path.stat().st_uid)
-    path.chmod(0)
-    os.seteuid(user)
 
 
 @pytest.mark.parametrize("name", ["", "images", "masks"])
@@ -145,6 +128,14 @@ def test_a_folder_that_may_not_be_read_is_one_line_and_status_1(
     assert command([*words, str(unprivileged)]) == 1
     assert capsys.readouterr().err == (
         f"error: {folder}: may not be read (no permission)\n"
+    )
+
+
+def test_a_folder_in_a_closed_one_is_not_said_to_be_missing(unprivileged, capsys):
+    close(unprivileged)
+    assert main(["check", str(unprivileged / "images")]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {unprivileged}/images: may not be read (no permission)\n"
     )
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from bright_run import draw, load, make_run, square
 from PIL import Image
+from unprivileged import as_python_3_14, close, open_copy
 
 from keras_unet.data import rle
-from keras_unet.errors import BadUsage
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.predict import main
 from keras_unet.segment import Wanted, check_names, gather, segment
 
@@ -197,6 +198,19 @@ def test_without_one_input_there_is_one_message_and_nothing_is_written(
     assert predict(run, *words) == 1
     assert capsys.readouterr().err == f"error: {message.format(tmp_path)}\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("python", ["own", "3.14"])
+@pytest.mark.parametrize("name", ["", "a.png"])
+def test_an_input_that_may_not_be_looked_at_is_said_so(
+    pictures, monkeypatch, python, name
+):
+    if python == "3.14":
+        as_python_3_14(monkeypatch)
+    with open_copy(pictures) as copy:
+        close(copy)
+        with pytest.raises(BadData, match=f"set/?{name}: may not be read"):
+            gather([copy / name])
 
 
 def test_no_input_is_wrong_usage(run, tmp_path):

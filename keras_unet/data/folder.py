@@ -76,8 +76,8 @@ def by_stem(folder: Path) -> Stems:
 def _files(folder: Path) -> Iterable[Path]:
     try:
         entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise no_folder(folder) from error
+    except OSError as error:
+        raise no_folder(folder, error) from error
     return [
         Path(entry.path)
         for entry in entries
@@ -87,17 +87,15 @@ def _files(folder: Path) -> Iterable[Path]:
     ]
 
 
-def no_folder(path: Path) -> BadData:
-    """Returns why there is nothing to be had from ``path``, which is no open folder."""
-    try:
-        if path.is_file():
-            return BadData(f"{path}: is a file, not a folder")
-        if not path.is_dir():
-            return BadData(f"{path}: there is no such folder")
-    except PermissionError:
-        # One of the folders above it is closed.
-        pass
-    return BadData(f"{path}: may not be read (no permission)")
+def no_folder(path: Path, error: OSError) -> BadData:
+    """Returns why there is nothing to be had from ``path``, by what opening it gave."""
+    if isinstance(error, PermissionError):
+        return BadData(f"{path}: may not be read (no permission)")
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return BadData(f"{path}: cannot be opened ({error.strerror})")
+    if path.is_file():
+        return BadData(f"{path}: is a file, not a folder")
+    return BadData(f"{path}: there is no such folder")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -125,11 +125,9 @@ def _validation_of(data: DataConfig) -> DataConfig:
 
 def _look_into(data: Path) -> Found:
     try:
-        if data.is_dir():
-            return _by_layout(data)
-    except PermissionError as error:
-        raise folder.no_folder(data) from error
-    raise folder.no_folder(data)
+        return _by_layout(data)
+    except OSError as error:
+        raise folder.no_folder(data, error) from error
 
 
 def _by_layout(data: Path) -> Found:
