@@ -10,6 +10,8 @@ from typing import Any, Literal
 IGNORE = 255
 """Class id of pixels that count in no loss and no metric."""
 
+PresetName = Literal["demo", "carvana", "isbi", "hela", "mobile"]
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -263,7 +265,7 @@ class Config:
         overwrite: replace the run in the run folder.
     """
 
-    preset: Literal["demo", "carvana", "isbi", "hela", "mobile"] = "demo"
+    preset: PresetName = "demo"
     output: Path | None = None
     resume: bool = False
     overwrite: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 
 from keras_unet.config import (
@@ -10,6 +12,7 @@ from keras_unet.config import (
     DataConfig,
     ExportConfig,
     FitConfig,
+    PresetName,
     UNetConfig,
 )
 
@@ -21,6 +24,17 @@ def preset(name: str) -> Config:
         KeyError: there is none.
     """
     return _PRESETS[name]
+
+
+def preset_in(words: Sequence[str], default: PresetName = "demo") -> Config:
+    """Returns the recipe that --preset names on a command line.
+
+    Where it names none that there is, what parses the command line says so.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--preset", default=default)
+    name = early.parse_known_args(words)[0].preset
+    return preset(name if name in _PRESETS else default)
 
 
 # As in the paper: few pictures, each bent in many ways.
@@ -78,5 +92,3 @@ _PRESETS = {
         ),
     ),
 }
-
-NAMES = tuple(_PRESETS)

@@ -16,7 +16,7 @@ from keras_unet.config import Config, DataConfig
 from keras_unet.config_file import differences
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.export.table import artefact_table
-from keras_unet.presets import NAMES, preset
+from keras_unet.presets import preset_in
 from keras_unet.progress import progress_bar
 from keras_unet.run_folder import RunFolder
 from keras_unet.terminal import load_tensorflow, parse, run_verb, speaker
@@ -47,11 +47,10 @@ def parse_config(words: Sequence[str]) -> Config:
     Defaults are those of --preset; with --resume, those of the run that goes on.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--preset", default="demo")
     early.add_argument("--output", type=Path)
     early.add_argument("--resume", action="store_true")
     given = early.parse_known_args(words)[0]
-    default = preset(given.preset if given.preset in NAMES else "demo")
+    default = preset_in(words)
     folder = run_folder(dataclasses.replace(default, output=given.output))
     if given.resume and folder.config_file.is_file():
         default = dataclasses.replace(folder.load_config(), output=given.output)

@@ -13,6 +13,7 @@ from unprivileged import as_python_3_14, close, open_copy
 # Loaded at once: without privileges its file may be out of reach.
 import keras_unet.data.check  # noqa: F401
 from keras_unet.data.__main__ import main
+from keras_unet.data.record_index import image_size
 from keras_unet.train import main as train
 
 
@@ -196,12 +197,50 @@ def test_check_takes_the_size_that_train_takes_by_default(
     assert ("training with --image-size 160 240 enlarges them" in shown) == said
 
 
-def test_the_size_of_written_records_is_said(root, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("flags", "size"),
+    [
+        ([], "320 480"),
+        (["--preset", "isbi"], "512 512"),
+        (["--preset", "isbi", "--image-size", "32", "48"], "32 48"),
+        (["--image-size", "32", "48", "--preset=isbi"], "32 48"),
+    ],
+)
+def test_the_size_of_written_records_is_said(root, tmp_path, capsys, flags, size):
     written = tmp_path / "records"
-    assert main(["records", str(root), "--output", str(written)]) == 0
+    assert main(["records", str(root), "--output", str(written), *flags]) == 0
     assert capsys.readouterr().out == (
-        f"wrote 3 pairs to {written}, at --image-size 256 384\n"
+        f"wrote 3 pairs to {written}, at --image-size {size}\n"
     )
+
+
+def test_records_for_a_preset_have_its_size_and_check_has_nothing_to_note(
+    root, tmp_path, capsys
+):
+    written, preset = tmp_path / "records", ["--preset", "carvana"]
+    assert main(["records", str(root), "--output", str(written), *preset]) == 0
+    assert image_size(written) == (320, 480)
+    assert main(["check", str(written), *preset]) == 0
+    assert "note:" not in capsys.readouterr().out
+
+
+def test_check_takes_the_kind_of_masks_of_the_preset(root, capsys):
+    assert main(["check", str(root), "--preset", "hela"]) == 0
+    assert "instances" in capsys.readouterr().out
+
+
+def test_a_preset_that_there_is_not_is_wrong_usage(root, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["check", str(root), "--preset", "car"])
+    assert end.value.code == 2
+
+
+def test_records_need_an_output(root):
+    # tyro 0.9 keeps what it did not know from one call to the next.
+    command = [sys.executable, "-m", "keras_unet.data", "records", str(root)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "--output" in ended.stderr
 
 
 def test_records_without_their_pictures_are_good_and_that_is_said(

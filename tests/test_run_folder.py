@@ -1,11 +1,14 @@
+from typing import get_args
+
 import pytest
 
+from keras_unet.config import PresetName
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.presets import NAMES, preset
+from keras_unet.presets import preset
 from keras_unet.run_folder import RunFolder, write_whole
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", get_args(PresetName))
 def test_a_config_comes_back_from_its_folder(tmp_path, name):
     run = RunFolder(tmp_path / "run")
     run.save_config(preset(name))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
-from keras_unet.config import DataConfig
+from keras_unet.config import DataConfig, PresetName
 from keras_unet.data.found import listing
 from keras_unet.errors import BadUsage
-from keras_unet.presets import preset
+from keras_unet.presets import preset, preset_in
 from keras_unet.progress import progress_bar
 from keras_unet.run_folder import write_whole
 from keras_unet.terminal import load_tensorflow, parse, run_verb
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from keras_unet.data.findings import Report
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+FolderOrNone = Annotated[
+    Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")
+]
 
 _DRAWN = 8
 _REPORT = "report.json"
@@ -38,14 +41,14 @@ class Check:
         folder: folder of images and masks, the same as --data.
         output: folder to write report.json and data.png to.
         classes: classes of the network that is to be trained; 1 takes any number.
-        data: what is known of the data, as for training and with its defaults.
+        preset: of the training; its image size and kind of masks are the defaults.
+        data: what is known of the data, as for training.
     """
 
-    folder: Annotated[
-        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")
-    ] = None
+    folder: FolderOrNone = None
     output: Path | None = None
     classes: int = 1
+    preset: PresetName = "demo"
     data: DataConfig = field(default_factory=lambda: preset("demo").data)
 
     def run(self) -> int:
@@ -121,15 +124,16 @@ class Records:
         output: a new folder.
         coding: of the images; PNG loses nothing and takes three times the space, raw
             is read fastest and takes ten times the space.
+        preset: of the training; its image size is the default. That of carvana is
+            enough for demo and mobile too, whose pictures are smaller.
         data: what is known of the data, as for training.
     """
 
     output: Path
-    folder: Annotated[
-        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")
-    ] = None
+    folder: FolderOrNone = None
     coding: Literal["jpeg", "png", "raw"] = "jpeg"
-    data: DataConfig = field(default_factory=DataConfig)
+    preset: PresetName = "carvana"
+    data: DataConfig = field(default_factory=lambda: preset("carvana").data)
 
     def run(self) -> int:
         """Writes the records."""
@@ -163,10 +167,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb: Verb
     if words and words[0] in VERBS:
         # tyro 0.9 leaves out the prefixes of nested flags only without subcommands.
-        verb = parse(VERBS[words[0]], words[1:], prog=f"{prog} {words[0]}")
+        name, *rest = words
+        verb = parse(VERBS[name], rest, prog=f"{prog} {name}", **_defaults(name, rest))
     else:
         verb = parse(_any_verb(), words, prog=prog)
     return run_verb(verb.run)
+
+
+def _defaults(verb: str, words: Sequence[str]) -> dict[str, Any]:
+    """Returns what has --preset among the words change the other flags' defaults."""
+    if verb == "check":
+        base = preset_in(words)
+        return {"default": Check(preset=base.preset, data=base.data)}
+    if verb == "records":
+        base = preset_in(words, "carvana")
+        return {"default": Records(tyro.MISSING, preset=base.preset, data=base.data)}
+    return {}
 
 
 def _any_verb() -> Any:
