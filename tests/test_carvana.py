@@ -76,8 +76,7 @@ def test_an_image_without_a_row_is_named(tmp_path):
 def test_a_row_without_an_image_is_named(tmp_path):
     found = find(tmp_path, "img,rle_mask\na_01.jpg,1 3\na_02.jpg,1 3\n", "a_01.jpg")
     assert [str(p) for p in found.problems] == [
-        f"{tmp_path}/a_02: is no image there, but has a row in "
-        f"{tmp_path}/train_masks.csv"
+        f"{tmp_path}/train_masks.csv, row a_02: has no image in {tmp_path}"
     ]
 
 
@@ -89,15 +88,21 @@ def test_two_images_of_one_name_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "cause"),
+    ("line", "said"),
     [
-        ("a_01.jpg,1 2", "line 3 is the second for a_01.jpg"),
-        ("half", "line 3 has no comma"),
+        ("a_01.jpg,1 2", "line 3 (a_01.jpg,1 2): is one more for the same image"),
+        ("half" * 9, "line 3 (halfhalfhalfhalfhalfhalfhalfha): has no comma"),
     ],
 )
-def test_a_wrong_row_is_named_by_its_line(tmp_path, line, cause):
+def test_a_wrong_row_is_named_by_its_line(tmp_path, line, said):
     found = find(tmp_path, f"img,rle_mask\na_01.jpg,1 3\n{line}\n", "a_01.jpg")
-    assert [p.cause.split(":")[0] for p in found.problems] == [cause]
+    assert [str(p) for p in found.problems] == [f"{tmp_path}/train_masks.csv, {said}"]
+
+
+def test_a_table_with_another_delimiter_is_one_cause(tmp_path):
+    lines = "".join(f"a_{number:02}.jpg;1 3\n" for number in range(30))
+    found = find(tmp_path, f"img,rle_mask\n{lines}", "a_01.jpg")
+    assert {p.cause for p in found.problems if p.part} == {"has no comma"}
 
 
 def test_a_table_without_a_header_is_refused(tmp_path):

@@ -280,7 +280,7 @@ def test_the_report_can_be_written_as_json(root):
     (root / "images/b.png").write_bytes(b"")
     report = json.loads(json.dumps(check(root).to_json()))
     assert report["problems"] == [
-        {"file": f"{root}/images/b.png", "cause": "is empty (0 bytes)"}
+        {"file": f"{root}/images/b.png", "part": "", "cause": "is empty (0 bytes)"}
     ]
 
 

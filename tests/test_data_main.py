@@ -75,14 +75,42 @@ def test_the_report_names_the_files_that_the_screen_leaves_out(
     assert len(json.loads(file.read_text())["problems"]) == 31
 
 
-def test_of_very_many_causes_only_the_first_are_shown(root, capsys):
-    runs = "".join(f"{number}.png\n" for number in range(30))
-    (root / "train_masks.csv").write_text(f"img,rle_mask\n{runs}")
+def with_table(root, rows):
+    """Has the masks of a set be what a table says."""
     (root / "images").rename(root / "train")
+    (root / "train_masks.csv").write_text("\n".join(["img,rle_mask", *rows]))
+
+
+def test_of_very_many_causes_only_the_first_are_shown(root, capsys):
+    with_table(root, [])
+    for number in range(30):
+        for suffix in ("png", "jpg"):
+            shutil.copy(root / "train/a.png", root / f"train/x{number}.{suffix}")
     assert main(["check", str(root)]) == 1
     shown = capsys.readouterr().err
     assert "  … and 11 more causes\n" in shown
     assert len(shown.splitlines()) == 23
+
+
+def test_rows_without_an_image_are_one_line_that_names_rows(root, capsys):
+    with_table(root, [f"{name}.png,1 3" for name in ["a", "b", "c", *range(10, 40)]])
+    assert main(["check", str(root)]) == 1
+    assert capsys.readouterr().err.splitlines()[1] == (
+        f"  has no image in {root}/train (30 times): {root}/train_masks.csv, row 10, "
+        "row 11, row 12, …"
+    )
+
+
+def test_the_report_tells_which_line_of_a_table_is_wrong(root, tmp_path):
+    with_table(root, ["a.png,1 3", "b.png,1 3", "c.png,1 3", "d;1 3"])
+    assert main(["check", str(root), "--output", str(tmp_path / "out")]) == 1
+    assert json.loads((tmp_path / "out/report.json").read_text())["problems"] == [
+        {
+            "file": f"{root}/train_masks.csv",
+            "part": "line 5 (d;1 3)",
+            "cause": "has no comma",
+        }
+    ]
 
 
 def test_a_report_and_a_picture_are_written_where_wanted(root, tmp_path, capsys):

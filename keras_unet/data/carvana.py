@@ -23,6 +23,8 @@ COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
 _RULES = f"https://www.kaggle.com/c/{COMPETITION}/rules"
 _TOKEN = "https://www.kaggle.com/settings"
 _FORBIDDEN = (401, 403)
+_SHOWN = 30
+"""Letters of a table's line that are shown."""
 
 Fetch = Callable[[str, str], str]
 
@@ -56,7 +58,7 @@ def find_run_lengths(
             problems.append(Problem(paths[0], f"has no row in {table}"))
     folder = next(iter(images.values()))[0].parent
     problems += [
-        Problem(folder / stem, f"is no image there, but has a row in {table}")
+        Problem(table, f"has no image in {folder}", f"row {stem}")
         for stem in sorted(runs.keys() - images.keys())
     ]
     return Found(tuple(pairs), tuple(problems))
@@ -74,10 +76,11 @@ def _read_table(table: Path) -> tuple[dict[str, str], list[Problem]]:
     for number, line in enumerate(lines[1:], 2):
         name, comma, lengths = line.partition(",")
         stem = PurePosixPath(name.strip('" ')).stem
+        place = f"line {number} ({line[:_SHOWN]})"
         if not comma:
-            problems.append(Problem(table, f"line {number} has no comma: {line[:40]}"))
+            problems.append(Problem(table, "has no comma", place))
         elif stem in runs:
-            problems.append(Problem(table, f"line {number} is the second for {name}"))
+            problems.append(Problem(table, "is one more for the same image", place))
         else:
             runs[stem] = lengths.strip('" ')
     return runs, problems

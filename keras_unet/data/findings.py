@@ -128,4 +128,8 @@ def _spread(shares: list[float]) -> str:
 
 
 def _line(problem: Problem) -> dict[str, str]:
-    return {"file": str(problem.file), "cause": problem.cause}
+    return {
+        "file": str(problem.file),
+        "part": problem.part,
+        "cause": problem.cause,
+    }

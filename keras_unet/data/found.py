@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_unet.data.pair import Pair
 
 _CAUSES = 20
-_FILES = 3
+_PLACES = 3
 _ALL = (
     "python -m keras_unet.data check, given the same data and --output DIR, lists all "
     "of them in DIR/report.json"
@@ -19,13 +19,25 @@ _ALL = (
 
 @dataclass(frozen=True)
 class Problem:
-    """A file and one readable line on what is the matter with it."""
+    """A file and one readable line on what is the matter with it.
+
+    Attributes:
+        file: the file.
+        cause: what is the matter; problems of one cause are told together.
+        part: the part of the file that is meant, such as a line, if not all of it.
+    """
 
     file: Path
     cause: str
+    part: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file, and the part of it if one is meant."""
+        return f"{self.file}, {self.part}" if self.part else str(self.file)
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.cause}"
+        return f"{self.place}: {self.cause}"
 
 
 @dataclass(frozen=True)
@@ -45,24 +57,34 @@ def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
     """
     if len(problems) == 1:
         return str(problems[0])
-    files_of = defaultdict(list)
+    of_cause = defaultdict(list)
     for problem in problems:
-        files_of[problem.cause].append(problem.file)
-    by_cause = sorted(files_of.items(), key=lambda item: -len(item[1]))
+        of_cause[problem.cause].append(problem)
+    groups = sorted(of_cause.values(), key=len, reverse=True)
     lines = [f"{len(problems)} things are wrong with the data:"]
-    lines += [f"  {_line(cause, files)}" for cause, files in by_cause[:_CAUSES]]
-    if len(by_cause) > _CAUSES:
-        lines.append(f"  … and {len(by_cause) - _CAUSES} more causes")
-    if len(by_cause) > _CAUSES or len(by_cause[0][1]) > _FILES:
+    lines += [f"  {_line(alike)}" for alike in groups[:_CAUSES]]
+    if len(groups) > _CAUSES:
+        lines.append(f"  … and {len(groups) - _CAUSES} more causes")
+    if len(groups) > _CAUSES or len(groups[0]) > _PLACES:
         lines.append(where)
     return "\n".join(lines)
 
 
-def _line(cause: str, files: Sequence[Path]) -> str:
-    if len(files) == 1:
-        return f"{files[0]}: {cause}"
-    near = files[0].parent
-    names = [file.name if file.parent == near else str(file) for file in files[1:]]
-    more = ", …" if len(files) > _FILES else ""
-    named = ", ".join([str(files[0]), *names[: _FILES - 1]])
-    return f"{cause} ({len(files)} files): {named}{more}"
+def _line(alike: Sequence[Problem]) -> str:
+    """Returns the line of all problems of one cause."""
+    first = alike[0]
+    if len(alike) == 1:
+        return str(first)
+    count = f"{len(alike)} times" if first.part else f"{len(alike)} files"
+    names = [_name_beside(first.file, problem) for problem in alike[1:_PLACES]]
+    more = ", …" if len(alike) > _PLACES else ""
+    return f"{first.cause} ({count}): {', '.join([first.place, *names])}{more}"
+
+
+def _name_beside(file: Path, problem: Problem) -> str:
+    """Returns the shortest name of a problem's place where ``file`` was just named."""
+    if problem.part and problem.file == file:
+        return problem.part
+    if problem.file.parent == file.parent:
+        return replace(problem, file=Path(problem.file.name)).place
+    return problem.place
