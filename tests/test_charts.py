@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from saved_figures import figure_of
 
 from keras_unet import charts
 from keras_unet.charts import Part
@@ -30,11 +31,47 @@ def test_the_evaluation_figure_is_a_readable_png(tmp_path, classes, images):
     assert min(size_of(tmp_path / "evaluation.png")) > 800
 
 
-def test_a_class_that_occurs_nowhere_is_drawn(tmp_path):
+def panel(tmp_path, title, part, names):
+    """Returns the axes of evaluation.png whose title begins like this."""
+    figure = figure_of(
+        lambda file: charts.evaluation_figure([part], names, file),
+        tmp_path / "evaluation.png",
+    )
+    [found] = [a for a in figure.axes if a.get_title(loc="left").startswith(title)]
+    return found
+
+
+@pytest.fixture
+def absent():
+    """Scores of three classes, the last of which occurs nowhere."""
     part = make_part("日", classes=3)
     part.confusion[2] = part.confusion[:, 2] = 0
-    charts.evaluation_figure([part], ["a", "b", "c"], tmp_path / "evaluation.png")
-    assert (tmp_path / "evaluation.png").is_file()
+    return part
+
+
+def test_a_class_that_occurs_nowhere_is_said_so(tmp_path, absent):
+    axes = panel(tmp_path, "Dice of every class", absent, ["a", "b", "c"])
+    assert [text.get_text() for text in axes.texts] == ["0.9688", "0.9688", "nowhere"]
+
+
+def test_the_cells_of_a_class_that_occurs_nowhere_are_blank(tmp_path, absent):
+    axes = panel(tmp_path, "% of each true class", absent, ["a", "b", "c"])
+    cells = [text.get_text() for text in axes.texts]
+    assert cells == ["96.9", "3.1", "0.0", "3.1", "96.9", "0.0", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("classes", "length", "degrees"), [(3, 18, 0), (4, 18, 45), (12, 4, 0), (12, 5, 45)]
+)
+def test_names_that_do_not_fit_side_by_side_are_turned(
+    tmp_path, classes, length, degrees
+):
+    names = [f"{index:0{length}}" for index in range(classes)]
+    part = make_part(classes=classes)
+    axes = panel(tmp_path, "% of each true class", part, names)
+    labels = axes.get_xticklabels()
+    assert [label.get_text() for label in labels] == names
+    assert {label.get_rotation() for label in labels} == {degrees}
 
 
 def test_dice_of_every_class_follows_from_the_confusion():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from saved_figures import figure_of
 
 from keras_unet import canvas, figures
 from keras_unet.figures import Prediction, Sample
@@ -45,6 +46,32 @@ def test_the_predictions_figure_is_a_readable_png(tmp_path, classes):
     sample = make_prediction(classes=classes)
     figures.predictions_figure([sample] * 2, tmp_path / "p.png", "test", names)
     assert min(size_of(tmp_path / "p.png")) > 400
+
+
+def legend_of_predictions(tmp_path, ignored, names):
+    """Returns the texts under predictions.png, of masks with or without 255."""
+    sample = make_prediction(classes=len(names))
+    if ignored:
+        sample.mask[:3] = 255
+    figure = figure_of(
+        lambda file: figures.predictions_figure([sample], file, "test", names),
+        tmp_path / "p.png",
+    )
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(("ignored", "last"), [(False, []), (True, ["ignored"])])
+def test_the_legend_of_predictions_names_ignored_pixels_where_some_are(
+    tmp_path, ignored, last
+):
+    texts = legend_of_predictions(tmp_path, ignored, ["background", "car"])
+    assert texts == ["found", "missed", "false alarm", *last]
+
+
+def test_the_legend_of_several_classes_names_them_and_what_was_another_class(tmp_path):
+    texts = legend_of_predictions(tmp_path, True, ["background", "wheel", "body"])
+    errors = ["found", "missed or another class", "false alarm"]
+    assert texts == [*errors, "wheel", "body", "ignored"]
 
 
 @pytest.mark.parametrize(
