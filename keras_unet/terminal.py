@@ -7,11 +7,11 @@ import importlib.metadata
 import io
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.quiet import held_back_stderr
 
 _T = TypeVar("_T")
 
@@ -80,24 +80,6 @@ def load_tensorflow() -> None:
 
     # Its Python side speaks of retracing and of assets written.
     tf.get_logger().setLevel("ERROR")
-
-
-@contextlib.contextmanager
-def held_back_stderr() -> Iterator[None]:
-    """Keeps what C++ code writes to stderr, and shows it if an error ends the block."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        shown = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(shown, held.read())
-            raise
-        finally:
-            os.dup2(shown, 2)
-            os.close(shown)
 
 
 def _check_environment() -> None:

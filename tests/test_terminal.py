@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.terminal import held_back_stderr, run_verb
+from keras_unet.terminal import run_verb
 
 
 def raising(error):
@@ -35,22 +35,6 @@ def test_what_a_user_can_cause_is_one_message_and_a_status(
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run_verb(raising(ZeroDivisionError()))
-
-
-def test_stderr_is_held_back_unless_the_block_fails():
-    code = (
-        "import os\n"
-        "from keras_unet.terminal import held_back_stderr\n"
-        "with held_back_stderr(): os.write(2, b'chatter')\n"
-        "with held_back_stderr(): os.write(2, b'cause'); raise SystemExit(3)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (3, "cause")
-
-
-def test_held_back_stderr_can_be_nested():
-    with held_back_stderr(), held_back_stderr():
-        pass
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export", "data"])

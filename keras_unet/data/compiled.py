@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_unet.quiet import held_back_stderr
+
 _NO_COMPILER = (
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
@@ -34,8 +36,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 @functools.cache
 def has_xla() -> bool:
     """Returns whether this TensorFlow can compile for the processor."""
-    # Also when it is first asked while a graph is being made.
-    with tf.init_scope(), tf.device("CPU"):
+    # Also when it is first asked while a graph is being made. The first that XLA
+    # compiles is announced by TensorFlow 2.15, whatever its level of logging.
+    with held_back_stderr(), tf.init_scope(), tf.device("CPU"):
         try:
             tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1))
         except _NO_COMPILER:
