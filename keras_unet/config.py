@@ -205,7 +205,8 @@ class FitConfig:
             0 switches it off.
         precision: number format of the layers; auto takes what the device is fast in.
         xla: compile the training step; auto does so on GPUs.
-        deterministic: the same bits on every run, at some cost in speed.
+        deterministic: the same bits on every run, at some cost in speed; on CPUs in
+            float32 alone, which --precision auto then takes.
         seed: of the initial weights, the order, the augmentation and the dropout.
         checkpoint_minutes: time between two checkpoints within an epoch.
     """

@@ -49,6 +49,9 @@ def use(fit: FitConfig) -> Device:
     strategy = _strategy()
     gpus = tf.config.list_logical_devices("GPU")
     precision, why = choose_precision(fit.precision, gpus)
+    if fit.deterministic and fit.precision == "auto" and not gpus:
+        # Measured with TensorFlow 2.21: bfloat16 gives other bits on every run.
+        precision, why = "float32", "--deterministic, which bfloat16 on CPUs is not"
     keras.mixed_precision.set_global_policy(precision)
     if fit.deterministic:
         tf.config.experimental.enable_op_determinism()

@@ -24,6 +24,12 @@ def test_without_a_gpu_no_float16_and_no_xla():
     assert not device.xla
 
 
+def test_a_deterministic_run_on_a_cpu_is_one_of_float32():
+    if tf.config.list_logical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    assert devices.use(FitConfig(deterministic=True)).precision == "float32"
+
+
 @pytest.mark.parametrize(
     ("build", "compiles"),
     [
