@@ -25,9 +25,9 @@ from PIL import Image
 
 from benchmarks.machine import packages, processor
 from keras_unet.config import AugmentConfig, Config, DataConfig, FitConfig
+from keras_unet.console import load_tensorflow, parse, run_verb
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadUsage
-from keras_unet.terminal import load_tensorflow, parse, run_verb
 
 YARDSTICK = "yardstick: Pillow and NumPy"
 _EPOCHS = 4  # in one go, as in training: an iterator costs some images to start

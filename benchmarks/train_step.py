@@ -26,8 +26,8 @@ import numpy as np
 from benchmarks.machine import packages, processor
 from benchmarks.turns import Seconds, Step, take_turns
 from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
+from keras_unet.console import load_tensorflow, parse, run_verb
 from keras_unet.errors import BadUsage
-from keras_unet.terminal import load_tensorflow, parse, run_verb
 
 
 @dataclass(frozen=True)

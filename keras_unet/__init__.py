@@ -37,7 +37,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES[name]
     if home not in ("config", "presets"):
-        importlib.import_module(f"{__name__}.terminal").load_tensorflow()
+        importlib.import_module(f"{__name__}.console").load_tensorflow()
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)
 
 

@@ -16,8 +16,9 @@ from keras_unet import checkpoint
 from keras_unet.averaging import WeightAverage
 from keras_unet.checkpoint import Progress
 from keras_unet.errors import BadData
+from keras_unet.files import write_whole
 from keras_unet.optimizers import learning_rate
-from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.run_folder import RunFolder
 
 Logs = dict[str, Any] | None
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from keras_unet import canvas, paint
 from keras_unet.canvas import Axes
-from keras_unet.run_folder import write_whole
+from keras_unet.files import write_whole
 
 COLOURS = [canvas.unit(c) for c in (paint.BLUE, paint.VERMILION, paint.GREEN)]
 WORST = 8

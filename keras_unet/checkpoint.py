@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.errors import BadData
+from keras_unet.files import write_whole
 from keras_unet.model.layers import StatelessDropout
-from keras_unet.run_folder import write_whole
 
 FILE = "state.npz"
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_unet import canvas, paint
 from keras_unet.canvas import Axes
-from keras_unet.run_folder import write_whole
+from keras_unet.files import write_whole
 
 TRAIN, VALIDATION = canvas.unit(paint.ORANGE), canvas.unit(paint.BLUE)
 

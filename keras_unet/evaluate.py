@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from keras_unet.config import Config, DataConfig
+from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
 from keras_unet.errors import BadData
-from keras_unet.progress import progress_bar
 from keras_unet.run_folder import RunFolder
-from keras_unet.terminal import load_tensorflow, parse, run_verb
 
 if TYPE_CHECKING:
     from keras_unet.data.pair import Pair

@@ -20,8 +20,8 @@ from scipy import ndimage
 from keras_unet import canvas, paint
 from keras_unet.canvas import Axes
 from keras_unet.config import IGNORE
+from keras_unet.files import write_whole
 from keras_unet.paint import Picture
-from keras_unet.run_folder import write_whole
 
 COLUMNS = ("Image", "Truth", "Prediction", "Errors", "Closer look")
 

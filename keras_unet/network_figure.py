@@ -16,9 +16,9 @@ from matplotlib.patches import Rectangle
 
 from keras_unet import canvas, paint
 from keras_unet.canvas import Axes
+from keras_unet.files import write_whole
 from keras_unet.network_layout import Box, Shape, feature_shapes, place
 from keras_unet.paint import Colour
-from keras_unet.run_folder import write_whole
 
 ASIDE = 0.06
 LETTERS, SMALLER = 10.0, 8.0

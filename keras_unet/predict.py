@@ -10,9 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from keras_unet.progress import progress_bar
+from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
 from keras_unet.run_folder import RunFolder
-from keras_unet.terminal import load_tensorflow, parse, run_verb
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_unet import charts, curves, figures, paint
 from keras_unet.charts import Part
 from keras_unet.config import AugmentConfig, Config, DataConfig
+from keras_unet.console import Progress, silent
 from keras_unet.data import read
 from keras_unet.data.augment import augment
 from keras_unet.data.masks import read_mask
@@ -22,8 +23,8 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.errors import BadData
 from keras_unet.figures import Prediction, Sample
-from keras_unet.progress import Progress, silent
-from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.files import write_whole
+from keras_unet.run_folder import RunFolder
 from keras_unet.scoring import Scores, predict_pairs, read_pair, score_pairs
 from keras_unet.trained import Segmenter, class_names
 

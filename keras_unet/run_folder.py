@@ -1,16 +1,15 @@
-"""A run on disk: the names of its files, and writing them so that none is ever half."""
+"""A run on disk: the names of its files, and its config as JSON and back."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Iterator
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from keras_unet import config_file
 from keras_unet.config import Config
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import remove, write_whole
 
 WRITTEN_BY_A_RUN = (
     "config.json",
@@ -63,7 +62,7 @@ class RunFolder:
                 "Give the folder that keras_unet.train wrote (its --output)."
             )
         try:
-            return config_file.from_json(self.config_file.read_text("utf-8"))
+            return from_json(self.config_file.read_text("utf-8"))
         except (ValueError, TypeError) as error:
             raise BadData(
                 f"{self.config_file} is not a run's config: {error}"
@@ -108,42 +107,61 @@ class RunFolder:
         unfinished = [".writing-*", ".replaced-*", ".export-*"]
         left = [path for pattern in unfinished for path in self.path.glob(pattern)]
         for path in [*(self.path / name for name in self.present()), *left]:
-            _remove(path)
+            remove(path)
 
     def save_config(self, config: Config) -> None:
         """Writes config.json."""
         self.path.mkdir(parents=True, exist_ok=True)
         with write_whole(self.config_file) as file:
-            file.write_text(config_file.to_json(config), "utf-8")
+            file.write_text(to_json(config), "utf-8")
 
 
-@contextlib.contextmanager
-def write_whole(path: Path) -> Iterator[Path]:
-    """Yields a name beside ``path`` to write to; renames it at the end.
+_T = TypeVar("_T")
 
-    Whatever happens in between, the old one or the new one is there as a whole; of two
-    folders, which no system exchanges at once, the old one may be left under the name
-    ``.replaced-<name>``. The name written to keeps the suffixes, which Keras reads.
+
+def to_json(config: Config) -> str:
+    """Returns the config as JSON text that ``from_json`` reads back to an equal one."""
+    return json.dumps(dataclasses.asdict(config), indent=2, default=str) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """Returns the config that ``to_json`` wrote.
+
+    Raises:
+        ValueError: the text is no config, or one of another version with other fields.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    _remove(aside)
-    try:
-        yield aside
-        if path.is_dir():
-            old = path.with_name(f".replaced-{path.name}")
-            _remove(old)
-            path.replace(old)
-            aside.replace(path)
-            _remove(old)
-        else:
-            aside.replace(path)
-    finally:
-        _remove(aside)
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"expected a JSON object, found {type(values).__name__}")
+    return _build(Config, values)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def differences(old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """Returns (name, old value, new value) of each field that differs, all levels."""
+    found = []
+    for field_ in dataclasses.fields(old):
+        was, now = getattr(old, field_.name), getattr(new, field_.name)
+        if dataclasses.is_dataclass(was):
+            found += differences(was, now)
+        elif was != now:
+            found.append((field_.name, was, now))
+    return found
+
+
+def _build(cls: type[_T], values: dict[str, Any]) -> _T:
+    types = get_type_hints(cls)
+    unknown = sorted(values.keys() - types.keys())
+    if unknown:
+        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}")
+    return cls(**{name: _restore(types[name], value) for name, value in values.items()})
+
+
+def _restore(kind: Any, value: Any) -> Any:
+    """Returns what JSON made of a field, in the field's own type again."""
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _build(kind, value)
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str) and Path in get_args(kind):
+        return Path(value)
+    return value

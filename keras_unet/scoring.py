@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_unet.config import DataConfig
+from keras_unet.console import Progress, silent
 from keras_unet.data import decode
 from keras_unet.data.ahead import BATCH, batches, read_ahead
 from keras_unet.data.masks import read_mask
@@ -17,7 +18,6 @@ from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.figures import foreground_share
 from keras_unet.metrics import confusion, scores
-from keras_unet.progress import Progress, silent
 from keras_unet.trained import Segmenter
 
 Pixels = npt.NDArray[np.uint8]

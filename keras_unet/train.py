@@ -10,16 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_unet import after_interrupt, cluster
-from keras_unet.after_interrupt import on_interrupt
+from keras_unet import cluster
 from keras_unet.config import Config, DataConfig
-from keras_unet.config_file import differences
+from keras_unet.console import (
+    load_tensorflow,
+    on_interrupt,
+    parse,
+    progress_bar,
+    run_verb,
+    speaker,
+)
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.export.table import artefact_table
 from keras_unet.presets import preset_in
-from keras_unet.progress import progress_bar
-from keras_unet.run_folder import RunFolder
-from keras_unet.terminal import load_tensorflow, parse, run_verb, speaker
+from keras_unet.run_folder import RunFolder, differences
 
 if TYPE_CHECKING:
     from keras_unet.data.pairs import Split
@@ -73,7 +77,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
     if not cluster.is_chief():
         return _work(folder, config)
     say = say or speaker()
-    with on_interrupt(after_interrupt.before_training, folder):
+    with on_interrupt(before_training, folder):
         _check_folder(folder, config, say)
         config, split = gather(config, say)
         _require_same_run(folder, config)
@@ -86,7 +90,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
         describe(folder, config, split, device, say)
         verbose = int(sys.stdout.isatty())
         plan = Plan(folder, folder, config, split, device, verbose, say)
-    with on_interrupt(after_interrupt.from_training_on, folder, plan.resume_command):
+    with on_interrupt(from_training_on, folder, plan.resume_command):
         _begin(folder, config)
         progress = fit(plan)
         best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
@@ -241,6 +245,21 @@ def _begin(folder: RunFolder, config: Config) -> None:
     if config.overwrite:
         folder.clear()
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
+
+
+_AGAIN = "Give the same command again"
+
+
+def before_training(folder: RunFolder) -> str:
+    """Returns the way on where the data were being checked."""
+    return f"Nothing was written to {folder.path}. {_AGAIN}"
+
+
+def from_training_on(folder: RunFolder, resume_command: str) -> str:
+    """Returns the way on where the run was being trained, scored or exported."""
+    if folder.checkpoint.is_dir():
+        return f"Go on with: {resume_command}"
+    return f"Nothing is trained yet. {_AGAIN}"
 
 
 if __name__ == "__main__":

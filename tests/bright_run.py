@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image
 
 from keras_unet.config import Config, DataConfig, UNetConfig
+from keras_unet.files import write_whole
 from keras_unet.model.unet import build_network
-from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.run_folder import RunFolder
 
 SIZE = (16, 24)
 

@@ -4,8 +4,9 @@ import pytest
 
 from keras_unet.config import PresetName
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import write_whole
 from keras_unet.presets import preset
-from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.run_folder import RunFolder
 
 
 @pytest.mark.parametrize("name", get_args(PresetName))

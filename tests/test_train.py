@@ -14,9 +14,38 @@ from tiny_run import write_pairs
 
 from keras_unet import train
 from keras_unet.checkpoint import FILE
+from keras_unet.console import on_interrupt, run_verb
 from keras_unet.data.__main__ import main as data_main
-from keras_unet.terminal import run_verb
-from keras_unet.train import main
+from keras_unet.run_folder import RunFolder
+from keras_unet.train import from_training_on, main
+
+
+def test_before_the_first_checkpoint_there_is_nothing_to_go_on_with(tmp_path):
+    with (
+        pytest.raises(
+            KeyboardInterrupt, match=r"^Nothing is trained yet\. Give the same"
+        ),
+        on_interrupt(from_training_on, RunFolder(tmp_path), "train --resume"),
+    ):
+        raise KeyboardInterrupt
+
+
+def test_with_a_checkpoint_there_is(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"^Go on with: train --resume$"),
+        on_interrupt(from_training_on, RunFolder(tmp_path), "train --resume"),
+    ):
+        raise KeyboardInterrupt
+
+
+def test_what_was_said_already_stays(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"^said$"),
+        on_interrupt(from_training_on, RunFolder(tmp_path), "train --resume"),
+    ):
+        raise KeyboardInterrupt("said")
+
 
 SIZE = ["--image-size", "16", "24", "--filters", "2", "--depth", "2"]
 FIT = ["--epochs", "2", "--batch-size", "4", "--precision", "float32"]

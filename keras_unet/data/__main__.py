@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 import tyro
 
 from keras_unet.config import DataConfig, PresetName
+from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
 from keras_unet.data.found import listing
 from keras_unet.errors import BadUsage
+from keras_unet.files import write_whole
 from keras_unet.presets import preset, preset_in
-from keras_unet.progress import progress_bar
-from keras_unet.run_folder import write_whole
-from keras_unet.terminal import load_tensorflow, parse, run_verb
 
 if TYPE_CHECKING:
     from keras_unet.data.findings import Report

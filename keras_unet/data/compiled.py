@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_unet.quiet import held_back_stderr
+from keras_unet.console import held_back_stderr
 
 _NO_COMPILER = (
     tf.errors.InvalidArgumentError,

@@ -13,9 +13,9 @@ import tyro
 from rich.console import Console
 
 from keras_unet.config import DataConfig
+from keras_unet.console import load_tensorflow, parse, run_verb
 from keras_unet.export.table import artefact_table
 from keras_unet.run_folder import RunFolder
-from keras_unet.terminal import load_tensorflow, parse, run_verb
 
 
 @dataclass(frozen=True)

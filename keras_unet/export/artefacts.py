@@ -19,7 +19,8 @@ from keras_unet.data.pairs import Split, split_of
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.graph import BATCHES
-from keras_unet.run_folder import RunFolder, write_whole
+from keras_unet.files import write_whole
+from keras_unet.run_folder import RunFolder
 from keras_unet.trained import class_names, load_network
 
 REPRESENTATIVE_IMAGES = 100

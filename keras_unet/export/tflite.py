@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_unet.console import held_back_stderr
 from keras_unet.errors import BadData
 from keras_unet.export.flatbuffer import operators, with_float16_weights
 from keras_unet.export.graph import probability_of
 from keras_unet.export.metadata import with_metadata
-from keras_unet.quiet import held_back_stderr
 
 MOBILE_GPU_OPERATORS = frozenset(
     {

@@ -1,4 +1,4 @@
-"""What every command shares: parsing, a quiet TensorFlow, one message and a status."""
+"""What every command shares: parsing, progress, messages, a quiet TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import importlib.metadata
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.quiet import held_back_stderr
 
 _T = TypeVar("_T")
 
@@ -97,3 +98,75 @@ def _check_environment() -> None:
             "pip install --force-reinstall --no-deps keras-unet-studio (or . in its "
             "checkout)."
         )
+
+
+# Of two threads, the second would take the first one's file for stderr, and keep it.
+_ONE_THREAD = threading.RLock()
+
+
+@contextlib.contextmanager
+def held_back_stderr() -> Iterator[None]:
+    """Keeps what C++ code writes to stderr, and shows it if an error ends the block."""
+    sys.stderr.flush()
+    with _ONE_THREAD, tempfile.TemporaryFile() as held:
+        shown = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(shown, held.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+
+
+Progress = Callable[[int, int], None]
+"""Takes how many are done and how many there are in all."""
+
+
+def silent(done: int, total: int) -> None:
+    """Shows nothing."""
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """Yields a function that moves a bar on stderr, with the time left.
+
+    Where stderr is no terminal, nothing is shown.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(file=sys.stderr)
+    shown = console.is_terminal
+    with Progress(*columns, console=console, disable=not shown) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def on_interrupt(message: Callable[..., str], *arguments: Any) -> Iterator[None]:
+    """Has Ctrl-C within the block say the message, unless it says something.
+
+    Args:
+        message: returns it; asked only then.
+        arguments: of ``message``.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(*(interrupt.args or (message(*arguments),))) from None
