@@ -16,9 +16,9 @@ _HOMES = {
     "LossConfig": "config",
     "RunFolder": "run_folder",
     "Segmenter": "trained",
-    "SegmentationLoss": "losses",
+    "SegmentationLoss": "model.losses",
     "UNetConfig": "config",
-    "border_weights": "weight_map",
+    "border_weights": "model.weight_map",
     "build_network": "model.unet",
     "build_unet": "model.unet",
     "evaluate_run": "report",
@@ -26,7 +26,7 @@ _HOMES = {
     "load_network": "trained",
     "make_demo": "data.demo.cars",
     "preset": "presets",
-    "segmentation_metrics": "metrics",
+    "segmentation_metrics": "model.metrics",
 }
 
 __all__ = sorted(_HOMES)

@@ -22,8 +22,8 @@ from keras_unet.data.pairs import Split
 from keras_unet.devices import Device
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.interrupt import StopOnInterrupt
-from keras_unet.losses import SegmentationLoss
-from keras_unet.metrics import segmentation_metrics
+from keras_unet.model.losses import SegmentationLoss
+from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network
 from keras_unet.optimizers import make_optimizer
 from keras_unet.run_folder import RunFolder

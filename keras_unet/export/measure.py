@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_unet import metrics
 from keras_unet.config import Config
 from keras_unet.console import run_verb
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resize_image
 from keras_unet.export.flatbuffer import operators
 from keras_unet.export.graph import BATCHES, Tensor, probability_of
+from keras_unet.model import metrics
 from keras_unet.run_folder import RunFolder
 from keras_unet.scoring import read_pair, to_classes
 from keras_unet.trained import load_network

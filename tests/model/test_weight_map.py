@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet.weight_map import border_weights, class_balance
+from keras_unet.model.weight_map import border_weights, class_balance
 
 EVEN = (1.0, 1.0)
 

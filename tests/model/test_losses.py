@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from keras_unet.config import IGNORE, LossConfig
 from keras_unet.errors import BadUsage
-from keras_unet.losses import (
+from keras_unet.model.losses import (
     SegmentationLoss,
     cross_entropy,
     dice_loss,
