@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_unet import charts, curves, figures, paint
-from keras_unet.charts import Part
 from keras_unet.config import AugmentConfig, Config, DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data import read
@@ -22,7 +20,15 @@ from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.errors import BadData
-from keras_unet.figures import Prediction, Sample
+from keras_unet.figures import charts, paint
+from keras_unet.figures.charts import PartScores
+from keras_unet.figures.samples import (
+    Prediction,
+    Sample,
+    augmentation_figure,
+    data_figure,
+    predictions_figure,
+)
 from keras_unet.files import write_whole
 from keras_unet.run_folder import RunFolder
 from keras_unet.scoring import Scores, predict_pairs, read_pair, score_pairs
@@ -89,7 +95,7 @@ def score_parts(
     pairs = _from_worst_to_best(parts[last], scored[last])
     title = f"{last}: from the worst of {len(parts[last])} images to the best"
     samples = _predictions(segmenter, pairs, data, scored[last])
-    figures.predictions_figure(samples, folder / "predictions.png", title, names)
+    predictions_figure(samples, folder / "predictions.png", title, names)
     return scored
 
 
@@ -123,7 +129,7 @@ def draw_training(run: RunFolder) -> None:
             {name: float(value) for name, value in row.items()}
             for row in _read_rows(run.history_file)
         ]
-        curves.training_figure(history, run.figures / "training.png")
+        charts.training_figure(history, run.figures / "training.png")
 
 
 def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
@@ -132,7 +138,7 @@ def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
         Sample(pair.image.name, *read_pair(pair, config.model.channels, config.data))
         for pair in _spread(pairs, DRAWN_PAIRS)
     ]
-    figures.data_figure(samples, file, class_names(config))
+    data_figure(samples, file, class_names(config))
 
 
 def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
@@ -150,7 +156,7 @@ def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
         pixels = factor * alone.elastic_pixels
         scaled = dataclasses.replace(alone, elastic_pixels=pixels)
         samples.append(Sample(name, *_most_changed(image, mask, scaled)))
-    figures.augmentation_figure(samples, file)
+    augmentation_figure(samples, file)
 
 
 def _one_by_one(config: AugmentConfig) -> list[tuple[str, AugmentConfig]]:
@@ -185,8 +191,8 @@ def _most_changed(
     return np.asarray(changed[most]), np.asarray(moved[most, ..., 0])
 
 
-def _part(name: str, scores: Scores) -> Part:
-    return Part(
+def _part(name: str, scores: Scores) -> PartScores:
+    return PartScores(
         name,
         [Path(score.image).name for score in scores.images],
         [score.dice for score in scores.images],

@@ -16,7 +16,7 @@ from keras_unet.data.ahead import BATCH, batches, read_ahead
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
-from keras_unet.figures import foreground_share
+from keras_unet.figures.samples import foreground_share
 from keras_unet.model.metrics import confusion, scores
 from keras_unet.trained import Segmenter
 

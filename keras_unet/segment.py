@@ -18,8 +18,8 @@ from keras_unet.console import Progress, silent
 from keras_unet.data import decode, folder, rle
 from keras_unet.data.ahead import BATCH, batches, read_ahead
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.figures.paint import Picture, paint_mask
 from keras_unet.files import write_whole
-from keras_unet.paint import Picture, paint_mask
 from keras_unet.run_folder import RunFolder
 from keras_unet.scoring import to_classes
 from keras_unet.trained import Segmenter

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.checkpoint import Progress
-from keras_unet.paint import as_colour, paint_errors, paint_mask
+from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
 
 Bytes = npt.NDArray[np.uint8]
 

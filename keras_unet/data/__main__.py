@@ -222,7 +222,7 @@ def _write_report(report: Report, folder: Path) -> list[Path]:
     """Returns the files that it writes: report.json, and data.png where it can."""
     from keras_unet.data.decode import read_image
     from keras_unet.data.masks import read_mask
-    from keras_unet.figures import Sample, data_figure
+    from keras_unet.figures.samples import Sample, data_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"

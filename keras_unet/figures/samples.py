@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import ndimage
 
-from keras_unet import canvas, paint
-from keras_unet.canvas import Axes
 from keras_unet.config import IGNORE
+from keras_unet.figures import canvas, paint
+from keras_unet.figures.canvas import Axes
+from keras_unet.figures.paint import Picture
 from keras_unet.files import write_whole
-from keras_unet.paint import Picture
 
 COLUMNS = ("Image", "Truth", "Prediction", "Errors", "Closer look")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_unet import canvas
+from keras_unet.figures import canvas
 
 
 def legend_of(names: list[str], width: float = 6.0):

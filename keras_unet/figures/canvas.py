@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 from PIL import Image
 
-from keras_unet.paint import Colour, Picture
+from keras_unet.figures.paint import Colour, Picture
 
 Axes = Any
 """matplotlib's Axes, whose methods have no types to rely on."""

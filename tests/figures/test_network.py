@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 
 from keras_unet.config import UNetConfig
+from keras_unet.figures.network import feature_shapes, network_figure, place
 from keras_unet.model.unet import build_network, build_unet
-from keras_unet.network_figure import network_figure
-from keras_unet.network_layout import feature_shapes, place
 
 
 def tiny(**options):

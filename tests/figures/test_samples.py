@@ -5,8 +5,16 @@ import pytest
 from PIL import Image
 from saved_figures import figure_of
 
-from keras_unet import canvas, figures
-from keras_unet.figures import Prediction, Sample
+from keras_unet.figures import canvas
+from keras_unet.figures.samples import (
+    Prediction,
+    Sample,
+    augmentation_figure,
+    closer_look,
+    data_figure,
+    foreground_share,
+    predictions_figure,
+)
 
 
 def make_sample(name="car.jpg", size=(40, 60), channels=3, classes=2):
@@ -31,12 +39,12 @@ def size_of(file):
 
 
 def test_the_data_figure_is_a_readable_png(tmp_path):
-    figures.data_figure([make_sample()] * 5, tmp_path / "data.png")
+    data_figure([make_sample()] * 5, tmp_path / "data.png")
     assert min(size_of(tmp_path / "data.png")) > 400
 
 
 def test_the_augmentation_figure_is_a_readable_png(tmp_path):
-    figures.augmentation_figure([make_sample()] * 3, tmp_path / "augmentation.png")
+    augmentation_figure([make_sample()] * 3, tmp_path / "augmentation.png")
     assert min(size_of(tmp_path / "augmentation.png")) > 300
 
 
@@ -44,7 +52,7 @@ def test_the_augmentation_figure_is_a_readable_png(tmp_path):
 def test_the_predictions_figure_is_a_readable_png(tmp_path, classes):
     names = ["background", "wheel", "body"][:classes]
     sample = make_prediction(classes=classes)
-    figures.predictions_figure([sample] * 2, tmp_path / "p.png", "test", names)
+    predictions_figure([sample] * 2, tmp_path / "p.png", "test", names)
     assert min(size_of(tmp_path / "p.png")) > 400
 
 
@@ -54,7 +62,7 @@ def legend_of_predictions(tmp_path, ignored, names):
     if ignored:
         sample.mask[:3] = 255
     figure = figure_of(
-        lambda file: figures.predictions_figure([sample], file, "test", names),
+        lambda file: predictions_figure([sample], file, "test", names),
         tmp_path / "p.png",
     )
     return [text.get_text() for text in figure.legends[0].get_texts()]
@@ -78,7 +86,7 @@ def test_the_legend_of_several_classes_names_them_and_what_was_another_class(tmp
     "name", ["$x^$.png", "日本🚗.png", "a" * 200 + ".png", "é_b c"]
 )
 def test_any_file_name_can_be_a_title(tmp_path, name):
-    figures.data_figure([make_sample(name)], tmp_path / "data.png")
+    data_figure([make_sample(name)], tmp_path / "data.png")
     assert (tmp_path / "data.png").is_file()
 
 
@@ -87,37 +95,37 @@ def test_pictures_of_any_shape_are_drawn(tmp_path, size):
     sample = Prediction(
         "x", np.zeros((*size, 1), np.uint8), *[np.zeros(size, np.uint8)] * 2, 1.0
     )
-    figures.predictions_figure([sample], tmp_path / "p.png")
+    predictions_figure([sample], tmp_path / "p.png")
     assert (tmp_path / "p.png").is_file()
 
 
 def test_the_same_arrays_give_the_same_file(tmp_path):
     for name in ("a.png", "b.png"):
-        figures.data_figure([make_sample()], tmp_path / name)
+        data_figure([make_sample()], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_nothing_is_left_beside_the_file(tmp_path):
-    figures.data_figure([make_sample()], tmp_path / "data.png")
+    data_figure([make_sample()], tmp_path / "data.png")
     assert [file.name for file in tmp_path.iterdir()] == ["data.png"]
 
 
 def test_foreground_share_leaves_ignored_pixels_out():
     mask = np.array([[1, 0, 255, 255]], np.uint8)
-    assert figures.foreground_share(mask) == 0.5
+    assert foreground_share(mask) == 0.5
 
 
 def test_the_closer_look_is_where_the_errors_are():
     mask, prediction = np.zeros((60, 120), np.uint8), np.zeros((60, 120), np.uint8)
     prediction[50:55, 100:105] = 1
-    rows, columns = figures.closer_look(mask, prediction)
+    rows, columns = closer_look(mask, prediction)
     assert prediction[rows, columns].sum() == 25
 
 
 def test_the_closer_look_stays_inside_the_picture():
     mask, prediction = np.zeros((60, 120), np.uint8), np.zeros((60, 120), np.uint8)
     prediction[-1, -1] = 1
-    rows, columns = figures.closer_look(mask, prediction)
+    rows, columns = closer_look(mask, prediction)
     assert (rows.stop, columns.stop) == (60, 120)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_unet import paint
+from keras_unet.figures import paint
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The diagram of a run's scores: its images, its totals and its classes."""
+"""The diagrams of a run: its history over the epochs, and its scores."""
 
 from __future__ import annotations
 
@@ -10,17 +10,80 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from keras_unet import canvas, paint
-from keras_unet.canvas import Axes
+from keras_unet.figures import canvas, paint
+from keras_unet.figures.canvas import Axes
 from keras_unet.files import write_whole
+
+TRAIN, VALIDATION = canvas.unit(paint.ORANGE), canvas.unit(paint.BLUE)
+
+
+def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
+    """Draws loss, Dice and learning rate over the epochs.
+
+    Args:
+        history: a row per epoch with epoch (from 1), loss, val_loss, dice, val_dice and
+            learning_rate; what is missing is left out.
+        file: the PNG to write.
+    """
+    figure = canvas.new_figure(8.5, 4.6)
+    grid = figure.add_gridspec(2, 2, height_ratios=[3, 1])
+    loss, dice = (figure.add_subplot(grid[0, column]) for column in (0, 1))
+    rate = figure.add_subplot(grid[1, :])
+    for axes, name, title in [(loss, "loss", "loss"), (dice, "dice", "Dice")]:
+        _line(axes, history, name, "training", TRAIN)
+        _line(axes, history, f"val_{name}", "validation", VALIDATION)
+        canvas.plain(axes, "", title)
+    _line(rate, history, "learning_rate", "", canvas.SOFT)
+    canvas.plain(rate, "epoch", "learning rate")
+    rate.set_ylim(bottom=0)
+    _mark_best([loss, dice, rate], history)
+    canvas.legend(dice)
+    for axes in (loss, dice, rate):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    with write_whole(file) as aside:
+        canvas.save(figure, aside)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
+    """Returns the index of the row with the best validation Dice, None without any."""
+    dice = [row.get("val_dice", np.nan) for row in history]
+    return None if np.all(np.isnan(dice)) else int(np.nanargmax(dice))
+
+
+def _line(
+    axes: Axes,
+    history: Sequence[Mapping[str, float]],
+    name: str,
+    label: str,
+    colour: Any,
+) -> None:
+    epochs = [row["epoch"] for row in history]
+    values = [row.get(name, np.nan) for row in history]
+    marker = "o" if len(epochs) <= 30 else ""
+    axes.plot(
+        epochs, values, label=label, color=colour, linewidth=1.5, marker=marker, ms=3
+    )
+
+
+def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, float]]) -> None:
+    best = best_epoch(history)
+    if best is None:
+        return
+    epoch, dice = history[best]["epoch"], history[best]["val_dice"]
+    for axes in panels:
+        axes.axvline(epoch, color=canvas.SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
+    panels[1].plot(epoch, dice, "o", ms=7, mfc="none", mec=VALIDATION, mew=1.5)
+    canvas.heading(panels[1], f"best epoch {epoch:.0f}: validation Dice {dice:.4f}")
+
 
 COLOURS = [canvas.unit(c) for c in (paint.BLUE, paint.VERMILION, paint.GREEN)]
 WORST = 8
 
 
 @dataclass(frozen=True)
-class Part:
+class PartScores:
     """The scores of one part of the data.
 
     Attributes:
@@ -39,7 +102,7 @@ class Part:
 
 
 def evaluation_figure(
-    parts: Sequence[Part], class_names: Sequence[str], file: Path
+    parts: Sequence[PartScores], class_names: Sequence[str], file: Path
 ) -> None:
     """Draws every image's Dice, the worst images by name, and the table of scores.
 
@@ -65,7 +128,7 @@ def evaluation_figure(
     _write(figure, file)
 
 
-def _draw_sorted(axes: Axes, parts: Sequence[Part]) -> None:
+def _draw_sorted(axes: Axes, parts: Sequence[PartScores]) -> None:
     for part, colour in zip(parts, _colours(parts), strict=True):
         dice = np.sort(part.dice)
         share = 100 * (np.arange(len(dice)) + 0.5) / len(dice)
@@ -78,7 +141,7 @@ def _draw_sorted(axes: Axes, parts: Sequence[Part]) -> None:
     canvas.legend(axes)
 
 
-def _draw_worst(axes: Axes, parts: Sequence[Part]) -> None:
+def _draw_worst(axes: Axes, parts: Sequence[PartScores]) -> None:
     worst = sorted(
         (dice, name, colour)
         for part, colour in zip(parts, _colours(parts), strict=True)
@@ -102,7 +165,7 @@ def _draw_worst(axes: Axes, parts: Sequence[Part]) -> None:
     canvas.heading(axes, "The worst images")
 
 
-def _draw_table(axes: Axes, parts: Sequence[Part]) -> None:
+def _draw_table(axes: Axes, parts: Sequence[PartScores]) -> None:
     canvas.bare(axes)
     columns = ["Dice", "IoU", "precision", "recall", "accuracy", "images"]
     cells = [
@@ -129,7 +192,7 @@ def _draw_table(axes: Axes, parts: Sequence[Part]) -> None:
 
 
 def _draw_classes(
-    axes: Axes, parts: Sequence[Part], class_names: Sequence[str]
+    axes: Axes, parts: Sequence[PartScores], class_names: Sequence[str]
 ) -> None:
     places = np.arange(len(class_names))
     height = 0.8 / len(parts)
@@ -153,7 +216,7 @@ def _draw_classes(
     canvas.heading(axes, "Dice of every class, over all pixels")
 
 
-def _draw_confusion(axes: Axes, part: Part, class_names: Sequence[str]) -> None:
+def _draw_confusion(axes: Axes, part: PartScores, class_names: Sequence[str]) -> None:
     pixels = part.confusion.sum(axis=1, keepdims=True)
     nowhere = np.full(part.confusion.shape, np.nan)
     share = np.divide(part.confusion, pixels, out=nowhere, where=pixels > 0)
@@ -190,7 +253,7 @@ def _name_ticks(axis: Any, names: Sequence[str], most: int = 18) -> None:
         label.set_parse_math(False)
 
 
-def _colours(parts: Sequence[Part]) -> list[Any]:
+def _colours(parts: Sequence[PartScores]) -> list[Any]:
     return [COLOURS[index % len(COLOURS)] for index in range(len(parts))]
 
 
