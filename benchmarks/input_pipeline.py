@@ -123,7 +123,7 @@ def measure(
 
 def _prepare(flags: Flags, folder: Path) -> tuple[list[Pair], Config]:
     from keras_unet.data.check import check_pairs
-    from keras_unet.data.demo.cars import make_demo
+    from keras_unet.data.demo.make import make_demo
     from keras_unet.data.pairs import find_pairs
 
     data = DataConfig(
@@ -169,15 +169,17 @@ def _yardstick(pair: Pair, size: tuple[int, int]) -> list[npt.NDArray[Any]]:
 
 def _stages(pairs: Sequence[Pair], config: Config) -> dict[str, Callable[[], int]]:
     """Returns the steps that one pair goes through, each by itself."""
-    from keras_unet.data import masks, picture_file, read
+    from keras_unet.data.images import read_header
+    from keras_unet.data.masks import read_mask
+    from keras_unet.data.resize import read_resized
 
     data, channels = config.data, config.model.channels
-    shape = picture_file.read_header(pairs[0].image).shape
+    shape = read_header(pairs[0].image).shape
     original = replace(data, image_size=shape)
     stages: dict[str, Callable[[Pair], object]] = {
-        "image at its own size": lambda p: read.read_image(p.image, channels, original),
-        "image": lambda p: read.read_image(p.image, channels, data),
-        "mask": lambda p: masks.read_mask(p, data, data.image_size),
+        "image at its own size": lambda p: read_resized(p.image, channels, original),
+        "image": lambda p: read_resized(p.image, channels, data),
+        "mask": lambda p: read_mask(p, data, data.image_size),
     }
     return {name: partial(_each, stage, pairs) for name, stage in stages.items()}
 
@@ -217,10 +219,10 @@ def _records(
     folder: Path,
     coding: Literal["jpeg", "png", "raw"],
 ) -> Sequence[Pair]:
-    from keras_unet.data import record_index, records
+    from keras_unet.data import records
 
     records.write_records(pairs, config.data, folder / coding, coding)
-    return record_index.find(folder / coding).pairs
+    return records.find_recorded(folder / coding).pairs
 
 
 def _batches(pairs: Sequence[Pair], config: Config) -> Callable[[], int]:

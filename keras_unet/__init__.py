@@ -24,7 +24,7 @@ _HOMES = {
     "evaluate_run": "report",
     "export_run": "export.artefacts",
     "load_network": "trained",
-    "make_demo": "data.demo.cars",
+    "make_demo": "data.demo.make",
     "preset": "presets",
     "segmentation_metrics": "model.metrics",
 }

@@ -78,7 +78,7 @@ def other_data(config: Config, folder: Path | None) -> DataConfig:
         BadData: a picture or mask of ``folder`` is unusable.
     """
     from keras_unet.data.check import check_pairs
-    from keras_unet.data.found import listing
+    from keras_unet.data.pair import listing
     from keras_unet.data.pairs import find_pairs
 
     if folder is None:

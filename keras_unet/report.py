@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from keras_unet.config import AugmentConfig, Config, DataConfig
 from keras_unet.console import Progress, silent
-from keras_unet.data import read
 from keras_unet.data.augment import augment
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
+from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.figures import charts, paint
 from keras_unet.figures.charts import PartScores
@@ -149,7 +149,7 @@ def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
     data = dataclasses.replace(
         config.data, image_size=(factor * height, factor * width)
     )
-    image = paint.paint_grid(read.read_image(pair.image, config.model.channels, data))
+    image = paint.paint_grid(read_resized(pair.image, config.model.channels, data))
     mask = read_mask(pair, data, data.image_size)
     samples = [Sample("as it is", image, mask)]
     for name, alone in _one_by_one(config.augment):

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from keras_unet.config import DataConfig
 from keras_unet.console import Progress, silent
-from keras_unet.data import decode
 from keras_unet.data.ahead import BATCH, batches, read_ahead
+from keras_unet.data.images import read_image
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
@@ -123,7 +123,7 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixe
     Raises:
         BadData: a file cannot be read, or the two differ in size.
     """
-    image = decode.read_image(pair.image, channels, data.max_pixels)
+    image = read_image(pair.image, channels, data.max_pixels)
     mask = read_mask(pair, data)
     if mask.shape != image.shape[:2]:
         (height, width), (tall, wide) = mask.shape, image.shape[:2]

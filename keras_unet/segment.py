@@ -15,8 +15,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet.console import Progress, silent
-from keras_unet.data import decode, folder, rle
+from keras_unet.data import rle
 from keras_unet.data.ahead import BATCH, batches, read_ahead
+from keras_unet.data.images import read_image
+from keras_unet.data.layouts import by_stem
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import Picture, paint_mask
 from keras_unet.files import write_whole
@@ -135,7 +137,7 @@ def _files_of(path: Path) -> list[Path]:
         raise BadData(f"{path}: there is no such file or folder") from None
     if not is_folder:
         return [path]
-    return sorted(file for same in folder.by_stem(path).values() for file in same)
+    return sorted(file for same in by_stem(path).values() for file in same)
 
 
 def check_names(files: Sequence[Path], wanted: Wanted) -> None:
@@ -184,7 +186,7 @@ def _readable(
 
     def read(file: Path) -> Picture | BadData:
         try:
-            return decode.read_image(file, channels, most)
+            return read_image(file, channels, most)
         except BadData as error:
             return error
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keras_unet.config import Config
-from keras_unet.data.compiled import has_xla
 from keras_unet.data.pairs import Split
 from keras_unet.data.pipeline import cache_line, steps_per_epoch
+from keras_unet.data.warp import has_xla
 from keras_unet.devices import Device
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder

@@ -155,7 +155,7 @@ def gather(config: Config, say: Say) -> tuple[Config, Split]:
         BadData: a picture or mask is unusable; every file is named with its cause.
     """
     from keras_unet.data.check import check_pairs
-    from keras_unet.data.found import listing
+    from keras_unet.data.pair import listing
     from keras_unet.data.pairs import look_everywhere, split_of
 
     config = _with_whole_paths(_with_data(config, say))
@@ -222,7 +222,7 @@ def _with_data(config: Config, say: Say) -> Config:
             f"--preset {config.preset} needs pictures: give --data DIR, or "
             "--images DIR and --masks DIR"
         )
-    from keras_unet.data.demo.cars import make_demo
+    from keras_unet.data.demo.make import make_demo
 
     folder = run_folder(config).path.parent / "demo_data"
     say(f"demo set: {folder} (drawn by code; give --data DIR for your own pictures)")

@@ -14,7 +14,7 @@ import tyro
 
 from keras_unet.config import DataConfig, PresetName
 from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
-from keras_unet.data.found import listing
+from keras_unet.data.pair import listing
 from keras_unet.errors import BadUsage
 from keras_unet.files import write_whole
 from keras_unet.presets import preset, preset_in
@@ -84,7 +84,7 @@ class Demo:
 
     def run(self) -> int:
         """Draws the set."""
-        from keras_unet.data.demo.cars import make_demo
+        from keras_unet.data.demo.make import make_demo
 
         with progress_bar("pictures") as progress:
             make_demo(self.folder, self.cars, self.seed, self.size, progress=progress)
@@ -106,7 +106,7 @@ class Download:
 
     def run(self) -> int:
         """Fetches the set, or what of it is missing."""
-        from keras_unet.data.carvana import download
+        from keras_unet.data.download import download
 
         counts = download(self.folder, say=print)
         for part, count in counts.items():
@@ -220,7 +220,7 @@ def _show(report: Report, output: Path | None) -> None:
 
 def _write_report(report: Report, folder: Path) -> list[Path]:
     """Returns the files that it writes: report.json, and data.png where it can."""
-    from keras_unet.data.decode import read_image
+    from keras_unet.data.images import read_image
     from keras_unet.data.masks import read_mask
     from keras_unet.figures.samples import Sample, data_figure
 

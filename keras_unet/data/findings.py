@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from keras_unet.config import DataConfig
-from keras_unet.data.found import Problem
-from keras_unet.data.pair import Pair
-from keras_unet.data.picture_file import Header
+from keras_unet.data.images import Header
+from keras_unet.data.pair import Pair, Problem
 
 
 @dataclass(frozen=True)

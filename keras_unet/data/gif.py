@@ -14,8 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
+from keras_unet.data.images import grey_levels
 from keras_unet.data.nearest import nearest_pixels
-from keras_unet.data.palette import grey_levels
 
 _LONGEST = 12
 # Below that many pixels per byte, the strings are so short that Pillow is faster.

@@ -1,9 +1,95 @@
-"""An image and its mask, before either is read."""
+"""An image and its mask before either is read, and files that make no pair."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+_CAUSES = 20
+_PLACES = 3
+_ALL = (
+    "python -m keras_unet.data check, given the same data and --output DIR, lists all "
+    "of them in DIR/report.json"
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file and one readable line on what is the matter with it.
+
+    Attributes:
+        file: the file.
+        cause: what is the matter; problems of one cause are told together.
+        part: the part of the file that is meant, such as a line, if not all of it.
+    """
+
+    file: Path
+    cause: str
+    part: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file, and the part of it if one is meant."""
+        return f"{self.file}, {self.part}" if self.part else str(self.file)
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.cause}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pairs of a folder, sorted by name, and the files that make none."""
+
+    pairs: tuple[Pair, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
+    """Returns the problems as one message: a line for each cause, the frequent first.
+
+    Args:
+        problems: at least one.
+        where: what tells all of them, said where the message leaves some out.
+    """
+    if len(problems) == 1:
+        return str(problems[0])
+    of_cause = defaultdict(list)
+    for problem in problems:
+        of_cause[problem.cause].append(problem)
+    groups = sorted(of_cause.values(), key=len, reverse=True)
+    lines = [f"{len(problems)} things are wrong with the data:"]
+    lines += [f"  {_line(alike)}" for alike in groups[:_CAUSES]]
+    if len(groups) > _CAUSES:
+        lines.append(f"  … and {len(groups) - _CAUSES} more causes")
+    if len(groups) > _CAUSES or len(groups[0]) > _PLACES:
+        lines.append(where)
+    return "\n".join(lines)
+
+
+def _line(alike: Sequence[Problem]) -> str:
+    """Returns the line of all problems of one cause."""
+    first = alike[0]
+    if len(alike) == 1:
+        return str(first)
+    count = f"{len(alike)} times" if first.part else f"{len(alike)} files"
+    names = [_name_beside(first.file, problem) for problem in alike[1:_PLACES]]
+    more = ", …" if len(alike) > _PLACES else ""
+    return f"{first.cause} ({count}): {', '.join([first.place, *names])}{more}"
+
+
+def _name_beside(file: Path, problem: Problem) -> str:
+    """Returns the shortest name of a problem's place where ``file`` was just named."""
+    if problem.part and problem.file == file:
+        return problem.part
+    if problem.file.parent == file.parent:
+        return replace(problem, file=Path(problem.file.name)).place
+    return problem.place
+
+
+INDEX = "records.json"
+"""The file that makes a folder one of records; written last."""
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_unet.config import DataConfig
-from keras_unet.data import carvana, folder, record_index
-from keras_unet.data.found import Found, Problem, listing
-from keras_unet.data.pair import Pair
+from keras_unet.data.layouts import look_into, match_names, normal, stem_of
+from keras_unet.data.pair import Found, Pair, Problem, listing
 from keras_unet.errors import BadData, BadUsage
 
 _SHARE = 0.1
@@ -38,14 +36,14 @@ def look(data: DataConfig) -> Found:
         BadUsage: no folder was given, or --group-by is no regular expression.
     """
     if data.images is not None and data.masks is not None:
-        found = folder.find(data.images, data.masks, _stem)
+        found = match_names(data.images, data.masks, stem_of)
     elif data.data is not None:
-        found = _look_into(data.data)
+        found = look_into(data.data)
     else:
         raise BadUsage("no data: give --data DIR, or --images DIR and --masks DIR")
     if data.group_by is not None:
         found = _regroup(found, data.group_by)
-    pairs = sorted(found.pairs, key=lambda pair: _normal(pair.image.name))
+    pairs = sorted(found.pairs, key=lambda pair: normal(pair.image.name))
     return Found(tuple(pairs), found.problems)
 
 
@@ -123,37 +121,6 @@ def _validation_of(data: DataConfig) -> DataConfig:
     return replace(data, data=data.validation, images=None, masks=None, validation=None)
 
 
-def _look_into(data: Path) -> Found:
-    try:
-        return _by_layout(data)
-    except OSError as error:
-        raise folder.no_folder(data, error) from error
-
-
-def _by_layout(data: Path) -> Found:
-    if (data / record_index.INDEX).is_file():
-        return record_index.find(data)
-    images, masks, table = (
-        data / name for name in ("train", "train_masks", "train_masks.csv")
-    )
-    if images.is_dir() and masks.is_dir():
-        return folder.find(images, masks, carvana.group_of)
-    if images.is_dir() and table.is_file():
-        return carvana.find_run_lengths(folder.by_stem(images), table, carvana.group_of)
-    if (data / "images").is_dir() and (data / "masks").is_dir():
-        return folder.find(data / "images", data / "masks", _stem)
-    raise BadData(
-        f"{data}: {_contents(data)}; expected images/ and masks/, or Kaggle's train/ "
-        "and train_masks/ (or train_masks.csv); --images and --masks name any others"
-    )
-
-
-def _contents(data: Path) -> str:
-    names = sorted(path.name + "/" * path.is_dir() for path in data.iterdir())
-    more = " …" if len(names) > 6 else ""
-    return f"holds {', '.join(names[:6])}{more}" if names else "is empty"
-
-
 def _regroup(found: Found, group_by: str) -> Found:
     try:
         pattern = re.compile(group_by)
@@ -163,7 +130,7 @@ def _regroup(found: Found, group_by: str) -> Found:
         ) from (error)
     pairs, problems = [], list(found.problems)
     for pair in found.pairs:
-        match = pattern.search(_normal(pair.image.name))
+        match = pattern.search(normal(pair.image.name))
         group = match and match.group(min(1, pattern.groups))
         if group:
             pairs.append(replace(pair, group=group))
@@ -187,7 +154,7 @@ def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], folder: Path) 
     if both:
         raise BadData(f"{both[0]}: is in --validation and in the rest of the data")
     # A picture that is its own group has a name like 0001, which proves nothing.
-    grouped = {p.group for p in pairs if p.group != _stem(p.image)}
+    grouped = {p.group for p in pairs if p.group != stem_of(p.image)}
     shared = sorted(grouped & {pair.group for pair in given})
     if shared:
         raise BadData(f"{folder}: group {shared[0]} is also in the rest of the data")
@@ -195,17 +162,8 @@ def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], folder: Path) 
 
 def _ranked(pairs: Sequence[Pair]) -> list[str]:
     groups = {pair.group for pair in pairs}
-    return sorted(groups, key=lambda g: hashlib.sha256(_normal(g).encode()).hexdigest())
+    return sorted(groups, key=lambda g: hashlib.sha256(normal(g).encode()).hexdigest())
 
 
 def _tenth(groups: Sequence[str]) -> int:
     return max(1, round(_SHARE * len(groups)))
-
-
-def _stem(image: Path) -> str:
-    return _normal(image.stem)
-
-
-def _normal(name: str) -> str:
-    # macOS stores accents apart from their letters, other systems as they came.
-    return unicodedata.normalize("NFC", name)

@@ -13,10 +13,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
-from keras_unet.data import augment, read, records
-from keras_unet.data.masks import class_ids, read_mask
-from keras_unet.data.pair import Pair
-from keras_unet.data.store import (
+from keras_unet.data import records
+from keras_unet.data.augment import augment
+from keras_unet.data.cache import (
     DiskStore,
     MemoryStore,
     Pictures,
@@ -24,6 +23,9 @@ from keras_unet.data.store import (
     Store,
     machine_memory,
 )
+from keras_unet.data.masks import class_ids, read_mask
+from keras_unet.data.pair import Pair
+from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData, BadUsage
 
 # Symbolic tensors have no common public type on both stacks.
@@ -68,7 +70,7 @@ def training_batches(
     source = order[samples], seeds.astype(np.int32)
 
     def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        return augment.augment(images, masks, seeds, config.augment)
+        return augment(images, masks, seeds, config.augment)
 
     dataset = _read_in_order(pairs, config, source)
     dataset = dataset.rebatch(config.fit.batch_size, drop_remainder=True)
@@ -189,7 +191,7 @@ def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Pictures]:
         return
     # All images, then all masks: what reads the one kind stays in the processor's
     # caches, and a pair takes a tenth less time.
-    images = [read.read_image(pair.image, channels, data) for pair in pairs]
+    images = [read_resized(pair.image, channels, data) for pair in pairs]
     for image, pair in zip(images, pairs, strict=True):
         yield image, read_mask(pair, data, data.image_size)
 

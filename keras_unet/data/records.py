@@ -6,12 +6,13 @@ what they mean is found by training just as from a folder.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,11 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_unet.config import DataConfig
-from keras_unet.data import read
-from keras_unet.data.decode import Pixels, Values
-from keras_unet.data.masks import read_values
+from keras_unet.data.images import Pixels, read_header
+from keras_unet.data.masks import Values, read_values
 from keras_unet.data.nearest import nearest_pixels
-from keras_unet.data.pair import Pair, Record
-from keras_unet.data.picture_file import read_header
-from keras_unet.data.record_index import row_of, write_index
+from keras_unet.data.pair import INDEX, Found, Pair, Record
+from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
 
 Coding = Literal["jpeg", "png", "raw"]
@@ -103,7 +102,7 @@ def read_record(
     values = values.astype(np.uint8) if values.max() < 256 else values
     mask = np.repeat(meaning(values), lengths).reshape(image.shape[:2])
     wanted = size or image.shape[:2]
-    return read.at_size(image, wanted), nearest_pixels(mask, wanted)
+    return at_size(image, wanted), nearest_pixels(mask, wanted)
 
 
 def _write_shards(
@@ -129,7 +128,7 @@ def _write_shards(
 def _example(pair: Pair, data: DataConfig, coding: Coding) -> tf.train.Example:
     header = read_header(pair.image, data.max_pixels)
     channels = 1 if header.mode in ("1", "L", "LA", "I;16") else 3
-    image = read.read_image(pair.image, channels, data)
+    image = read_resized(pair.image, channels, data)
     values, lengths = _runs(read_values(pair, data.max_pixels, data.image_size))
     return tf.train.Example(
         features=tf.train.Features(
@@ -200,3 +199,83 @@ def _content(record: Record) -> bytes:
 def _bytes(feature: tf.train.Feature) -> bytes:
     content: bytes = feature.bytes_list.value[0]
     return content
+
+
+_T = TypeVar("_T")
+
+
+def find_recorded(folder: Path) -> Found:
+    """Returns the pairs of a folder of records; their files may be gone.
+
+    Raises:
+        BadData: the index is damaged, or a file that it names is missing.
+    """
+    pairs = _from_index(
+        folder, lambda index: tuple(_pair(folder, row) for row in index["records"])
+    )
+    for file in sorted({pair.record.file for pair in pairs if pair.record}):
+        if not file.is_file():
+            raise BadData(f"{file}: is missing; write the records again")
+    return Found(pairs)
+
+
+def image_size(folder: Path) -> tuple[int, int]:
+    """Returns height and width of the pictures in a folder of records.
+
+    Raises:
+        BadData: the index is damaged.
+    """
+    return _from_index(
+        folder, lambda index: (int(index["image_size"][0]), int(index["image_size"][1]))
+    )
+
+
+def write_index(
+    folder: Path, size: tuple[int, int], coding: str, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Writes records.json.
+
+    Args:
+        folder: that holds the records.
+        size: height and width of their pictures.
+        coding: of the images.
+        rows: of all pairs, by ``row_of``.
+    """
+    index = {"format": 1, "image_size": size, "coding": coding, "records": rows}
+    (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+
+
+def row_of(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any]:
+    """Returns the index's row of a pair, whose record begins after ``offset`` bytes."""
+    return {
+        "file": file.name,
+        "offset": offset,
+        "length": len(content),
+        "checksum": zlib.crc32(content),
+        "image": str(pair.image.resolve()),
+        "mask": str(pair.mask.resolve()) if pair.mask else None,
+        "group": pair.group,
+        "run_lengths": pair.run_lengths,
+    }
+
+
+def _from_index(folder: Path, get: Callable[[Any], _T]) -> _T:
+    try:
+        return get(json.loads((folder / INDEX).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadData(f"{folder / INDEX}: cannot be read ({error.strerror})") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadData(
+            f"{folder / INDEX}: is damaged; write the records again"
+        ) from error
+
+
+def _pair(folder: Path, row: dict[str, Any]) -> Pair:
+    where = row["offset"], row["length"], row["checksum"]
+    return Pair(
+        image=Path(row["image"]),
+        mask=Path(row["mask"]) if row["mask"] else None,
+        group=row["group"],
+        run_lengths=row["run_lengths"],
+        record=Record(folder / row["file"], *map(int, where)),
+    )

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_unet.data.compiled import compiled
+from keras_unet.data.warp import compiled
 
 # Eager tensors have no common public type on both stacks.
 Tensor = Any

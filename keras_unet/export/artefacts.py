@@ -13,9 +13,11 @@ import keras
 import numpy as np
 
 from keras_unet.config import Config, DataConfig
-from keras_unet.data import decode, read, records
+from keras_unet.data import records
+from keras_unet.data.images import read_image
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split, split_of
+from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.graph import BATCHES
@@ -104,8 +106,8 @@ def _image(
     if pair.record:
         return records.read_record(pair.record, 3, size)[0]
     if size:
-        return read.read_image(pair.image, 3, data)
-    return decode.read_image(pair.image, 3, data.max_pixels)
+        return read_resized(pair.image, 3, data)
+    return read_image(pair.image, 3, data.max_pixels)
 
 
 def _put_in_place(run: RunFolder, name: str, made: Path) -> str:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_unet.config import DataConfig
-from keras_unet.data import decode
-from keras_unet.data.picture_file import read_header
+from keras_unet.data.images import grey_levels, image_shape, read_header, read_image
+from keras_unet.data.masks import read_mask_values, to_class_ids
 from keras_unet.errors import BadData
 
 MANY = 10**6
-CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
+CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
 BINARY = DataConfig(mask_kind="binary", foreground_above=0)
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
 PASCAL = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 128]
@@ -44,79 +44,75 @@ def turned(path: Path, orientation: int, picture: Image.Image) -> Path:
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.bmp", "a.tif", "a.webp"])
 def test_a_grey_picture_of_each_lossless_format_keeps_its_pixels(tmp_path, name):
     options = {"lossless": True} if name == "a.webp" else {}
-    picture = decode.read_image(grey(tmp_path / name, **options), 1, MANY)
+    picture = read_image(grey(tmp_path / name, **options), 1, MANY)
     np.testing.assert_array_equal(picture[..., 0], RAMP)
 
 
 def test_an_lzw_tiff_keeps_its_pixels(tmp_path):
     path = grey(tmp_path / "a.tif", compression="tiff_lzw")
-    np.testing.assert_array_equal(decode.read_image(path, 1, MANY)[..., 0], RAMP)
+    np.testing.assert_array_equal(read_image(path, 1, MANY)[..., 0], RAMP)
 
 
 def test_a_jpeg_is_read_as_rgb(tmp_path):
     path = save(Image.new("RGB", (8, 6), (200, 100, 50)), tmp_path / "a.jpg")
-    np.testing.assert_allclose(
-        decode.read_image(path, 3, MANY)[0, 0], (200, 100, 50), atol=3
-    )
+    np.testing.assert_allclose(read_image(path, 3, MANY)[0, 0], (200, 100, 50), atol=3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_gives_the_channels_asked_for(tmp_path, mode, channels):
     path = save(Image.new(mode, (8, 6)), tmp_path / "a.png")
-    assert decode.read_image(path, channels, MANY).shape == (6, 8, channels)
+    assert read_image(path, channels, MANY).shape == (6, 8, channels)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_sixteen_bits_become_their_upper_eight(tmp_path, name):
     wide = Image.fromarray(np.array([[0x1234, 0xFFFF]], np.uint16))
-    picture = decode.read_image(save(wide, tmp_path / name), 1, MANY)
+    picture = read_image(save(wide, tmp_path / name), 1, MANY)
     assert picture[..., 0].tolist() == [[0x12, 0xFF]]
 
 
 def test_alpha_is_dropped_and_the_colour_beneath_kept(tmp_path):
     path = save(Image.new("RGBA", (2, 2), (9, 8, 7, 0)), tmp_path / "a.png")
-    assert decode.read_image(path, 3, MANY)[0, 0].tolist() == [9, 8, 7]
+    assert read_image(path, 3, MANY)[0, 0].tolist() == [9, 8, 7]
 
 
 def test_a_palette_with_transparent_entries_is_read_without_a_warning(tmp_path):
     picture = Image.new("P", (2, 2), 1)
     picture.putpalette(PASCAL)
     path = save(picture, tmp_path / "a.png", transparency=b"\x00\x80")
-    assert decode.read_image(path, 3, MANY)[0, 0].tolist() == [128, 0, 0]
+    assert read_image(path, 3, MANY)[0, 0].tolist() == [128, 0, 0]
 
 
 def test_fractions_as_an_image_are_refused(tmp_path):
     path = save(Image.new("F", (2, 2)), tmp_path / "a.tif")
     with pytest.raises(BadData, match="holds fractions; write it with 8 or 16 bits"):
-        decode.read_image(path, 1, MANY)
+        read_image(path, 1, MANY)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
 def test_image_and_mask_are_turned_upright_alike(tmp_path, name, orientation):
     path = turned(tmp_path / name, orientation, Image.fromarray(RAMP))
-    image = decode.read_image(path, 1, MANY)[..., 0]
-    np.testing.assert_array_equal(image, decode.read_mask_values(path, MANY))
-    assert decode.image_shape(path) == image.shape
+    image = read_image(path, 1, MANY)[..., 0]
+    np.testing.assert_array_equal(image, read_mask_values(path, MANY))
+    assert image_shape(path) == image.shape
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_a_picture_lying_on_its_side_is_stood_up(tmp_path, name):
     path = turned(tmp_path / name, 6, Image.fromarray(RAMP))
-    upright = decode.read_image(path, 1, MANY)[..., 0]
+    upright = read_image(path, 1, MANY)[..., 0]
     np.testing.assert_array_equal(upright, np.rot90(RAMP, -1))
 
 
 def test_the_header_says_format_and_mode_whatever_the_name_says(tmp_path):
     path = save(Image.new("RGB", (8, 6)), tmp_path / "a.png", format="JPEG")
-    header = decode.read_header(path)
+    header = read_header(path)
     assert (header.format, header.mode, header.shape) == ("JPEG", "RGB", (6, 8))
 
 
-@pytest.mark.parametrize(
-    "read", [decode.image_shape, lambda p: decode.read_image(p, 3, 9)]
-)
+@pytest.mark.parametrize("read", [image_shape, lambda p: read_image(p, 3, 9)])
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
@@ -143,7 +139,7 @@ def test_a_truncated_file_is_refused(tmp_path, name):
     path = save(Image.fromarray(noise), tmp_path / name)
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(BadData, match="damaged"):
-        decode.read_image(path, 3, MANY)
+        read_image(path, 3, MANY)
 
 
 def test_a_truncated_jpeg_is_found_without_decoding_it_in_full(tmp_path):
@@ -151,19 +147,19 @@ def test_a_truncated_jpeg_is_found_without_decoding_it_in_full(tmp_path):
     path = save(Image.fromarray(noise), tmp_path / "a.jpg")
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(BadData, match="truncated"):
-        decode.read_header(path, check_pixels=True)
+        read_header(path, check_pixels=True)
 
 
 def test_a_picture_over_the_limit_is_refused(tmp_path):
     with pytest.raises(
         BadData, match="8×6 pixels are more than --max-pixels 47 allows"
     ):
-        decode.read_image(grey(tmp_path / "a.png"), 1, 47)
+        read_image(grey(tmp_path / "a.png"), 1, 47)
 
 
 def test_the_limit_and_not_pillows_decides(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3)
-    assert decode.read_image(grey(tmp_path / "a.png"), 1, 48).shape == (6, 8, 1)
+    assert read_image(grey(tmp_path / "a.png"), 1, 48).shape == (6, 8, 1)
 
 
 def test_a_file_of_several_pictures_is_refused(tmp_path):
@@ -171,14 +167,14 @@ def test_a_file_of_several_pictures_is_refused(tmp_path):
         tmp_path / "a.tif", save_all=True, append_images=[Image.new("L", (8, 6))]
     )
     with pytest.raises(BadData, match="holds 2 pictures; write one file for each"):
-        decode.read_image(path, 1, MANY)
+        read_image(path, 1, MANY)
 
 
 def test_a_broken_link_is_called_one(tmp_path):
     link = tmp_path / "a.png"
     link.symlink_to(tmp_path / "gone.png")
     with pytest.raises(BadData, match=r"a\.png: is a broken link"):
-        decode.read_image(link, 1, MANY)
+        read_image(link, 1, MANY)
 
 
 @pytest.fixture
@@ -198,12 +194,12 @@ def test_a_file_without_permission_is_refused(tmp_path, request):
     path.chmod(0)
     request.getfixturevalue("somebody_else")
     with pytest.raises(BadData, match=r"may not be read \(no permission\)"):
-        decode.read_image(path, 1, MANY)
+        read_image(path, 1, MANY)
 
 
 def test_grey_mask_values_are_its_levels(tmp_path):
     np.testing.assert_array_equal(
-        decode.read_mask_values(grey(tmp_path / "a.png"), MANY), RAMP
+        read_mask_values(grey(tmp_path / "a.png"), MANY), RAMP
     )
 
 
@@ -211,12 +207,12 @@ def test_instance_ids_of_sixteen_bits_are_kept(tmp_path):
     path = save(
         Image.fromarray(np.array([[0, 300, 65535]], np.uint16)), tmp_path / "a.tif"
     )
-    assert decode.read_mask_values(path, MANY).tolist() == [[0, 300, 65535]]
+    assert read_mask_values(path, MANY).tolist() == [[0, 300, 65535]]
 
 
 def test_a_palette_with_colours_gives_indices(tmp_path):
     path = indexed([[0, 1, 2, 3]], PASCAL, tmp_path / "a.png")
-    assert decode.read_mask_values(path, MANY).tolist() == [[0, 1, 2, 3]]
+    assert read_mask_values(path, MANY).tolist() == [[0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -227,35 +223,35 @@ def test_a_palette_without_colours_gives_what_is_seen(tmp_path, name, palette):
     path = indexed([[0, 1, 1]], palette, tmp_path / name)
     with Image.open(path) as mask:
         seen = np.asarray(mask.convert("RGB"))[..., 0]
-    np.testing.assert_array_equal(decode.read_mask_values(path, MANY), seen)
+    np.testing.assert_array_equal(read_mask_values(path, MANY), seen)
 
 
 def test_colours_are_packed(tmp_path):
     path = save(Image.new("RGBA", (1, 1), (0x12, 0x34, 0x56, 9)), tmp_path / "a.png")
-    assert decode.read_mask_values(path, MANY).tolist() == [[0x123456]]
+    assert read_mask_values(path, MANY).tolist() == [[0x123456]]
 
 
 def test_a_mask_of_fractions_is_refused(tmp_path):
     path = save(Image.fromarray(np.array([[0.5]], np.float32)), tmp_path / "a.tif")
     with pytest.raises(BadData, match="a mask's values are whole numbers"):
-        decode.read_mask_values(path, MANY)
+        read_mask_values(path, MANY)
 
 
 def test_binary_values_above_the_threshold_are_foreground():
     data = DataConfig(mask_kind="binary", foreground_above=127, ignore_value=99)
     values = np.array([0, 99, 127, 128, 255], np.uint8)
-    assert decode.to_class_ids(values, data).tolist() == [0, 255, 0, 1, 1]
+    assert to_class_ids(values, data).tolist() == [0, 255, 0, 1, 1]
 
 
 def test_a_colour_mask_without_colours_counts_as_grey():
     data = DataConfig(mask_kind="binary", foreground_above=127)
     values = np.array([0, 0x101010, 0x808080, 0xFFFFFF], np.int32)
-    assert decode.to_class_ids(values, data).tolist() == [0, 0, 1, 1]
+    assert to_class_ids(values, data).tolist() == [0, 0, 1, 1]
 
 
 def test_instances_are_foreground_whatever_their_id():
     data = DataConfig(mask_kind="instances", foreground_above=0)
-    assert decode.to_class_ids(np.array([0, 1, 700], np.int32), data).tolist() == [
+    assert to_class_ids(np.array([0, 1, 700], np.int32), data).tolist() == [
         0,
         1,
         1,
@@ -267,19 +263,19 @@ def test_instances_are_foreground_whatever_their_id():
 def test_class_values_become_their_positions(classes, order):
     data = DataConfig(mask_kind="classes", class_values=classes, ignore_value=255)
     values = np.array([*(classes[i] for i in order), 255], np.int32)
-    assert decode.to_class_ids(values, data).tolist() == [*order, 255]
+    assert to_class_ids(values, data).tolist() == [*order, 255]
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32])
 def test_an_unknown_mask_value_is_refused(kind):
     data = DataConfig(mask_kind="classes", class_values=(0, 1))
     with pytest.raises(BadData, match="unknown mask value 7 9: the classes are 0 1"):
-        decode.to_class_ids(np.array([0, 9, 7, 1], kind), data)
+        to_class_ids(np.array([0, 9, 7, 1], kind), data)
 
 
 def test_values_of_open_meaning_are_not_guessed_at():
     with pytest.raises(ValueError, match="call find_coding first"):
-        decode.to_class_ids(RAMP, DataConfig())
+        to_class_ids(RAMP, DataConfig())
 
 
 @pytest.mark.real_data
@@ -288,7 +284,7 @@ def test_carvanas_palette_and_its_colours_are_the_same_mask():
     path = min((CARVANA / "train_masks").iterdir())
     with Image.open(path) as gif:
         by_colour = np.asarray(gif.convert("RGB"))[..., 0] > 127
-    mask = decode.to_class_ids(decode.read_mask_values(path, 10**7), BINARY)
+    mask = to_class_ids(read_mask_values(path, 10**7), BINARY)
     np.testing.assert_array_equal(mask, by_colour)
 
 
@@ -304,3 +300,14 @@ def test_a_palette_mask_cut_anywhere_is_unreadable_and_named(tmp_path, suffix):
         file.write_bytes(content[:end])
         with pytest.raises(BadData, match=rf"cut\.{suffix}"):
             read_header(file, check_pixels=True)
+
+
+def test_of_greys_there_is_a_level_for_every_index():
+    levels = grey_levels(bytes([7, 7, 7, 250, 250, 250]))
+    assert len(levels) == 256
+    assert list(levels[:2]) == [7, 250]
+
+
+@pytest.mark.parametrize("palette", [b"", bytes([0, 0, 0, 1, 2, 3])])
+def test_without_greys_alone_there_are_no_levels(palette):
+    assert grey_levels(palette) is None

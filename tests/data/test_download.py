@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_unet.data import carvana
+from keras_unet.data import download
+from keras_unet.data.layouts import car_of, find_run_lengths
 from keras_unet.errors import BadData
 
 COUNTS = {"train": 2, "train_masks": 2, "test": 1}
@@ -28,7 +29,7 @@ class Kaggle:
                     archive.writestr(member, member)
 
     def __call__(self, competition: str, name: str) -> str:
-        assert competition == carvana.COMPETITION
+        assert competition == download.COMPETITION
         self.asked.append(name)
         return str(self.folder / name)
 
@@ -46,9 +47,9 @@ def table(folder: Path, text: str) -> Path:
     return path
 
 
-def find(folder: Path, text: str, *names: str) -> carvana.Found:
+def find(folder: Path, text: str, *names: str) -> download.Found:
     images = {Path(name).stem: [folder / name] for name in names}
-    return carvana.find_run_lengths(images, table(folder, text), carvana.group_of)
+    return find_run_lengths(images, table(folder, text), car_of)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +57,13 @@ def find(folder: Path, text: str, *names: str) -> carvana.Found:
     [("0cdf_01.jpg", "0cdf"), ("my_car_16.jpg", "my_car"), ("x.jpg", "x")],
 )
 def test_the_group_is_the_car(name, car):
-    assert carvana.group_of(Path(name)) == car
+    assert car_of(Path(name)) == car
 
 
 def test_run_lengths_stand_in_for_mask_files(tmp_path):
     found = find(tmp_path, "img,rle_mask\na_01.jpg,1 3 7 2\n", "a_01.jpg")
     assert found.pairs == (
-        carvana.Pair(tmp_path / "a_01.jpg", None, "a", run_lengths="1 3 7 2"),
+        download.Pair(tmp_path / "a_01.jpg", None, "a", run_lengths="1 3 7 2"),
     )
 
 
@@ -83,7 +84,7 @@ def test_a_row_without_an_image_is_named(tmp_path):
 def test_two_images_of_one_name_are_named(tmp_path):
     images = {"a": [tmp_path / "a.jpg", tmp_path / "a.png"]}
     path = table(tmp_path, "img,rle_mask\na.jpg,1 3\n")
-    found = carvana.find_run_lengths(images, path, carvana.group_of)
+    found = find_run_lengths(images, path, car_of)
     assert [p.cause for p in found.problems] == ["has the same name as a.png"]
 
 
@@ -112,25 +113,25 @@ def test_a_table_without_a_header_is_refused(tmp_path):
 
 def test_a_download_unpacks_and_counts_the_set(tmp_path):
     kaggle = Kaggle(tmp_path / "kaggle", FILES)
-    assert carvana.download(tmp_path / "data", kaggle, COUNTS) == COUNTS
+    assert download.download(tmp_path / "data", kaggle, COUNTS) == COUNTS
     members = [member for members in FILES.values() for member in members]
     assert all((tmp_path / "data" / member).read_text() == member for member in members)
 
 
 def test_a_second_download_fetches_nothing(tmp_path):
-    carvana.download(tmp_path / "data", Kaggle(tmp_path / "one", FILES), COUNTS)
+    download.download(tmp_path / "data", Kaggle(tmp_path / "one", FILES), COUNTS)
     kaggle = Kaggle(tmp_path / "two", FILES)
-    carvana.download(tmp_path / "data", kaggle, COUNTS)
+    download.download(tmp_path / "data", kaggle, COUNTS)
     assert kaggle.asked == []
 
 
 def test_a_download_goes_on_after_a_stop_with_what_is_missing(tmp_path):
     whole = Kaggle(tmp_path / "one", FILES)
-    carvana.download(tmp_path / "data", whole, COUNTS)
+    download.download(tmp_path / "data", whole, COUNTS)
     kept = (tmp_path / "data/train/a_01.jpg").stat().st_ino
     (tmp_path / "data/train/a_02.jpg").unlink()
     again = Kaggle(tmp_path / "two", FILES)
-    carvana.download(tmp_path / "data", again, COUNTS)
+    download.download(tmp_path / "data", again, COUNTS)
     assert again.asked == ["train.zip"]
     assert (tmp_path / "data/train/a_01.jpg").stat().st_ino == kept
 
@@ -138,20 +139,20 @@ def test_a_download_goes_on_after_a_stop_with_what_is_missing(tmp_path):
 def test_a_half_written_file_of_an_earlier_stop_is_written_anew(tmp_path):
     (tmp_path / "data/train").mkdir(parents=True)
     (tmp_path / "data/train/a_01.jpg").write_text("tr")
-    carvana.download(tmp_path / "data", Kaggle(tmp_path / "kaggle", FILES), COUNTS)
+    download.download(tmp_path / "data", Kaggle(tmp_path / "kaggle", FILES), COUNTS)
     assert (tmp_path / "data/train/a_01.jpg").read_text() == "train/a_01.jpg"
 
 
 def test_a_table_that_the_library_has_unpacked_is_taken_as_it_is(tmp_path):
     kaggle = Kaggle(tmp_path / "kaggle", FILES)
     (kaggle.folder / "train_masks.csv.zip").write_text("img,rle_mask\n")
-    carvana.download(tmp_path / "data", kaggle, COUNTS)
+    download.download(tmp_path / "data", kaggle, COUNTS)
     assert (tmp_path / "data/train_masks.csv").read_text() == "img,rle_mask\n"
 
 
 def test_shadow_files_of_a_mac_are_left_out(tmp_path):
     files = {**FILES, "train.zip": [*FILES["train.zip"], "__MACOSX/train/._a_01.jpg"]}
-    carvana.download(tmp_path / "data", Kaggle(tmp_path / "kaggle", files), COUNTS)
+    download.download(tmp_path / "data", Kaggle(tmp_path / "kaggle", files), COUNTS)
     assert not (tmp_path / "data/__MACOSX").exists()
 
 
@@ -163,7 +164,7 @@ def test_an_archive_that_points_out_of_the_folder_is_refused_whole(tmp_path, mem
         tmp_path / "kaggle", {**FILES, "train.zip": ["train/a.jpg", member]}
     )
     with pytest.raises(BadData, match="would be written outside"):
-        carvana.download(tmp_path / "data", kaggle, COUNTS)
+        download.download(tmp_path / "data", kaggle, COUNTS)
     assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -173,43 +174,43 @@ def test_a_damaged_archive_is_refused(tmp_path):
     content[45] ^= 0xFF
     (kaggle.folder / "train.zip").write_bytes(content)
     with pytest.raises(BadData, match="is damaged"):
-        carvana.download(tmp_path / "data", kaggle, COUNTS)
+        download.download(tmp_path / "data", kaggle, COUNTS)
 
 
 def test_an_archive_that_is_none_is_refused(tmp_path):
     kaggle = Kaggle(tmp_path / "kaggle", FILES)
     (kaggle.folder / "train.zip").write_text("<html>")
     with pytest.raises(BadData, match="is no ZIP file; delete it and run this again"):
-        carvana.download(tmp_path / "data", kaggle, COUNTS)
+        download.download(tmp_path / "data", kaggle, COUNTS)
 
 
 def test_an_incomplete_set_is_refused_with_its_counts(tmp_path):
     kaggle = Kaggle(tmp_path / "kaggle", FILES)
     with pytest.raises(BadData, match=r"train 2 of 3, .*; run this again"):
-        carvana.download(tmp_path / "data", kaggle, {**COUNTS, "train": 3})
+        download.download(tmp_path / "data", kaggle, {**COUNTS, "train": 3})
 
 
 def test_missing_credentials_say_what_to_do(tmp_path):
     with pytest.raises(BadData, match=r"make an API token at .*kaggle\.json.*rules"):
-        carvana.download(tmp_path, failing(PermissionError()), COUNTS)
+        download.download(tmp_path, failing(PermissionError()), COUNTS)
 
 
 def test_rules_that_were_not_accepted_say_what_to_do(tmp_path):
     error = OSError("403 Client Error")
     error.response = type("Response", (), {"status_code": 403})()
     with pytest.raises(BadData, match=r"accept the rules at .*/rules"):
-        carvana.download(tmp_path, failing(error), COUNTS)
+        download.download(tmp_path, failing(error), COUNTS)
 
 
 def test_a_lost_network_says_that_it_can_go_on(tmp_path):
     with pytest.raises(BadData, match=r"train.zip could not be fetched \(no route\)"):
-        carvana.download(tmp_path, failing(ConnectionError("no route")), COUNTS)
+        download.download(tmp_path, failing(ConnectionError("no route")), COUNTS)
 
 
 def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
     with pytest.raises(BadData, match=r'pip install "\.\[kaggle\]"'):
-        carvana.download(tmp_path, expected=COUNTS)
+        download.download(tmp_path, expected=COUNTS)
 
 
 def test_the_real_library_without_credentials_says_what_to_do(tmp_path, monkeypatch):
@@ -219,4 +220,4 @@ def test_the_real_library_without_credentials_says_what_to_do(tmp_path, monkeypa
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BadData, match="make an API token"):
-        carvana.download(tmp_path / "data", expected=COUNTS)
+        download.download(tmp_path / "data", expected=COUNTS)

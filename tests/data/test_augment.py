@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_unet.config import AugmentConfig
-from keras_unet.data.augment import augment
-from keras_unet.data.colour import noise, recolour, turn_hue
-from keras_unet.data.field import (
+from keras_unet.data.augment import augment, noise, recolour, turn_hue
+from keras_unet.data.warp import (
     affine_sources,
     cubic_shares,
     elastic_displacements,
@@ -90,7 +89,7 @@ def test_the_number_of_threads_changes_no_bit():
     found = subprocess.run(
         [sys.executable, "-c", "import test_augment as t; print(t.checksum())"],
         cwd=Path(__file__).parent,
-        env={**os.environ, **one_thread, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, **one_thread, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,

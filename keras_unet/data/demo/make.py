@@ -18,12 +18,17 @@ import numpy as np
 from PIL import Image
 
 from keras_unet.data import rle
-from keras_unet.data.demo.body import BODIES, vary
-from keras_unet.data.demo.cabin import build_cabin
-from keras_unet.data.demo.mesh import Colour
-from keras_unet.data.demo.picture import Mask, Model, Pixels, join, photograph
-from keras_unet.data.demo.shell import build_shell
-from keras_unet.data.demo.studio import Studio, draw_backdrop
+from keras_unet.data.demo.car import build_cabin, build_shell
+from keras_unet.data.demo.photo import (
+    Mask,
+    Model,
+    Pixels,
+    Studio,
+    draw_backdrop,
+    join,
+    photograph,
+)
+from keras_unet.data.demo.shapes import BODIES, Colour, vary
 from keras_unet.errors import BadData, BadUsage
 
 MARK = "demo.json"

@@ -1,19 +1,16 @@
-"""Kaggle's Carvana set: its names, its run lengths and its download.
+"""Kaggle's Carvana set fetched and unpacked.
 
 https://www.kaggle.com/c/carvana-image-masking-challenge
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from keras_unet.data.found import Found, Problem
-from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 
 COMPETITION = "carvana-image-masking-challenge"
@@ -23,67 +20,8 @@ COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
 _RULES = f"https://www.kaggle.com/c/{COMPETITION}/rules"
 _TOKEN = "https://www.kaggle.com/settings"
 _FORBIDDEN = (401, 403)
-_SHOWN = 30
-"""Letters of a table's line that are shown."""
 
 Fetch = Callable[[str, str], str]
-
-
-def group_of(image: Path) -> str:
-    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
-    return re.sub(r"_\d+$", "", image.stem)
-
-
-def find_run_lengths(
-    images: Mapping[str, list[Path]], table: Path, group: Callable[[Path], str]
-) -> Found:
-    """Returns the pairs of images whose masks are run lengths in ``table``.
-
-    Args:
-        images: the image files by stem, at least one.
-        table: Kaggle's train_masks.csv: a header, then ``<car>_<view>.jpg,<runs>``.
-        group: returns the group of an image file.
-
-    Raises:
-        BadData: the table cannot be read.
-    """
-    runs, problems = _read_table(table)
-    pairs = []
-    for stem, paths in sorted(images.items()):
-        if len(paths) > 1:
-            problems.append(Problem(paths[0], f"has the same name as {paths[1].name}"))
-        elif stem in runs:
-            pairs.append(Pair(paths[0], None, group(paths[0]), runs[stem]))
-        else:
-            problems.append(Problem(paths[0], f"has no row in {table}"))
-    folder = next(iter(images.values()))[0].parent
-    problems += [
-        Problem(table, f"has no image in {folder}", f"row {stem}")
-        for stem in sorted(runs.keys() - images.keys())
-    ]
-    return Found(tuple(pairs), tuple(problems))
-
-
-def _read_table(table: Path) -> tuple[dict[str, str], list[Problem]]:
-    try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"{table}: cannot be read ({error})") from error
-    if not lines or "," not in lines[0]:
-        raise BadData(f"{table}: must begin with a header such as img,rle_mask")
-    runs: dict[str, str] = {}
-    problems = []
-    for number, line in enumerate(lines[1:], 2):
-        name, comma, lengths = line.partition(",")
-        stem = PurePosixPath(name.strip('" ')).stem
-        place = f"line {number} ({line[:_SHOWN]})"
-        if not comma:
-            problems.append(Problem(table, "has no comma", place))
-        elif stem in runs:
-            problems.append(Problem(table, "is one more for the same image", place))
-        else:
-            runs[stem] = lengths.strip('" ')
-    return runs, problems
 
 
 def download(

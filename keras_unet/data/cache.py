@@ -1,4 +1,4 @@
-"""Random-access stores of decoded pictures: in memory or in one unnamed file."""
+"""Random-access caches of decoded, resized pairs: in memory or in one unnamed file."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from keras_unet.data.pairs import (
 )
 from keras_unet.errors import BadData, BadUsage
 
-CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
+CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
 
 
 def touch(*paths: Path) -> None:

@@ -11,7 +11,7 @@ from keras_unet.data.findings import Report
 from keras_unet.data.pairs import find_pairs
 from keras_unet.data.records import write_records
 
-CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
+CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
 
 
 def half(value: int = 255) -> Image.Image:

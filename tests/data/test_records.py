@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,61 @@ from PIL import Image
 from keras_unet.config import AugmentConfig, Config, DataConfig, FitConfig
 from keras_unet.data import pipeline, records
 from keras_unet.data.pair import Pair
-from keras_unet.data.record_index import find
+from keras_unet.data.records import find_recorded
 from keras_unet.errors import BadData, BadUsage
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Two records of three bytes, behind four bytes each, and their index."""
+    file = tmp_path / "pairs.tfrecord"
+    file.write_bytes(b"----one----two")
+    pairs = [
+        Pair(tmp_path / "a.jpg", tmp_path / "a.png", "car"),
+        Pair(tmp_path / "b.jpg", None, "van", run_lengths="1 5"),
+    ]
+    rows = [
+        records.row_of(pair, file, offset, content)
+        for pair, offset, content in zip(pairs, (4, 11), (b"one", b"two"), strict=True)
+    ]
+    records.write_index(tmp_path, (20, 30), "png", rows)
+    return tmp_path
+
+
+def test_pairs_come_back_with_their_groups_and_masks(folder):
+    first, second = records.find_recorded(folder).pairs
+    assert (first.image, first.mask) == (folder / "a.jpg", folder / "a.png")
+    assert (second.group, second.run_lengths) == ("van", "1 5")
+
+
+def test_a_record_lies_where_the_index_says(folder):
+    record = records.find_recorded(folder).pairs[1].record
+    content = record.file.read_bytes()
+    assert content[record.offset : record.offset + record.length] == b"two"
+
+
+def test_the_index_has_the_size_of_the_pictures(folder):
+    assert records.image_size(folder) == (20, 30)
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / "pairs.tfrecord").unlink()
+    with pytest.raises(BadData, match=r"pairs\.tfrecord: is missing"):
+        records.find_recorded(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{}", json.dumps({"records": [{"file": "a"}]})])
+def test_a_damaged_index_is_refused(tmp_path, text):
+    (tmp_path / "records.json").write_text(text)
+    with pytest.raises(BadData, match=r"records\.json: is damaged"):
+        records.find_recorded(tmp_path)
+
+
+def test_an_index_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+    (tmp_path / "records.json").mkdir()
+    with pytest.raises(BadData, match=r"records\.json: cannot be read"):
+        records.find_recorded(tmp_path)
+
 
 SIZE = (16, 24)
 DATA = DataConfig(image_size=SIZE, mask_kind="binary", foreground_above=0, cache="none")
@@ -46,7 +100,7 @@ def test_from_records_without_loss_training_gets_the_very_same_batches(
     pairs, tmp_path, coding
 ):
     records.write_records(pairs, DATA, tmp_path / "out", coding)
-    kept = find(tmp_path / "out").pairs
+    kept = find_recorded(tmp_path / "out").pairs
     for one, other in zip(batches(pairs), batches(kept), strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
@@ -54,7 +108,7 @@ def test_from_records_without_loss_training_gets_the_very_same_batches(
 
 def test_from_jpeg_coded_records_masks_are_exact_and_images_close(pairs, tmp_path):
     records.write_records(pairs, DATA, tmp_path / "out", "jpeg")
-    kept = find(tmp_path / "out").pairs
+    kept = find_recorded(tmp_path / "out").pairs
     for one, other in zip(batches(pairs), batches(kept), strict=True):
         assert abs(one[0].astype(int) - other[0]).mean() < 5
         np.testing.assert_array_equal(one[1], other[1])
@@ -63,14 +117,14 @@ def test_from_jpeg_coded_records_masks_are_exact_and_images_close(pairs, tmp_pat
 @pytest.mark.parametrize("channels", [1, 3])
 def test_raw_records_of_colours_are_read_in_grey_too(pairs, tmp_path, channels):
     records.write_records(pairs, DATA, tmp_path / "out", "raw")
-    kept = find(tmp_path / "out").pairs[0].record
+    kept = find_recorded(tmp_path / "out").pairs[0].record
     image, _ = records.read_record(kept, channels)
     assert image.shape[-1] == channels
 
 
 def test_each_record_keeps_source_and_group(pairs, tmp_path):
     records.write_records(pairs, DATA, tmp_path / "out")
-    kept = find(tmp_path / "out").pairs
+    kept = find_recorded(tmp_path / "out").pairs
     assert [replace(pair, record=None) for pair in kept] == pairs
 
 
@@ -79,7 +133,7 @@ def test_the_sources_may_be_gone(pairs, tmp_path):
     for pair in pairs:
         pair.image.unlink()
         pair.mask.unlink()
-    assert len(batches(find(tmp_path / "out").pairs)) == 4
+    assert len(batches(find_recorded(tmp_path / "out").pairs)) == 4
 
 
 def test_any_reader_of_tfrecords_can_read_them(pairs, tmp_path):
@@ -98,7 +152,7 @@ def test_colours_of_masks_survive(pairs, tmp_path):
     Image.fromarray(colours).save(pairs[0].mask)
     own_size = replace(DATA, image_size=(32, 48))
     records.write_records(pairs[:1], own_size, tmp_path / "out")
-    record = find(tmp_path / "out").pairs[0].record
+    record = find_recorded(tmp_path / "out").pairs[0].record
     _, values = records.read_record(record, 3)
     red, green, blue = colours.astype(int).transpose(2, 0, 1)
     np.testing.assert_array_equal(values, red << 16 | green << 8 | blue)
@@ -107,7 +161,7 @@ def test_colours_of_masks_survive(pairs, tmp_path):
 def test_grey_images_are_kept_grey_and_given_as_wanted(pairs, tmp_path):
     Image.open(pairs[0].image).convert("L").save(pairs[0].image)
     records.write_records(pairs[:1], DATA, tmp_path / "out", "png")
-    record = find(tmp_path / "out").pairs[0].record
+    record = find_recorded(tmp_path / "out").pairs[0].record
     grey, _ = records.read_record(record, 1)
     colour, _ = records.read_record(record, 3)
     np.testing.assert_array_equal(np.repeat(grey, 3, -1), colour)
@@ -116,7 +170,7 @@ def test_grey_images_are_kept_grey_and_given_as_wanted(pairs, tmp_path):
 def test_training_at_another_size_resizes_them(pairs, tmp_path):
     records.write_records(pairs, DATA, tmp_path / "out")
     small = replace(CONFIG, data=replace(DATA, image_size=(8, 30)))
-    images, masks = batches(find(tmp_path / "out").pairs, small)[0]
+    images, masks = batches(find_recorded(tmp_path / "out").pairs, small)[0]
     assert images.shape == (2, 8, 30, 3)
     assert masks.shape == (2, 8, 30, 1)
 
@@ -136,7 +190,7 @@ def test_a_picture_that_cannot_be_read_leaves_nothing_half_written(pairs, tmp_pa
 
 def test_a_changed_byte_is_found_and_its_file_named(pairs, tmp_path):
     records.write_records(pairs, DATA, tmp_path / "out")
-    record = find(tmp_path / "out").pairs[2].record
+    record = find_recorded(tmp_path / "out").pairs[2].record
     content = bytearray(record.file.read_bytes())
     content[record.offset + record.length // 2] ^= 1
     record.file.write_bytes(content)

@@ -9,7 +9,7 @@ from PIL import Image
 from keras_unet.data.gif import read_long_strings
 from keras_unet.data.nearest import nearest_pixels
 
-CARVANA = Path(__file__).parents[2] / "shared/data/carvana/train_masks"
+CARVANA = Path(__file__).parents[3] / "shared/data/carvana/train_masks"
 PALETTE = [0, 0, 0, 255, 255, 255, 200, 10, 10, 0, 0, 90]
 
 boxes = st.lists(

@@ -14,7 +14,7 @@ from PIL import Image
 from keras_unet.data import rle
 from keras_unet.errors import BadData
 
-CARVANA = Path(__file__).parents[2] / "shared/data/carvana"
+CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
 
 
 @given(

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from keras_unet.config import DataConfig
-from keras_unet.data.coding import Coding, find_coding
-from keras_unet.data.mask_values import count_values
+from keras_unet.data.mask_values import Coding, count_values, find_coding
 from keras_unet.errors import BadData, BadUsage
 
 

@@ -1,6 +1,8 @@
-"""One picture file opened through Pillow: header, pixels, or why there are none.
+"""One image file through Pillow: header, palette, pixels, or why there are none.
 
-Belongs below the other parts of the ground floor, with ``config`` and ``errors``.
+Images are upright. They lose their alpha channel and, where they have 16 bits, their
+lower 8: so does TensorFlow's decoder, and a served image must look like a training
+image.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from keras_unet.data.palette import grey_levels
 from keras_unet.errors import BadData
 
 MAX_PIXELS = 178_956_970
@@ -194,3 +197,80 @@ def _orientation(path: Path, image: Image.Image) -> int:
     except _BROKEN as error:
         raise Unreadable(path, f"has damaged EXIF data ({error})") from error
     return orientation if orientation in _UPRIGHT else 1
+
+
+def grey_levels(palette: bytes) -> bytes | None:
+    """Returns the level of each of the 256 indices; None if there are others or none.
+
+    The palette as a whole decides, used or not, because a mask of a coloured set may
+    happen to show only its grey entries.
+
+    Args:
+        palette: red, green and blue of each index, of 256 or fewer.
+    """
+    red = palette[::3]
+    if not red or palette[1::3] != red or palette[2::3] != red:
+        return None
+    return (red * 256)[:256]
+
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def image_shape(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Returns (height, width) of the upright picture from its header.
+
+    Raises:
+        Unreadable: the file is no picture.
+    """
+    return read_header(path, max_pixels).shape
+
+
+def read_image(path: Path, channels: int, max_pixels: int) -> Pixels:
+    """Returns the upright picture, uint8 (h, w, channels).
+
+    Raises:
+        Unreadable: missing, forbidden, damaged, no picture, too large, or of a kind
+            whose brightness has no known scale.
+    """
+    with opened(path, max_pixels) as image:
+        pixels = np.asarray(_to_8_bits(path, load(path, image), channels))
+    return np.array(pixels.reshape((*pixels.shape[:2], channels)))
+
+
+def _to_8_bits(path: Path, image: Image.Image, channels: int) -> Image.Image:
+    if image.mode == "F":
+        raise Unreadable(path, "holds fractions; write it with 8 or 16 bits a channel")
+    if image.mode.startswith("I"):
+        values = whole_numbers(path, np.asarray(image))
+        if values.size and (values.min() < 0 or values.max() > 0xFFFF):
+            raise Unreadable(path, "has more than 16 bits a channel")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    return convert(path, image, "L" if channels == 1 else "RGB")
+
+
+def convert(path: Path, image: Image.Image, mode: str) -> Image.Image:
+    """Returns the image in another of Pillow's modes.
+
+    Raises:
+        Unreadable: Pillow does not know how.
+    """
+    # Transparency is dropped in any case; of palettes Pillow warns that it is.
+    image.info.pop("transparency", None)
+    try:
+        return image.convert(mode)
+    except ValueError as error:
+        raise Unreadable(path, f"has colours of a kind not read ({error})") from error
+
+
+def whole_numbers(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Returns the values as integers.
+
+    Raises:
+        Unreadable: one of them is a fraction.
+    """
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(np.int32)
+    if (whole != values).any():
+        raise Unreadable(path, "holds fractions; a mask's values are whole numbers")
+    return whole

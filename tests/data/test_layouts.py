@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from keras_unet.data import folder
+from keras_unet.data.layouts import Found, by_stem, match_names
 from keras_unet.errors import BadData
 
-HELA = Path(__file__).parents[2] / "shared/data/dic-hela"
+HELA = Path(__file__).parents[3] / "shared/data/dic-hela"
 
 
 def lay_out(root: Path, images: list[str], masks: list[str]) -> tuple[Path, Path]:
@@ -17,7 +17,7 @@ def lay_out(root: Path, images: list[str], masks: list[str]) -> tuple[Path, Path
     return root / "images", root / "masks"
 
 
-def names(found: folder.Found) -> list[tuple[str, str]]:
+def names(found: Found) -> list[tuple[str, str]]:
     return [(p.image.name, p.mask.name if p.mask else "") for p in found.pairs]
 
 
@@ -25,8 +25,8 @@ def stem(path: Path) -> str:
     return path.stem
 
 
-def find(root: Path, images: list[str], masks: list[str]) -> folder.Found:
-    return folder.find(*lay_out(root, images, masks), stem)
+def find(root: Path, images: list[str], masks: list[str]) -> Found:
+    return match_names(*lay_out(root, images, masks), stem)
 
 
 def test_a_mask_is_named_as_its_image_with_any_suffix(tmp_path):
@@ -69,7 +69,7 @@ def test_what_lies_between_pictures_is_passed_over(tmp_path):
     for name in [".DS_Store", "Thumbs.db", "notes.txt", "labels.csv"]:
         (images / name).write_text("x")
     (images / "more").mkdir()
-    assert len(folder.find(images, masks, stem).pairs) == 1
+    assert len(match_names(images, masks, stem).pairs) == 1
 
 
 def test_an_image_without_a_mask_is_named(tmp_path):
@@ -102,38 +102,38 @@ def test_two_candidates_for_one_stem_are_named(tmp_path, images, masks, first, s
 
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(BadData, match="gone: there is no such folder"):
-        folder.by_stem(tmp_path / "gone")
+        by_stem(tmp_path / "gone")
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(BadData, match="holds no pictures"):
-        folder.by_stem(tmp_path)
+        by_stem(tmp_path)
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "a").write_text("x")
     with pytest.raises(BadData, match="is a file, not a folder"):
-        folder.by_stem(tmp_path / "a")
+        by_stem(tmp_path / "a")
 
 
 def test_a_folder_below_a_file_is_missing(tmp_path):
     (tmp_path / "a").write_text("x")
     with pytest.raises(BadData, match="a/b: there is no such folder"):
-        folder.by_stem(tmp_path / "a/b")
+        by_stem(tmp_path / "a/b")
 
 
 def test_a_link_in_a_circle_stays_in_the_list_so_that_it_is_reported(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "a.png")
-    assert list(folder.by_stem(tmp_path)) == ["a"]
+    assert list(by_stem(tmp_path)) == ["a"]
 
 
 def test_a_broken_link_stays_in_the_list_so_that_it_is_reported(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
-    assert list(folder.by_stem(tmp_path)) == ["a"]
+    assert list(by_stem(tmp_path)) == ["a"]
 
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not HELA.is_dir(), reason="needs ../shared/data/dic-hela")
 def test_the_cell_tracking_challenges_names_are_pairs():
-    found = folder.find(HELA / "01", HELA / "01_ST/SEG", stem)
+    found = match_names(HELA / "01", HELA / "01_ST/SEG", stem)
     assert (len(found.pairs), found.problems) == (84, ())

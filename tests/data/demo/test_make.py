@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from keras_unet.data import rle
-from keras_unet.data.demo.cars import make_demo
+from keras_unet.data.demo.make import make_demo
 from keras_unet.errors import BadData, BadUsage
 
 SIZE = (32, 48)

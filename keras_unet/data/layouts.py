@@ -1,4 +1,4 @@
-"""Pairs from a folder of images and a folder of masks, matched by their names."""
+"""Which folders hold pairs: names matched, Kaggle's sets, records."""
 
 from __future__ import annotations
 
@@ -7,12 +7,64 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
-from keras_unet.data.found import Found, Problem
-from keras_unet.data.pair import Pair
+from keras_unet.console import load_tensorflow
+from keras_unet.data.pair import INDEX, Found, Pair, Problem
 from keras_unet.errors import BadData
+
+
+def look_into(data: Path) -> Found:
+    """Returns the pairs of a folder in one of the layouts that are known.
+
+    Raises:
+        BadData: the folder is missing, or of another layout.
+    """
+    try:
+        return _by_layout(data)
+    except OSError as error:
+        raise no_folder(data, error) from error
+
+
+def _by_layout(data: Path) -> Found:
+    if (data / INDEX).is_file():
+        # Behind it is TensorFlow, which a look at files can do without.
+        load_tensorflow()
+        from keras_unet.data.records import find_recorded
+
+        return find_recorded(data)
+    images, masks, table = (
+        data / name for name in ("train", "train_masks", "train_masks.csv")
+    )
+    if images.is_dir() and masks.is_dir():
+        return match_names(images, masks, car_of)
+    if images.is_dir() and table.is_file():
+        return find_run_lengths(by_stem(images), table, car_of)
+    if (data / "images").is_dir() and (data / "masks").is_dir():
+        return match_names(data / "images", data / "masks", stem_of)
+    raise BadData(
+        f"{data}: {_contents(data)}; expected images/ and masks/, or Kaggle's train/ "
+        "and train_masks/ (or train_masks.csv); --images and --masks name any others"
+    )
+
+
+def _contents(data: Path) -> str:
+    names = sorted(path.name + "/" * path.is_dir() for path in data.iterdir())
+    more = " …" if len(names) > 6 else ""
+    return f"holds {', '.join(names[:6])}{more}" if names else "is empty"
+
+
+def stem_of(image: Path) -> str:
+    """Returns the image's name without its suffix, in one spelling of accents."""
+    return normal(image.stem)
+
+
+def normal(name: str) -> str:
+    """Returns the name in one spelling of accents."""
+    # macOS stores accents apart from their letters, other systems as they came.
+    return unicodedata.normalize("NFC", name)
+
 
 BESIDE_PICTURES = {
     *(".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".txt"),
@@ -24,7 +76,7 @@ _MASK_SUFFIX = "_mask"
 Stems = dict[str, list[Path]]
 
 
-def find(images: Path, masks: Path, group_of: Callable[[Path], str]) -> Found:
+def match_names(images: Path, masks: Path, group_of: Callable[[Path], str]) -> Found:
     """Returns the pairs of an image and a mask of the same name.
 
     A mask's stem is its image's, or that and ``_mask``. Where no two stems are alike,
@@ -147,3 +199,64 @@ def _several(paths: list[Path]) -> list[Problem]:
         return []
     names = ", ".join(path.name for path in paths[1:])
     return [Problem(paths[0], f"has the same name as {names}; which one is meant?")]
+
+
+_SHOWN = 30
+"""Letters of a table's line that are shown."""
+
+
+def car_of(image: Path) -> str:
+    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
+    return re.sub(r"_\d+$", "", image.stem)
+
+
+def find_run_lengths(
+    images: Mapping[str, list[Path]], table: Path, group: Callable[[Path], str]
+) -> Found:
+    """Returns the pairs of images whose masks are run lengths in ``table``.
+
+    Args:
+        images: the image files by stem, at least one.
+        table: Kaggle's train_masks.csv: a header, then ``<car>_<view>.jpg,<runs>``.
+        group: returns the group of an image file.
+
+    Raises:
+        BadData: the table cannot be read.
+    """
+    runs, problems = _read_table(table)
+    pairs = []
+    for stem, paths in sorted(images.items()):
+        if len(paths) > 1:
+            problems.append(Problem(paths[0], f"has the same name as {paths[1].name}"))
+        elif stem in runs:
+            pairs.append(Pair(paths[0], None, group(paths[0]), runs[stem]))
+        else:
+            problems.append(Problem(paths[0], f"has no row in {table}"))
+    folder = next(iter(images.values()))[0].parent
+    problems += [
+        Problem(table, f"has no image in {folder}", f"row {stem}")
+        for stem in sorted(runs.keys() - images.keys())
+    ]
+    return Found(tuple(pairs), tuple(problems))
+
+
+def _read_table(table: Path) -> tuple[dict[str, str], list[Problem]]:
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(f"{table}: cannot be read ({error})") from error
+    if not lines or "," not in lines[0]:
+        raise BadData(f"{table}: must begin with a header such as img,rle_mask")
+    runs: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(lines[1:], 2):
+        name, comma, lengths = line.partition(",")
+        stem = PurePosixPath(name.strip('" ')).stem
+        place = f"line {number} ({line[:_SHOWN]})"
+        if not comma:
+            problems.append(Problem(table, "has no comma", place))
+        elif stem in runs:
+            problems.append(Problem(table, "is one more for the same image", place))
+        else:
+            runs[stem] = lengths.strip('" ')
+    return runs, problems
