@@ -57,7 +57,7 @@ def predict(arguments: Arguments) -> int:
     run.load_config()
     run.require_weights()
     load_tensorflow()
-    from keras_unet.segment import Wanted, segment
+    from keras_unet.prediction.files import Wanted, segment
 
     wanted = Wanted(
         arguments.output,

@@ -30,9 +30,9 @@ from keras_unet.figures.samples import (
     predictions_figure,
 )
 from keras_unet.files import write_whole
+from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
 from keras_unet.scoring import Scores, predict_pairs, read_pair, score_pairs
-from keras_unet.trained import Segmenter, class_names
 
 Say = Callable[[str], None]
 Parts = Mapping[str, Sequence[Pair]]

@@ -11,14 +11,19 @@ import numpy.typing as npt
 
 from keras_unet.config import DataConfig
 from keras_unet.console import Progress, silent
-from keras_unet.data.ahead import BATCH, batches, read_ahead
 from keras_unet.data.images import read_image
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.figures.samples import foreground_share
 from keras_unet.model.metrics import confusion, scores
-from keras_unet.trained import Segmenter
+from keras_unet.prediction.segmenter import (
+    BATCH,
+    Segmenter,
+    batches,
+    read_ahead,
+    to_classes,
+)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -132,13 +137,6 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixe
             f"{wide}×{tall}"
         )
     return image, mask
-
-
-def to_classes(probability: npt.NDArray[np.float32]) -> Pixels:
-    """Returns the most probable class (h, w) of probabilities (h, w, channels)."""
-    if probability.shape[-1] == 2:
-        return (probability[..., 1] > probability[..., 0]).astype(np.uint8)
-    return np.asarray(probability.argmax(axis=-1), np.uint8)
 
 
 def _image_score(pair: Pair, mask: Pixels, counts: npt.NDArray[np.int64]) -> ImageScore:

@@ -12,7 +12,7 @@ from unprivileged import as_python_3_14, close, open_copy
 from keras_unet.data import rle
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.predict import main
-from keras_unet.segment import Wanted, check_names, gather, segment
+from keras_unet.prediction.files import Wanted, check_names, list_files, segment
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_pictures_are_never_written_over(run, pictures, capsys):
 
 
 def test_a_picture_named_twice_is_segmented_once(pictures):
-    files, _ = gather([pictures, pictures / "a.png"])
+    files, _ = list_files([pictures, pictures / "a.png"])
     assert len(files) == 2
 
 
@@ -210,7 +210,7 @@ def test_an_input_that_may_not_be_looked_at_is_said_so(
     with open_copy(pictures) as copy:
         close(copy)
         with pytest.raises(BadData, match=f"set/?{name}: may not be read"):
-            gather([copy / name])
+            list_files([copy / name])
 
 
 def test_no_input_is_wrong_usage(run, tmp_path):

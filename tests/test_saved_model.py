@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_unet.config import Config, UNetConfig
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.model.unet import build_network
-from keras_unet.trained import Segmenter, load_network
+from keras_unet.prediction.segmenter import Segmenter, load_network
 
 MAX_PIXELS = 20_000
 

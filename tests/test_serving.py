@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from concurrent import futures
 
@@ -27,7 +26,7 @@ from PIL import Image
 from keras_unet.export import client
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.export.serving import write_serving, write_warm_up
-from keras_unet.trained import Segmenter, load_network
+from keras_unet.prediction.segmenter import Segmenter, load_network
 
 SERVER = shutil.which("tensorflow_model_server")
 needs_server = pytest.mark.skipif(

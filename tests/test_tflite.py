@@ -9,7 +9,7 @@ from keras_unet.errors import BadData
 from keras_unet.export.flatbuffer import operators
 from keras_unet.export.tflite import frozen, write_tflite
 from keras_unet.model.unet import build_network
-from keras_unet.trained import Segmenter
+from keras_unet.prediction.segmenter import Segmenter
 
 KINDS = tiny_run.KINDS
 LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3, "dynamic": 0.1, "int8": 0.3}

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 from keras_unet.config import Config, DataConfig, UNetConfig
 from keras_unet.export.tflite import frozen, write_tflite
 from keras_unet.model.unet import build_network
+from keras_unet.prediction.segmenter import load_network
 from keras_unet.run_folder import RunFolder
-from keras_unet.trained import load_network
 
 KINDS = ("float32", "float16", "dynamic", "int8")
 SIZE = (48, 64)

@@ -22,8 +22,8 @@ from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.graph import BATCHES
 from keras_unet.files import write_whole
+from keras_unet.prediction.segmenter import class_names, load_network
 from keras_unet.run_folder import RunFolder
-from keras_unet.trained import class_names, load_network
 
 REPRESENTATIVE_IMAGES = 100
 """Training images whose activations set int8's ranges; more change nothing."""

@@ -26,9 +26,9 @@ from keras_unet.data.resize import resize_image
 from keras_unet.export.flatbuffer import operators
 from keras_unet.export.graph import BATCHES, Tensor, probability_of
 from keras_unet.model import metrics
+from keras_unet.prediction.segmenter import load_network, to_classes
 from keras_unet.run_folder import RunFolder
-from keras_unet.scoring import read_pair, to_classes
-from keras_unet.trained import load_network
+from keras_unet.scoring import read_pair
 
 Image = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""The job of segmenting pictures: files in, masks and pictures of them out."""
+"""Many image files in, masks and pictures of them out."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from PIL import Image
 
 from keras_unet.console import Progress, silent
 from keras_unet.data import rle
-from keras_unet.data.ahead import BATCH, batches, read_ahead
 from keras_unet.data.images import read_image
 from keras_unet.data.layouts import by_stem
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import Picture, paint_mask
 from keras_unet.files import write_whole
+from keras_unet.prediction.segmenter import (
+    BATCH,
+    Segmenter,
+    batches,
+    read_ahead,
+    to_classes,
+)
 from keras_unet.run_folder import RunFolder
-from keras_unet.scoring import to_classes
-from keras_unet.trained import Segmenter
 
 Probability = npt.NDArray[np.float32]
 AddRow = Callable[[str, str], None]
@@ -80,7 +84,7 @@ def segment(
         BadUsage: two pictures would be written to one file, or over a picture.
         BadData: no input can be used at all, or the run has no weights.
     """
-    files, failed = gather(inputs)
+    files, failed = list_files(inputs)
     total = len(files) + len(failed)
     check_names(files, wanted)
     segmenter = Segmenter(run)
@@ -102,7 +106,7 @@ def segment(
     return Outcome(done, tuple(failed))
 
 
-def gather(inputs: Sequence[Path]) -> tuple[list[Path], list[BadData]]:
+def list_files(inputs: Sequence[Path]) -> tuple[list[Path], list[BadData]]:
     """Returns the files that are meant, each once, and why other inputs give none.
 
     The files of a folder are sorted.

@@ -1,7 +1,7 @@
 import pytest
 
 from keras_unet.config import Config, DataConfig, UNetConfig
-from keras_unet.trained import class_names
+from keras_unet.prediction.segmenter import class_names
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""A run's network on images of any size and number."""
