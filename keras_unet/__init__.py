@@ -21,7 +21,7 @@ _HOMES = {
     "border_weights": "model.weight_map",
     "build_network": "model.unet",
     "build_unet": "model.unet",
-    "evaluate_run": "report",
+    "evaluate_run": "evaluation.report",
     "export_run": "export.artefacts",
     "load_network": "prediction.segmenter",
     "make_demo": "data.demo.make",

@@ -57,7 +57,7 @@ def evaluate(arguments: Arguments) -> None:
     run.require_weights()
     load_tensorflow()
     from keras_unet.data.pairs import split_of
-    from keras_unet.report import evaluate_run, score_parts
+    from keras_unet.evaluation.report import evaluate_run, score_parts
 
     folder = run.figures
     with progress_bar("images") as progress:

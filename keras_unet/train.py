@@ -101,8 +101,8 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
 
 def _finish(plan: Plan, say: Say) -> None:
     """Scores, draws and exports a run that is trained."""
+    from keras_unet.evaluation.report import evaluate_run
     from keras_unet.export.artefacts import export_run
-    from keras_unet.report import evaluate_run
     from keras_unet.summary import summarise
 
     if gone := _without_original(plan.split):

@@ -23,12 +23,11 @@ from keras_unet.config import Config
 from keras_unet.console import run_verb
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resize_image
+from keras_unet.evaluation.scores import confusion, read_pair, scores
 from keras_unet.export.flatbuffer import operators
 from keras_unet.export.graph import BATCHES, Tensor, probability_of
-from keras_unet.model import metrics
 from keras_unet.prediction.segmenter import load_network, to_classes
 from keras_unet.run_folder import RunFolder
-from keras_unet.scoring import read_pair
 
 Image = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
@@ -187,15 +186,15 @@ class _Tally:
         difference = np.abs(came - wanted)
         self.largest.append(float(difference.max()))
         self.mean.append(float(difference.mean()))
-        self.confusions.append(metrics.confusion(mask, to_classes(came), self.classes))
+        self.confusions.append(confusion(mask, to_classes(came), self.classes))
 
     def figures(self) -> dict[str, Any]:
         if self.classes == 2:
             # Kaggle's score: the mean over the images.
-            each = [metrics.scores(one)["dice"] for one in self.confusions]
+            each = [scores(one)["dice"] for one in self.confusions]
             dice = statistics.fmean(each)
         else:
-            dice = metrics.scores(np.sum(self.confusions, axis=0))["dice"]
+            dice = scores(np.sum(self.confusions, axis=0))["dice"]
         return {
             "dice": dice,
             "max_difference": float(np.max(self.largest)),

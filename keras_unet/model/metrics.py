@@ -1,4 +1,4 @@
-"""Scores of segmentation: Keras metrics on logits, and the same numbers in NumPy.
+"""Scores of segmentation as Keras metrics on logits.
 
 Pixels are counted in integers over the whole set: neither the size nor the order of
 the batches matters. A class that is neither in the mask nor in the prediction scores 1.
@@ -10,11 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from keras_unet.config import IGNORE
 from keras_unet.errors import BadUsage
 
 # No common public name of a symbolic tensor exists in both Keras versions.
@@ -23,7 +20,7 @@ Tensor = Any
 Score = Literal["dice", "iou", "precision", "recall", "accuracy"]
 
 # What is divided by what, from a class's pixels: found, predicted, and in the mask.
-_RATIOS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
+RATIOS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
     "dice": lambda found, predicted, true: (2 * found, predicted + true),
     "iou": lambda found, predicted, true: (found, predicted + true - found),
     "precision": lambda found, predicted, true: (found, predicted),
@@ -59,53 +56,9 @@ def segmentation_metrics(
     if all_scores and classes > 2:
         metrics += [
             PixelScore("dice", classes, class_id, f"dice_{name}")
-            for class_id, name in enumerate(_names(classes, class_names))
+            for class_id, name in enumerate(names_of(classes, class_names))
         ]
     return metrics
-
-
-def confusion(
-    mask: npt.NDArray[Any], prediction: npt.NDArray[Any], classes: int
-) -> npt.NDArray[np.int64]:
-    """Returns how many pixels of class [row] were predicted as class [column].
-
-    Args:
-        mask: class ids of any shape; pixels that are 255 do not count.
-        prediction: class ids of the same shape.
-        classes: number of rows and columns, at least 2.
-    """
-    side = max(classes, 2)
-    counted = mask != IGNORE
-    pairs = mask[counted].astype(np.int64) * side + prediction[counted]
-    return np.bincount(pairs, minlength=side**2).reshape(side, side).astype(np.int64)
-
-
-def scores(
-    confusion: npt.NDArray[np.int64], class_names: Sequence[str] = ()
-) -> dict[str, float]:
-    """Returns dice, iou, precision, recall and accuracy of a confusion matrix.
-
-    With two classes they are those of the foreground. With more they are means over
-    the classes that the masks or the predictions have, and dice_<class> is added.
-
-    Raises:
-        BadUsage: there are class names, but not one for each class.
-    """
-    found, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-    present = predicted + true > 0
-    each = {}
-    for name, ratio in _RATIOS.items():
-        numerator, denominator = ratio(found, predicted, true)
-        each[name] = np.where(present, numerator / np.maximum(denominator, 1), 1.0)
-    whose = np.array([1]) if len(confusion) == 2 else _averaged(present)
-    result = {name: float(of_class[whose].mean()) for name, of_class in each.items()}
-    total = confusion.sum()
-    result["accuracy"] = float(found.sum() / total) if total else 1.0
-    if len(confusion) > 2:
-        names = _names(len(confusion), class_names)
-        dice = zip(names, each["dice"], strict=True)
-        result |= {f"dice_{name}": float(value) for name, value in dice}
-    return result
 
 
 @keras.saving.register_keras_serializable("keras_unet")
@@ -221,7 +174,7 @@ def _class_scores(score: str, confusion: Tensor) -> Tensor:
     """Returns the score of each class, float32 (..., classes)."""
     found = tf.linalg.diag_part(confusion)
     true, predicted = tf.reduce_sum(confusion, -1), tf.reduce_sum(confusion, -2)
-    numerator, denominator = _RATIOS[score](found, predicted, true)
+    numerator, denominator = RATIOS[score](found, predicted, true)
     ratio = tf.cast(numerator / tf.maximum(denominator, 1), tf.float32)
     return tf.where(predicted + true > 0, ratio, 1.0)
 
@@ -237,11 +190,12 @@ def _mean_of_present(each: Tensor, confusion: Tensor) -> Tensor:
     return tf.reduce_sum(each * share) / tf.reduce_sum(share)
 
 
-def _averaged(present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return present | ~present.any()
+def names_of(classes: int, class_names: Sequence[str]) -> Sequence[str]:
+    """Returns the names of the classes, by default their ids.
 
-
-def _names(classes: int, class_names: Sequence[str]) -> Sequence[str]:
+    Raises:
+        BadUsage: there are names, but not one for each class.
+    """
     if class_names and len(class_names) != classes:
         raise BadUsage(
             f"--class-names needs {classes} names, background first, "

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from keras_unet.config import IGNORE
 from keras_unet.errors import BadUsage
-from keras_unet.model.metrics import confusion, scores, segmentation_metrics
+from keras_unet.evaluation.scores import confusion, scores
+from keras_unet.model.metrics import segmentation_metrics
 
 MASKS = np.array([[[0, 1, 1, 0]], [[0, 0, 0, 0]]], np.uint8)[..., None]
 # The first image has one hit, one miss and one false alarm; the second is empty.

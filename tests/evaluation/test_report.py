@@ -11,7 +11,7 @@ from PIL import Image
 from keras_unet.config import AugmentConfig
 from keras_unet.data.pairs import split_of
 from keras_unet.errors import BadData
-from keras_unet.report import draw_augmentation, evaluate_run, score_parts
+from keras_unet.evaluation.report import draw_augmentation, evaluate_run, score_parts
 
 FIGURES = {"data.png", "augmentation.png", "predictions.png", "evaluation.png"}
 

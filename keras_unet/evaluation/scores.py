@@ -1,22 +1,27 @@
-"""Scores of a run's network at the images' own size."""
+"""Scores of one image and of a set, at the images' own size.
+
+Pixels are counted in integers over the whole set: neither the size nor the order of
+the batches matters. A class that is neither in the mask nor in the prediction scores 1.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.config import DataConfig
+from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.images import read_image
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.figures.samples import foreground_share
-from keras_unet.model.metrics import confusion, scores
+from keras_unet.model.metrics import RATIOS, names_of
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
@@ -29,7 +34,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class ImageScore:
+class ScoredImage:
     """The scores of one image.
 
     Attributes:
@@ -65,7 +70,7 @@ class Scores:
         seconds: time it took, reading included.
     """
 
-    images: tuple[ImageScore, ...]
+    images: tuple[ScoredImage, ...]
     totals: dict[str, float]
     confusion: npt.NDArray[np.int64]
     seconds: float
@@ -139,9 +144,11 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixe
     return image, mask
 
 
-def _image_score(pair: Pair, mask: Pixels, counts: npt.NDArray[np.int64]) -> ImageScore:
+def _image_score(
+    pair: Pair, mask: Pixels, counts: npt.NDArray[np.int64]
+) -> ScoredImage:
     own = scores(counts)
-    return ImageScore(
+    return ScoredImage(
         image=str(pair.image),
         group=pair.group,
         dice=own["dice"],
@@ -151,3 +158,51 @@ def _image_score(pair: Pair, mask: Pixels, counts: npt.NDArray[np.int64]) -> Ima
         accuracy=own["accuracy"],
         foreground=foreground_share(mask),
     )
+
+
+def confusion(
+    mask: npt.NDArray[Any], prediction: npt.NDArray[Any], classes: int
+) -> npt.NDArray[np.int64]:
+    """Returns how many pixels of class [row] were predicted as class [column].
+
+    Args:
+        mask: class ids of any shape; pixels that are 255 do not count.
+        prediction: class ids of the same shape.
+        classes: number of rows and columns, at least 2.
+    """
+    side = max(classes, 2)
+    counted = mask != IGNORE
+    pairs = mask[counted].astype(np.int64) * side + prediction[counted]
+    return np.bincount(pairs, minlength=side**2).reshape(side, side).astype(np.int64)
+
+
+def scores(
+    confusion: npt.NDArray[np.int64], class_names: Sequence[str] = ()
+) -> dict[str, float]:
+    """Returns dice, iou, precision, recall and accuracy of a confusion matrix.
+
+    With two classes they are those of the foreground. With more they are means over
+    the classes that the masks or the predictions have, and dice_<class> is added.
+
+    Raises:
+        BadUsage: there are class names, but not one for each class.
+    """
+    found, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    present = predicted + true > 0
+    each = {}
+    for name, ratio in RATIOS.items():
+        numerator, denominator = ratio(found, predicted, true)
+        each[name] = np.where(present, numerator / np.maximum(denominator, 1), 1.0)
+    whose = np.array([1]) if len(confusion) == 2 else _averaged(present)
+    result = {name: float(of_class[whose].mean()) for name, of_class in each.items()}
+    total = confusion.sum()
+    result["accuracy"] = float(found.sum() / total) if total else 1.0
+    if len(confusion) > 2:
+        names = names_of(len(confusion), class_names)
+        dice = zip(names, each["dice"], strict=True)
+        result |= {f"dice_{name}": float(value) for name, value in dice}
+    return result
+
+
+def _averaged(present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return present | ~present.any()

@@ -9,8 +9,8 @@ from keras_unet.config import DataConfig
 from keras_unet.data import rle
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
+from keras_unet.evaluation.scores import read_pair, score_pairs
 from keras_unet.prediction.segmenter import Segmenter, to_classes
-from keras_unet.scoring import read_pair, score_pairs
 
 BINARY = DataConfig(mask_kind="binary", foreground_above=127)
 

@@ -1,4 +1,4 @@
-"""The job of scoring a run: numbers, tables and figures, all into its folder."""
+"""The scores of a run as tables and figures in its folder."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
+from keras_unet.evaluation.scores import Scores, predict_pairs, read_pair, score_pairs
 from keras_unet.figures import charts, paint
 from keras_unet.figures.charts import PartScores
 from keras_unet.figures.samples import (
@@ -32,7 +33,6 @@ from keras_unet.figures.samples import (
 from keras_unet.files import write_whole
 from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
-from keras_unet.scoring import Scores, predict_pairs, read_pair, score_pairs
 
 Say = Callable[[str], None]
 Parts = Mapping[str, Sequence[Pair]]
