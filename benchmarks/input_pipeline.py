@@ -242,9 +242,9 @@ def _training_lines(pairs: Sequence[Pair], config: Config) -> Iterator[str]:
 
 def _train(pairs: Sequence[Pair], config: Config, epochs: int) -> tuple[float, int]:
     """Returns the share of waiting from epoch 2 on, and the growth of memory since."""
-    from keras_unet import devices
     from keras_unet.data import pipeline
-    from keras_unet.fit import compile_network
+    from keras_unet.training import devices
+    from keras_unet.training.fit import compile_network
 
     config = replace(
         config,

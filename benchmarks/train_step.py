@@ -84,7 +84,7 @@ def on_cpu(flags: Flags) -> Iterator[str]:
     # Without this our side would take a GPU where there is one.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     load_tensorflow()
-    from keras_unet.devices import choose_precision
+    from keras_unet.training.devices import choose_precision
 
     precision, _ = choose_precision(flags.precision, [])
     height, width = size = flags.image_size or (256, 384)
@@ -182,8 +182,8 @@ def _keras_step(config: Config) -> Step:
     load_tensorflow()
     import tensorflow as tf
 
-    from keras_unet import devices
-    from keras_unet.fit import compile_network
+    from keras_unet.training import devices
+    from keras_unet.training.fit import compile_network
 
     network = compile_network(config, 1000, devices.use(config.fit))
     shape = (config.fit.batch_size, *config.data.image_size, config.model.channels)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_unet import cluster
 from keras_unet.config import Config, DataConfig
 from keras_unet.console import (
     load_tensorflow,
@@ -24,10 +23,11 @@ from keras_unet.errors import BadData, BadUsage
 from keras_unet.export.table import artefact_table
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
+from keras_unet.training import cluster
 
 if TYPE_CHECKING:
     from keras_unet.data.pairs import Split
-    from keras_unet.fit import Plan
+    from keras_unet.training.fit import Plan
 
 Say = Callable[[Any], None]
 
@@ -82,9 +82,9 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
         config, split = gather(config, say)
         _require_same_run(folder, config)
         load_tensorflow()
-        from keras_unet import devices
-        from keras_unet.fit import Plan, fit
-        from keras_unet.summary import describe
+        from keras_unet.training import devices
+        from keras_unet.training.fit import Plan, fit
+        from keras_unet.training.logs import describe
 
         device = devices.use(config.fit)
         describe(folder, config, split, device, say)
@@ -103,7 +103,7 @@ def _finish(plan: Plan, say: Say) -> None:
     """Scores, draws and exports a run that is trained."""
     from keras_unet.evaluation.report import evaluate_run
     from keras_unet.export.artefacts import export_run
-    from keras_unet.summary import summarise
+    from keras_unet.training.logs import summarise
 
     if gone := _without_original(plan.split):
         say(
@@ -129,8 +129,8 @@ def _work(run: RunFolder, config: Config) -> RunFolder:
     """Trains as a worker whose files nobody needs: another one writes the run."""
     config, split = gather(config, _mute)
     load_tensorflow()
-    from keras_unet import devices
-    from keras_unet.fit import Plan, fit
+    from keras_unet.training import devices
+    from keras_unet.training.fit import Plan, fit
 
     device = devices.use(config.fit)
     with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:

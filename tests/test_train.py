@@ -13,11 +13,11 @@ import pytest
 from tiny_run import write_pairs
 
 from keras_unet import train
-from keras_unet.checkpoint import FILE
 from keras_unet.console import on_interrupt, run_verb
 from keras_unet.data.__main__ import main as data_main
 from keras_unet.run_folder import RunFolder
 from keras_unet.train import from_training_on, main
+from keras_unet.training.checkpoint import FILE
 
 
 def test_before_the_first_checkpoint_there_is_nothing_to_go_on_with(tmp_path):

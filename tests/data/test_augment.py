@@ -1,14 +1,13 @@
 import os
 import subprocess
 import sys
-import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_changes import ALL, IMAGES, MASKS, MOVES, NOTHING, SEEDS, checksum
 
 from keras_unet.config import AugmentConfig
 from keras_unet.data.augment import augment, noise, recolour, turn_hue
@@ -18,22 +17,6 @@ from keras_unet.data.warp import (
     elastic_displacements,
     fold_back,
 )
-
-NOTHING = AugmentConfig(flip="none")
-MOVES = AugmentConfig(
-    flip="both",
-    rotation_degrees=180.0,
-    scale=0.2,
-    shear_degrees=10.0,
-    translation=0.2,
-    elastic_pixels=3.0,
-)
-ALL = replace(MOVES, brightness=0.2, contrast=0.2, hue=0.1, noise=0.05)
-
-SEEDS = np.array([[3, 0], [3, 1], [3, 2]], np.int32)
-RNG = np.random.default_rng(0)
-IMAGES = RNG.integers(0, 256, (3, 24, 36, 3)).astype(np.uint8)
-MASKS = RNG.choice(np.uint8([0, 7, 255]), (3, 24, 36, 1))
 
 GOLD = [
     [[[127, 4, 134], [156, 113, 182]], [[23, 30, 33], [70, 119, 102]]],
@@ -74,21 +57,15 @@ def test_the_same_seeds_give_the_same_pixels():
     np.testing.assert_array_equal(first[1], second[1])
 
 
-def checksum() -> int:
-    """Returns a number that depends on every bit of a large batch."""
-    row, column = np.mgrid[:256, :384]
-    masks = ((row // 9 + column // 7) % 3).astype(np.uint8)[None, ..., None]
-    images = np.stack([row % 256, column % 256, (row * column) % 256], -1)
-    images = images.astype(np.uint8)[None].repeat(3, 0)
-    changed = arrays(augment(images, masks.repeat(3, 0), SEEDS, ALL))
-    return zlib.crc32(changed[0].tobytes() + changed[1].tobytes())
-
-
 def test_the_number_of_threads_changes_no_bit():
     one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     found = subprocess.run(
-        [sys.executable, "-c", "import test_augment as t; print(t.checksum())"],
-        cwd=Path(__file__).parent,
+        [
+            sys.executable,
+            "-c",
+            "import random_changes; print(random_changes.checksum())",
+        ],
+        cwd=Path(__file__).parents[1],
         env={**os.environ, **one_thread, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,

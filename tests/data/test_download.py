@@ -6,6 +6,7 @@ import pytest
 
 from keras_unet.data import download
 from keras_unet.data.layouts import car_of, find_run_lengths
+from keras_unet.data.pair import Found, Pair
 from keras_unet.errors import BadData
 
 COUNTS = {"train": 2, "train_masks": 2, "test": 1}
@@ -47,7 +48,7 @@ def table(folder: Path, text: str) -> Path:
     return path
 
 
-def find(folder: Path, text: str, *names: str) -> download.Found:
+def find(folder: Path, text: str, *names: str) -> Found:
     images = {Path(name).stem: [folder / name] for name in names}
     return find_run_lengths(images, table(folder, text), car_of)
 
@@ -63,7 +64,7 @@ def test_the_group_is_the_car(name, car):
 def test_run_lengths_stand_in_for_mask_files(tmp_path):
     found = find(tmp_path, "img,rle_mask\na_01.jpg,1 3 7 2\n", "a_01.jpg")
     assert found.pairs == (
-        download.Pair(tmp_path / "a_01.jpg", None, "a", run_lengths="1 3 7 2"),
+        Pair(tmp_path / "a_01.jpg", None, "a", run_lengths="1 3 7 2"),
     )
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_augment import ALL, IMAGES, MASKS, SEEDS
+from random_changes import ALL, IMAGES, MASKS, SEEDS
 
 from keras_unet.data import warp
 from keras_unet.data.augment import augment

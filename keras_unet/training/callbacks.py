@@ -1,24 +1,29 @@
-"""What happens beside ``model.fit``: scores kept, states saved, trouble said."""
+"""What happens beside ``model.fit``: states kept, weights averaged, trouble stopped."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
-from keras_unet import checkpoint
-from keras_unet.averaging import WeightAverage
-from keras_unet.checkpoint import Progress
 from keras_unet.errors import BadData
 from keras_unet.files import write_whole
-from keras_unet.optimizers import learning_rate
 from keras_unet.run_folder import RunFolder
+from keras_unet.training import checkpoint
+from keras_unet.training.checkpoint import TrainingProgress
+from keras_unet.training.optimizers import learning_rate
 
 Logs = dict[str, Any] | None
 
@@ -47,7 +52,7 @@ class Recorder(keras.callbacks.Callback):
     def __init__(
         self,
         run: RunFolder,
-        progress: Progress,
+        progress: TrainingProgress,
         minutes: float,
         metric_state: Sequence[Any] = (),
         average: WeightAverage | None = None,
@@ -140,7 +145,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, progress: Progress, files_of_step: Callable[[int], list[Path]]
+        self, progress: TrainingProgress, files_of_step: Callable[[int], list[Path]]
     ) -> None:
         """Keeps the arguments."""
         super().__init__()
@@ -159,48 +164,111 @@ class StopOnNonFinite(keras.callbacks.Callback):
         )
 
 
-class EpochLines(keras.callbacks.Callback):
-    """Says one line per epoch: scores, what is best so far, time left.
+class StopOnInterrupt(keras.callbacks.Callback):
+    """Takes Ctrl-C over within a ``with`` block; a second one does not wait.
 
     Args:
-        epochs: of the whole run.
-        progress: where the training stands.
-        say: prints a line.
+        recorder: that saves the state.
+        saves: whether a state within an epoch can be saved; several workers could do
+            so only together.
+        message: what to tell the user, such as the command that resumes.
     """
 
-    def __init__(
-        self, epochs: int, progress: Progress, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, recorder: Recorder, saves: bool, message: str) -> None:
         """Keeps the arguments."""
         super().__init__()
-        self.epochs, self.progress, self.say = epochs, progress, say
-        self.first_loss = math.inf
+        self.recorder, self.saves, self.message = recorder, saves, message
+        self.asked = False
+        self.before: Any = None
 
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Says the epoch's line, and a second one when something looks wrong."""
-        row = self.progress.history[-1]
-        left = row["seconds"] * (self.epochs - epoch - 1)
-        best = ", best so far" if self.progress.best_epoch == epoch + 1 else ""
-        self.say(
-            f"epoch {epoch + 1}/{self.epochs}: loss {row['loss']:.4f}, "
-            f"dice {row['dice']:.4f}; validation loss {row['val_loss']:.4f}, "
-            f"dice {row['val_dice']:.4f}{best}; "
-            f"{row['seconds']:.0f} s, about {duration(left)} left"
-        )
-        first = min(self.first_loss, row["loss"])
-        if row["loss"] > 2 * first:
-            self.say(
-                f"warning: the loss has grown from {first:.3g} to {row['loss']:.3g}; "
-                "the learning rate may be too high (--learning-rate)"
-            )
-        self.first_loss = first
+    def __enter__(self) -> StopOnInterrupt:
+        """Takes over the signal, where that is allowed: in the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the signal back, whatever ended the block."""
+        self._give_back()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Saves and interrupts when asked to; an epoch's last step is validated yet."""
+        if self.asked and self.recorder.is_within(batch):
+            if self.saves:
+                self.recorder.save()
+            raise KeyboardInterrupt(self.message)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Interrupts when asked to; the recorder has saved the epoch."""
+        if self.asked:
+            raise KeyboardInterrupt(self.message)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+            self.before = None
 
 
-def duration(seconds: float) -> str:
-    """Returns a time as people say it: 40 s, 3 min, 2 h 05 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+class WeightAverage(keras.callbacks.Callback):
+    """Follows the trainable weights and stands in for them while they are scored.
+
+    Keras's optimizers can average too, but put the average into the network for good
+    when ``fit`` ends, so that a training in two stretches would differ from one.
+
+    Args:
+        network: whose weights are followed.
+        momentum: share of the average that each step keeps; less in the first steps,
+            which start from noise.
+
+    Attributes:
+        state: the averages and the count of steps; belong into a checkpoint.
+    """
+
+    def __init__(self, network: keras.Model, momentum: float) -> None:
+        """Starts the average at the weights as they are."""
+        super().__init__()
+        self.momentum = momentum
+        self.weights = network.trainable_variables
+        self.averages = [tf.Variable(w, trainable=False) for w in self.weights]
+        self.steps = tf.Variable(0.0, trainable=False)
+        self.state = [*self.averages, self.steps]
+        self.kept: list[Any] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Moves the average towards the weights."""
+        self._follow()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Puts the average in place of the weights."""
+        self.kept = [np.array(tf.convert_to_tensor(w)) for w in self.weights]
+        _assign(self.weights, self.averages)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Puts the weights back."""
+        _assign(self.weights, self.kept)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Has the network hold the average within the block."""
+        self.on_test_begin()
+        try:
+            yield
+        finally:
+            self.on_test_end()
+
+    @tf.function
+    def _follow(self) -> None:
+        early = (1.0 + self.steps) / (10.0 + self.steps)
+        kept = tf.minimum(self.momentum, early)
+        for average, weight in zip(self.averages, self.weights, strict=True):
+            average.assign(kept * average + (1.0 - kept) * weight)
+        self.steps.assign_add(1.0)
+
+
+def _assign(targets: list[Any], values: list[Any]) -> None:
+    for target, value in zip(targets, values, strict=True):
+        target.assign(value)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet.config import FitConfig
-from keras_unet.optimizers import AdamW, WarmUp, learning_rate, make_optimizer
+from keras_unet.training.optimizers import AdamW, WarmUp, learning_rate, make_optimizer
 
 NO_WARM_UP = {"warmup": 0.0, "schedule": "constant"}
 

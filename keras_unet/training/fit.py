@@ -13,21 +13,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet import callbacks, checkpoint, cluster, workers
-from keras_unet.averaging import WeightAverage
-from keras_unet.checkpoint import Progress
 from keras_unet.config import Config
 from keras_unet.data import pipeline
 from keras_unet.data.pairs import Split
-from keras_unet.devices import Device
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.interrupt import StopOnInterrupt
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network
-from keras_unet.optimizers import make_optimizer
 from keras_unet.run_folder import RunFolder
-from keras_unet.watching import ValidationStrip
+from keras_unet.training import callbacks, checkpoint, cluster, devices
+from keras_unet.training.callbacks import StopOnInterrupt, WeightAverage
+from keras_unet.training.checkpoint import TrainingProgress
+from keras_unet.training.devices import Device
+from keras_unet.training.logs import EpochLines, ValidationStrip
+from keras_unet.training.optimizers import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def compile_network(config: Config, steps: int, device: Device) -> keras.Model:
     return network
 
 
-def fit(plan: Plan) -> Progress:
+def fit(plan: Plan) -> TrainingProgress:
     """Trains, writing the run folder's weights, history and checkpoint.
 
     With a checkpoint in the folder it goes on from there.
@@ -142,17 +141,17 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     # Several workers read the state together, which a clock of each cannot arrange.
     minutes = math.inf if cluster.workers() > 1 else fit.checkpoint_minutes
     shape = (*plan.config.data.image_size, plan.config.model.channels)
-    workers.prepare(
+    devices.prepare(
         network,
         device.strategy,
-        workers.blank_batch(fit.batch_size // device.replicas, *shape),
+        devices.blank_batch(fit.batch_size // device.replicas, *shape),
     )
     average = WeightAverage(network, fit.ema) if fit.ema else None
     file = plan.source.checkpoint / checkpoint.FILE
     if not file.is_file():
-        return callbacks.Recorder(plan.run, Progress(), minutes, (), average)
+        return callbacks.Recorder(plan.run, TrainingProgress(), minutes, (), average)
     # Keras makes the metrics' variables when it first needs them.
-    network.test_on_batch(*workers.blank_batch(fit.batch_size, *shape))
+    network.test_on_batch(*devices.blank_batch(fit.batch_size, *shape))
     progress = checkpoint.restore(file, network, average.state if average else ())
     variables = checkpoint.metric_variables(network)
     scores = [np.asarray(tf.convert_to_tensor(variable)) for variable in variables]
@@ -163,7 +162,7 @@ def _fit_until(
     epochs: int,
     network: keras.Model,
     plan: Plan,
-    progress: Progress,
+    progress: TrainingProgress,
     beside: list[keras.callbacks.Callback],
 ) -> None:
     """Trains to the end of that epoch; the first one may be half done."""
@@ -198,7 +197,7 @@ def _callbacks(
         *average,
         callbacks.StopOnNonFinite(progress, files_of_step),
         recorder,
-        callbacks.EpochLines(plan.config.fit.epochs, progress, plan.say),
+        EpochLines(plan.config.fit.epochs, progress, plan.say),
         ValidationStrip(images, masks[..., 0], progress, logs, plan.say),
     ]
 

@@ -22,7 +22,7 @@ FILE = "state.npz"
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a training is.
 
     Attributes:
@@ -41,7 +41,10 @@ class Progress:
 
 
 def save(
-    file: Path, network: keras.Model, progress: Progress, average: Sequence[Any] = ()
+    file: Path,
+    network: keras.Model,
+    progress: TrainingProgress,
+    average: Sequence[Any] = (),
 ) -> None:
     """Writes weights, optimizer, loss scale, metrics, dropout's count and progress.
 
@@ -61,7 +64,9 @@ def save(
         np.savez(aside, **arrays)
 
 
-def restore(file: Path, network: keras.Model, average: Sequence[Any] = ()) -> Progress:
+def restore(
+    file: Path, network: keras.Model, average: Sequence[Any] = ()
+) -> TrainingProgress:
     """Puts the state that ``save`` wrote back and returns the progress.
 
     Raises:
@@ -71,7 +76,7 @@ def restore(file: Path, network: keras.Model, average: Sequence[Any] = ()) -> Pr
         with np.load(file) as arrays:
             for group, variables in _state(network, average).items():
                 _assign(variables, group, arrays)
-            return Progress(**json.loads(str(arrays["progress"])))
+            return TrainingProgress(**json.loads(str(arrays["progress"])))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BadData(
             f"{file} is no checkpoint of this run: {error}. "

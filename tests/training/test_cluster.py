@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from keras_unet import cluster
 from keras_unet.errors import BadUsage
+from keras_unet.training import cluster
 
 
 def test_without_tf_config_a_process_is_alone_and_writes(monkeypatch):

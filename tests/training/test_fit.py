@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from tiny_run import write_pairs
 
-from keras_unet import checkpoint, devices
 from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
 from keras_unet.data.pairs import split_of
-from keras_unet.fit import Plan, compile_network, fit
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
+from keras_unet.training import checkpoint, devices
+from keras_unet.training.fit import Plan, compile_network, fit
 
 
 @pytest.fixture

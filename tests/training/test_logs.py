@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_unet.averaging import WeightAverage
-from keras_unet.checkpoint import Progress
-from keras_unet.watching import ValidationStrip, class_ids, draw_strip
+from keras_unet.training.callbacks import WeightAverage
+from keras_unet.training.checkpoint import TrainingProgress
+from keras_unet.training.logs import ValidationStrip, class_ids, draw_strip
 
 IMAGES = np.zeros((2, 8, 8, 3), "uint8")
 
@@ -20,7 +20,7 @@ def make_network(logit):
 def watch(logit, masks, logs=None, averaged=None):
     """Returns what is said of an epoch; ``averaged`` is the moving average's logit."""
     said, network = [], make_network(logit)
-    progress = Progress(history=[{"epoch": 1, "loss": 0.5}])
+    progress = TrainingProgress(history=[{"epoch": 1, "loss": 0.5}])
     strip = ValidationStrip(IMAGES, masks, progress, logs, said.append)
     beside = [strip]
     if averaged is not None:

@@ -1,0 +1,1 @@
+"""Training: what it computes with, what it keeps and what it says."""
