@@ -20,7 +20,6 @@ from keras_unet.console import (
     speaker,
 )
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.export.table import artefact_table
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
 from keras_unet.training import cluster
@@ -102,7 +101,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
 def _finish(plan: Plan, say: Say) -> None:
     """Scores, draws and exports a run that is trained."""
     from keras_unet.evaluation.report import evaluate_run
-    from keras_unet.export.artefacts import export_run
+    from keras_unet.export.artefacts import artefact_table, export_run
     from keras_unet.training.logs import summarise
 
     if gone := _without_original(plan.split):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +19,7 @@ from keras_unet.data.warp import (
     has_field,
     nearest,
 )
-
-# Symbolic tensors have no common public type on both stacks.
-Tensor = Any
+from keras_unet.types import Tensor
 
 
 class _Draws(NamedTuple):

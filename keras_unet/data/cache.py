@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from keras_unet.errors import BadUsage
+from keras_unet.types import Image, Mask
 
-Pixels = npt.NDArray[np.uint8]
-Pictures = tuple[Pixels, Pixels]
+Pictures = tuple[Image, Mask]
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")

@@ -19,13 +19,13 @@ from keras_unet.data.mask_values import (
     Coding,
     Kind,
     MaskValues,
-    Values,
     count_values,
     find_coding,
 )
 from keras_unet.data.masks import GREY_STEP, read_values, to_class_ids
 from keras_unet.data.pair import Pair, Problem, Record
 from keras_unet.errors import BadData
+from keras_unet.types import Values
 
 Progress = Callable[[int, int], None]
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from keras_unet import types
 from keras_unet.errors import BadData
 
 MAX_PIXELS = 178_956_970
@@ -214,9 +215,6 @@ def grey_levels(palette: bytes) -> bytes | None:
     return (red * 256)[:256]
 
 
-Pixels = npt.NDArray[np.uint8]
-
-
 def image_shape(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Returns (height, width) of the upright picture from its header.
 
@@ -226,7 +224,7 @@ def image_shape(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     return read_header(path, max_pixels).shape
 
 
-def read_image(path: Path, channels: int, max_pixels: int) -> Pixels:
+def read_image(path: Path, channels: int, max_pixels: int) -> types.Image:
     """Returns the upright picture, uint8 (h, w, channels).
 
     Raises:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data.masks import GREY_STEP, shown
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.types import Values
 
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
 Kind = Literal["grey", "wide", "palette", "colour", "runs"]
 
 

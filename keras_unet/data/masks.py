@@ -13,7 +13,6 @@ from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data import rle
 from keras_unet.data.gif import read_long_strings
 from keras_unet.data.images import (
-    Pixels,
     Unreadable,
     convert,
     grey_levels,
@@ -26,11 +25,12 @@ from keras_unet.data.images import (
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
+from keras_unet.types import Mask, Values
 
 
 def read_mask(
     pair: Pair, data: DataConfig, size: tuple[int, int] | None = None
-) -> Pixels:
+) -> Mask:
     """Returns the pair's mask as class ids, uint8 (h, w).
 
     Args:
@@ -69,7 +69,7 @@ def read_values(
     return nearest_pixels(mask, size)
 
 
-def class_ids(pair: Pair, values: Values, data: DataConfig) -> Pixels:
+def class_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
     """Returns the class ids of values of the pair's mask.
 
     Raises:
@@ -80,8 +80,6 @@ def class_ids(pair: Pair, values: Values, data: DataConfig) -> Pixels:
     except BadData as error:
         raise Unreadable(pair.mask or pair.image, str(error)) from error
 
-
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
 
 GREY_STEP = 0x010101
 """Distance between the packed colours of two neighbouring greys."""
@@ -112,7 +110,7 @@ def read_mask_values(
         return _packed(_picked(convert(path, mask, "RGB"), size))
 
 
-def to_class_ids(values: Values, data: DataConfig) -> Pixels:
+def to_class_ids(values: Values, data: DataConfig) -> Mask:
     """Returns class ids, uint8, of what ``read_mask_values`` returned; 255: ignored.
 
     Args:
@@ -149,7 +147,7 @@ def _picked(mask: Image.Image, size: tuple[int, int] | None) -> npt.NDArray[Any]
     return pixels if size is None else nearest_pixels(pixels, size)
 
 
-def _levels(mask: Image.Image, pixels: Pixels) -> Pixels:
+def _levels(mask: Image.Image, pixels: Mask) -> Mask:
     """Returns the pixels of one byte, where the palette has no colours its levels."""
     levels = None if mask.mode == "L" else grey_levels(read_palette(mask))
     if levels is None:
@@ -159,13 +157,13 @@ def _levels(mask: Image.Image, pixels: Pixels) -> Pixels:
     return np.frombuffer(translated, np.uint8).reshape(pixels.shape)
 
 
-def _packed(colours: Pixels) -> npt.NDArray[np.int32]:
+def _packed(colours: Mask) -> npt.NDArray[np.int32]:
     red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
     packed: npt.NDArray[np.int32] = (red << 16) | (green << 8) | blue
     return packed
 
 
-def _look_up(values: Values, data: DataConfig) -> Pixels:
+def _look_up(values: Values, data: DataConfig) -> Mask:
     class_of = {value: id_ for id_, value in enumerate(data.class_values)}
     if data.ignore_value is not None:
         class_of[data.ignore_value] = IGNORE
@@ -177,7 +175,7 @@ def _look_up(values: Values, data: DataConfig) -> Pixels:
             f"unknown mask value {shown(np.unique(values[ids < 0]))}: the classes are "
             f"{shown(data.class_values)} (see --class-values and --ignore-value)"
         )
-    classes: Pixels = ids.astype(np.uint8)
+    classes: Mask = ids.astype(np.uint8)
     return classes
 
 

@@ -27,9 +27,7 @@ from keras_unet.data.masks import class_ids, read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData, BadUsage
-
-# Symbolic tensors have no common public type on both stacks.
-Tensor = Any
+from keras_unet.types import Tensor
 
 # A call from the dataset into Python costs as much as a third of reading a pair.
 _PAIRS_PER_CALL = 4

@@ -19,13 +19,15 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
+from keras_unet import types
 from keras_unet.config import DataConfig
-from keras_unet.data.images import Pixels, read_header
-from keras_unet.data.masks import Values, read_values
+from keras_unet.data.images import read_header
+from keras_unet.data.masks import read_values
 from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import INDEX, Found, Pair, Record
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.types import Values
 
 Coding = Literal["jpeg", "png", "raw"]
 
@@ -77,7 +79,7 @@ def read_record(
     channels: int,
     size: tuple[int, int] | None = None,
     meaning: Callable[[Values], Any] = lambda values: values,
-) -> tuple[Pixels, Any]:
+) -> tuple[types.Image, Any]:
     """Returns image, uint8 (h, w, channels), and mask values (h, w).
 
     Args:
@@ -146,7 +148,7 @@ def _example(pair: Pair, data: DataConfig, coding: Coding) -> tf.train.Example:
     )
 
 
-def _encoded(image: Pixels, coding: Coding) -> bytes:
+def _encoded(image: types.Image, coding: Coding) -> bytes:
     if coding == "raw":
         return image.tobytes()
     with tf.device("CPU"):
@@ -157,7 +159,7 @@ def _encoded(image: Pixels, coding: Coding) -> bytes:
     return bytes(encoded.numpy())
 
 
-def _image(feature: Any, channels: int) -> Pixels:
+def _image(feature: Any, channels: int) -> types.Image:
     content = _bytes(feature["image"])
     if _bytes(feature["coding"]) != b"raw":
         with tf.device("CPU"):

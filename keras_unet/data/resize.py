@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import DataConfig
 from keras_unet.data import stretch
 from keras_unet.data.images import Header, Unreadable, read_header, read_image
 from keras_unet.data.warp import compiled
-
-# Symbolic and eager tensors have no common public type on both stacks.
-Tensor = Any
-Pixels = npt.NDArray[np.uint8]
+from keras_unet.types import Image, Tensor
 
 
-def read_resized(path: Path, channels: int, data: DataConfig) -> Pixels:
+def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
     """Returns the upright image at ``data.image_size``, uint8 (h, w, channels).
 
     A large JPEG is decoded at a half, a quarter or an eighth of its size.
@@ -36,7 +32,7 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Pixels:
     return at_size(image, data.image_size)
 
 
-def at_size(image: Tensor, size: tuple[int, int]) -> Pixels:
+def at_size(image: Tensor, size: tuple[int, int]) -> Image:
     """Returns an image, uint8 (h, w, c), at ``size``."""
     if image.shape[:2] == size:
         return np.asarray(image)

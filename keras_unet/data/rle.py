@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_unet.errors import BadData
-
-Mask = npt.NDArray[np.uint8]
+from keras_unet.types import Mask
 
 
 def encode(mask: Mask) -> str:

@@ -17,9 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.data.warp import compiled
-
-# Eager tensors have no common public type on both stacks.
-Tensor = Any
+from keras_unet.types import Tensor
 
 # Each pixel that is added makes the program longer, and each shape has one of its own.
 _LARGEST = 0.02

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from keras_unet.config import AugmentConfig
 from keras_unet.console import held_back_stderr
+from keras_unet.types import Tensor
 
 _NO_COMPILER = (
     tf.errors.InvalidArgumentError,
@@ -54,10 +55,6 @@ def has_xla() -> bool:
         except _NO_COMPILER:
             return False
     return True
-
-
-# Symbolic tensors have no common public type on both stacks.
-Tensor = Any
 
 
 def warp_plain(image: Tensor, flow: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from keras_unet.figures.samples import (
 from keras_unet.files import write_whole
 from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
+from keras_unet.types import Image, Mask
 
 Say = Callable[[str], None]
 Parts = Mapping[str, Sequence[Pair]]
@@ -177,8 +178,8 @@ def _one_by_one(config: AugmentConfig) -> list[tuple[str, AugmentConfig]]:
 
 
 def _most_changed(
-    image: paint.Picture, mask: paint.Picture, config: AugmentConfig
-) -> tuple[paint.Picture, paint.Picture]:
+    image: Image, mask: Mask, config: AugmentConfig
+) -> tuple[Image, Mask]:
     """Returns the pair as changed by that one of some seeds which shows most."""
     images = np.repeat(image[None], TRIED_SEEDS, axis=0)
     masks = np.repeat(mask[None, ..., None], TRIED_SEEDS, axis=0)

@@ -29,8 +29,7 @@ from keras_unet.prediction.segmenter import (
     read_ahead,
     to_classes,
 )
-
-Pixels = npt.NDArray[np.uint8]
+from keras_unet.types import Image, Mask
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def score_pairs(
 
 def predict_pairs(
     segmenter: Segmenter, pairs: Sequence[Pair], data: DataConfig
-) -> Iterator[tuple[Pair, tuple[Pixels, Pixels], Pixels]]:
+) -> Iterator[tuple[Pair, tuple[Image, Mask], Mask]]:
     """Yields each pair, its image and mask, and the predicted class ids (h, w).
 
     Raises:
@@ -127,7 +126,7 @@ def predict_pairs(
             yield pair, arrays, to_classes(probability)
 
 
-def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixels]:
+def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]:
     """Returns image (h, w, channels) and class ids (h, w) at their own size.
 
     Raises:
@@ -144,9 +143,7 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Pixels, Pixe
     return image, mask
 
 
-def _image_score(
-    pair: Pair, mask: Pixels, counts: npt.NDArray[np.int64]
-) -> ScoredImage:
+def _image_score(pair: Pair, mask: Mask, counts: npt.NDArray[np.int64]) -> ScoredImage:
     own = scores(counts)
     return ScoredImage(
         image=str(pair.image),

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from keras_unet.config import DataConfig
 from keras_unet.console import load_tensorflow, parse, run_verb
-from keras_unet.export.table import artefact_table
 from keras_unet.run_folder import RunFolder
 
 
@@ -54,7 +53,7 @@ def export(arguments: Arguments) -> None:
     config = run.load_config()
     run.require_weights()
     load_tensorflow()
-    from keras_unet.export.artefacts import export_run
+    from keras_unet.export.artefacts import artefact_table, export_run
 
     data = _moved(config.data, arguments.data) if arguments.data else None
     console = Console(highlight=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from rich.table import Table
 
 from keras_unet.config import Config, DataConfig
 from keras_unet.data import records
@@ -20,7 +21,7 @@ from keras_unet.data.pairs import Split, split_of
 from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
-from keras_unet.export.graph import BATCHES
+from keras_unet.export.serving import BATCHES
 from keras_unet.files import write_whole
 from keras_unet.prediction.segmenter import class_names, load_network
 from keras_unet.run_folder import RunFolder
@@ -135,3 +136,24 @@ def _report(run: RunFolder, measured: dict[str, Any], images: int) -> None:
     report = {"validation_images": images, "artefacts": before | measured}
     with write_whole(run.export_report) as file:
         file.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+
+
+def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:
+    """Returns a row for the Keras network and one for each artefact.
+
+    Args:
+        measured: what ``artefacts.export_run`` returned.
+    """
+    table = Table("artefact", caption="latency of one picture, on this machine's CPU")
+    for title in ("size", "operators", "difference", "Dice", "latency"):
+        table.add_column(title, justify="right")
+    for figures in measured.values():
+        table.add_row(
+            figures.get("path", "Keras network").removeprefix("tflite/"),
+            f"{figures['bytes'] / 1e6:.2f} MB" if "bytes" in figures else "",
+            str(len(figures["operators"])) if "operators" in figures else "",
+            f"{figures['max_difference']:.1e}" if "path" in figures else "",
+            f"{figures['dice']:.4f}",
+            f"{1e3 * figures['seconds_per_image']:.1f} ms",
+        )
+    return table

@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.export import client
-from keras_unet.export.graph import BATCHES
+
+BATCHES = (1, 4, 16)
+"""Pictures in the requests that a server is set up, warmed up and measured for."""
 
 _MODELS = """\
 # The folder saved_model/ of the run is mounted there; its highest version is served.

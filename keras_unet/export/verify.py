@@ -1,21 +1,39 @@
-"""Has a fresh interpreter open exported files, and judges what it measured."""
+"""Has a fresh interpreter open exported files beside the Keras network, and judges.
+
+``python -m keras_unet.export.verify JOB RESULT`` is that interpreter's command.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
 from keras_unet.config import Config
+from keras_unet.console import run_verb
 from keras_unet.data.pair import Pair
+from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
+from keras_unet.evaluation.scores import confusion, read_pair, scores
+from keras_unet.export.saved_model import probability_of
+from keras_unet.export.serving import BATCHES
+from keras_unet.export.tflite_file import operators
+from keras_unet.prediction.segmenter import load_network, to_classes
 from keras_unet.run_folder import RunFolder
+from keras_unet.types import Image, Probability, Tensor
 
 LARGEST_DIFFERENCE = {"saved_model": 1e-4, "float32": 1e-4, "float16": 5e-3}
 """Of probabilities from the Keras network's; quantised files are judged by Dice."""
@@ -49,7 +67,7 @@ def examine(
     with tempfile.TemporaryDirectory() as folder:
         job, result = Path(folder) / "job", Path(folder) / "result.json"
         job.write_bytes(pickle.dumps(told))
-        _run_fresh("keras_unet.export.measure", str(job), str(result))
+        _run_fresh(__name__, str(job), str(result))
         measured: dict[str, dict[str, Any]] = json.loads(result.read_text("utf-8"))
     return measured
 
@@ -115,3 +133,197 @@ def _run_fresh(module: str, *arguments: str) -> None:
             "the exported files could not be measured in a fresh interpreter "
             f"(status {done.returncode}): {cause}"
         )
+
+
+_SECONDS = 0.5
+"""How long one latency is measured, after a first call that does not count."""
+
+
+def measure(
+    run: RunFolder, config: Config, pairs: Sequence[Pair], artefacts: dict[str, Path]
+) -> dict[str, dict[str, Any]]:
+    """Returns what was measured of each artefact, and of "keras".
+
+    That is bytes, operators, the largest and the mean difference of its probability
+    from the Keras network's, Dice, and seconds per image: of the network alone of a
+    TFLite file, of a whole request of the SavedModel. Probabilities and masks are
+    those at the images' own size.
+    """
+    opened: dict[str, Any] = {"keras": KerasNetwork(run, config)}
+    for name, path in artefacts.items():
+        kind = OpenedSavedModel if name == "saved_model" else OpenedTFLite
+        opened[name] = kind(path, config)
+    tallies = {name: _Tally(config.model.classes) for name in opened}
+    for pair in pairs:
+        image, mask = read_pair(pair, 3, config.data)
+        wanted = opened["keras"].probability(image)
+        for name, artefact in opened.items():
+            came = wanted if name == "keras" else artefact.probability(image)
+            tallies[name].add(mask, came, wanted)
+    return {
+        name: tallies[name].figures() | artefact.figures(image)
+        for name, artefact in opened.items()
+    }
+
+
+class KerasNetwork:
+    """The network that every artefact is compared with."""
+
+    def __init__(self, run: RunFolder, config: Config) -> None:
+        """Loads the run's best weights, in float32."""
+        network = load_network(run)
+        self.size = config.data.image_size
+        self.parameters = network.count_params()
+        self._forward = tf.function(
+            lambda image: probability_of(network, image),
+            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.float32)],
+        )
+
+    def probability(self, image: Image) -> Probability:
+        """Returns (h, w, classes) of one image (h, w, 3)."""
+        return _at_own_size(
+            self._forward(resize_image(image[np.newaxis], self.size)), image
+        )
+
+    def figures(self, image: Image) -> dict[str, Any]:
+        """Returns what is known of the network without the validation images."""
+        small = resize_image(image[np.newaxis], self.size)
+        seconds = _seconds(lambda: self._forward(small))
+        return {"parameters": self.parameters, "seconds_per_image": seconds}
+
+
+class OpenedSavedModel:
+    """A SavedModel as TensorFlow Serving sees it: through its signatures."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        """Loads the folder of one version."""
+        self.folder, self._loaded = folder, tf.saved_model.load(str(folder))
+        self._masks = self._loaded.signatures["serving_default"]
+        self._tensor = self._loaded.signatures["tensor"]
+
+    def probability(self, image: Image) -> Probability:
+        """Returns (h, w, classes) of one image (h, w, 3)."""
+        found = self._tensor(image=tf.constant(image[np.newaxis]))
+        return np.asarray(found["probability"][0])
+
+    def figures(self, image: Image) -> dict[str, Any]:
+        """Returns size, operators and the latency of requests with JPEG pictures."""
+        jpeg = tf.io.encode_jpeg(image).numpy()
+        latency = [self._latency(jpeg, batch) for batch in BATCHES]
+        return {
+            "bytes": sum(
+                f.stat().st_size for f in self.folder.rglob("*") if f.is_file()
+            ),
+            "operators": self._operators(),
+            "seconds_per_image": latency[0]["seconds"],
+            "latency": latency,
+        }
+
+    def _latency(self, jpeg: bytes, batch: int) -> dict[str, float]:
+        request = tf.constant([jpeg] * batch)
+        seconds = _seconds(lambda: self._masks(image_bytes=request))
+        return {
+            "batch": batch,
+            "seconds": seconds,
+            "images_per_second": batch / seconds,
+        }
+
+    def _operators(self) -> list[str]:
+        graph = self._masks.graph.as_graph_def()
+        functions = [f.node_def for f in graph.library.function]
+        return sorted({node.op for nodes in [graph.node, *functions] for node in nodes})
+
+
+class OpenedTFLite:
+    """A TFLite file in TensorFlow's interpreter."""
+
+    def __init__(self, file: Path, config: Config) -> None:
+        """Loads the file."""
+        self.file = file
+        with warnings.catch_warnings():
+            # Its successor, ai-edge-litert, is not needed for the rest of the package.
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
+            self._interpreter = tf.lite.Interpreter(str(file), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+
+    def probability(self, image: Image) -> Probability:
+        """Returns (h, w, classes) of one image (h, w, 3)."""
+        self._set(image)
+        self._interpreter.invoke()
+        came = self._interpreter.get_tensor(self._output["index"])
+        scale, zero = self._output["quantization"]
+        if scale:
+            came = (came.astype(np.float32) - zero) * scale
+        return _at_own_size(came, image)
+
+    def figures(self, image: Image) -> dict[str, Any]:
+        """Returns size, operators and the latency of the network alone."""
+        self._set(image)
+        return {
+            "bytes": self.file.stat().st_size,
+            "operators": operators(self.file.read_bytes()),
+            "seconds_per_image": _seconds(self._interpreter.invoke),
+            "threads": 1,
+        }
+
+    def _set(self, image: Image) -> None:
+        _, height, width, _ = self._input["shape"]
+        small = resize_image(image[np.newaxis], (height, width))
+        if self._input["dtype"] == np.uint8:
+            small = tf.cast(small + 0.5, tf.uint8)
+        self._interpreter.set_tensor(self._input["index"], small)
+
+
+class _Tally:
+    """Differences and Dice, image after image."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = max(classes, 2)
+        self.largest: list[float] = []
+        self.mean: list[float] = []
+        self.confusions: list[npt.NDArray[np.int64]] = []
+
+    def add(self, mask: Image, came: Probability, wanted: Probability) -> None:
+        difference = np.abs(came - wanted)
+        self.largest.append(float(difference.max()))
+        self.mean.append(float(difference.mean()))
+        self.confusions.append(confusion(mask, to_classes(came), self.classes))
+
+    def figures(self) -> dict[str, Any]:
+        if self.classes == 2:
+            # Kaggle's score: the mean over the images.
+            each = [scores(one)["dice"] for one in self.confusions]
+            dice = statistics.fmean(each)
+        else:
+            dice = scores(np.sum(self.confusions, axis=0))["dice"]
+        return {
+            "dice": dice,
+            "max_difference": float(np.max(self.largest)),
+            "mean_difference": statistics.fmean(self.mean),
+        }
+
+
+def _at_own_size(probability: Tensor, image: Image) -> Probability:
+    return np.asarray(tf.image.resize(probability, image.shape[:2])[0])
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    """Returns the median time of one call."""
+    call()
+    times: list[float] = []
+    while not times or sum(times) < _SECONDS:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main(job: Path, result: Path) -> None:
+    """Measures what the job, a pickle of ``measure``'s arguments, asks for."""
+    result.write_text(json.dumps(measure(*pickle.loads(job.read_bytes()))), "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(run_verb(lambda: main(*map(Path, sys.argv[1:]))))

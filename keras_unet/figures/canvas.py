@@ -20,7 +20,8 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 from PIL import Image
 
-from keras_unet.figures.paint import Colour, Picture
+from keras_unet import types
+from keras_unet.figures.paint import Colour
 
 Axes = Any
 """matplotlib's Axes, whose methods have no types to rely on."""
@@ -47,7 +48,9 @@ def save(figure: Figure, file: Path) -> None:
     figure.savefig(file, dpi=200, format="png")
 
 
-def show(axes: Axes, picture: Picture, title: str = "", pixels: bool = False) -> None:
+def show(
+    axes: Axes, picture: types.Image, title: str = "", pixels: bool = False
+) -> None:
     """Draws ``picture`` (h, w, 3) without axes, its title above it.
 
     Args:
@@ -137,7 +140,7 @@ def unit(colour: Colour) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
-def shrink(picture: Picture, longest: int = 900) -> Picture:
+def shrink(picture: types.Image, longest: int = 900) -> types.Image:
     """Returns ``picture`` (h, w, 3) with no side above ``longest`` pixels."""
     height, width = picture.shape[:2]
     factor = longest / max(height, width)

@@ -7,8 +7,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from keras_unet.config import IGNORE
+from keras_unet.types import Image, Mask
 
-Picture = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 # Okabe and Ito's palette, which stays apart for every kind of colour vision
@@ -39,12 +39,12 @@ def class_colour(class_id: int) -> Colour:
     return GREY if class_id == IGNORE else _CLASSES[(class_id - 1) % len(_CLASSES)]
 
 
-def as_colour(image: Picture) -> Picture:
+def as_colour(image: Image) -> Image:
     """Returns ``image`` (h, w, 1 or 3) with three channels."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
-def paint_mask(image: Picture, mask: Picture, opacity: float = 0.4) -> Picture:
+def paint_mask(image: Image, mask: Mask, opacity: float = 0.4) -> Image:
     """Returns ``image`` with each class of ``mask`` (h, w) tinted and outlined."""
     colours = _colour_table()[mask]
     strength = np.where(mask > 0, opacity, 0.0).astype(np.float32)
@@ -53,14 +53,14 @@ def paint_mask(image: Picture, mask: Picture, opacity: float = 0.4) -> Picture:
     return _blend(as_colour(image), colours, strength)
 
 
-def paint_classes(mask: Picture) -> Picture:
+def paint_classes(mask: Mask) -> Image:
     """Returns ``mask`` (h, w) in black and white, or black and the classes' colours."""
     if mask.max(initial=0) == 1:
         return as_colour(mask[..., None] * 255)
     return np.where(mask[..., None] > 0, _colour_table()[mask], 0).astype(np.uint8)
 
 
-def paint_errors(image: Picture, mask: Picture, prediction: Picture) -> Picture:
+def paint_errors(image: Image, mask: Mask, prediction: Mask) -> Image:
     """Returns the faded ``image`` under hits, misses and false alarms.
 
     A foreground class taken for another counts as a miss.
@@ -79,7 +79,7 @@ def paint_errors(image: Picture, mask: Picture, prediction: Picture) -> Picture:
     return _blend(faded, colours, strength)
 
 
-def paint_grid(image: Picture, lines: int = 10) -> Picture:
+def paint_grid(image: Image, lines: int = 10) -> Image:
     """Returns ``image`` with ``lines`` lines along its longer side painted over it.
 
     A line is dark beside light, to be seen on every ground.
@@ -94,7 +94,7 @@ def paint_grid(image: Picture, lines: int = 10) -> Picture:
     return painted
 
 
-def outline(mask: Picture) -> npt.NDArray[np.bool_]:
+def outline(mask: Mask) -> npt.NDArray[np.bool_]:
     """Returns where (h, w) two classes meet, about 1/300 of the picture wide."""
     size = 2 * max(1, round(max(mask.shape) / 600)) + 1
     top = ndimage.maximum_filter(mask, size)
@@ -102,12 +102,10 @@ def outline(mask: Picture) -> npt.NDArray[np.bool_]:
     return np.asarray(top != lowest)
 
 
-def _colour_table() -> Picture:
+def _colour_table() -> Image:
     return np.array([class_colour(class_id) for class_id in range(256)], np.uint8)
 
 
-def _blend(
-    image: Picture, colours: Picture, strength: npt.NDArray[np.float32]
-) -> Picture:
+def _blend(image: Image, colours: Image, strength: npt.NDArray[np.float32]) -> Image:
     share = strength[..., None]
     return (image * (1 - share) + colours * share + 0.5).astype(np.uint8)

@@ -20,8 +20,8 @@ from scipy import ndimage
 from keras_unet.config import IGNORE
 from keras_unet.figures import canvas, paint
 from keras_unet.figures.canvas import Axes
-from keras_unet.figures.paint import Picture
 from keras_unet.files import write_whole
+from keras_unet.types import Image, Mask
 
 COLUMNS = ("Image", "Truth", "Prediction", "Errors", "Closer look")
 
@@ -37,8 +37,8 @@ class Sample:
     """
 
     name: str
-    image: Picture
-    mask: Picture
+    image: Image
+    mask: Mask
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Prediction(Sample):
         dice: its score.
     """
 
-    prediction: Picture
+    prediction: Mask
     dice: float
 
 
@@ -119,7 +119,7 @@ def predictions_figure(
     _write(figure, file)
 
 
-def foreground_share(mask: Picture) -> float:
+def foreground_share(mask: Mask) -> float:
     """Returns the share of foreground among the pixels of ``mask`` that count."""
     counted = int((mask != IGNORE).sum())
     return int(((mask > 0) & (mask != IGNORE)).sum()) / counted if counted else math.nan
@@ -157,7 +157,7 @@ def _draw_prediction(panels: npt.NDArray[Any], sample: Prediction) -> None:
     )
 
 
-def closer_look(mask: Picture, prediction: Picture) -> tuple[slice, slice]:
+def closer_look(mask: Mask, prediction: Mask) -> tuple[slice, slice]:
     """Returns rows and columns, a sixth of each side, with the most wrong pixels."""
     height, width = mask.shape
     size = max(1, height // 6), max(1, width // 6)

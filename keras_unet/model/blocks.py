@@ -14,8 +14,8 @@ from keras_unet.model.layers import (
     FusedBatchNormalization,
     PlainGroupNormalization,
     StatelessDropout,
-    Tensor,
 )
+from keras_unet.types import Tensor
 
 
 def convolve_twice(x: Tensor, filters: int, name: str, config: UNetConfig) -> Tensor:

@@ -8,8 +8,7 @@ from typing import Any
 import tensorflow as tf
 from keras import layers, saving
 
-# Keras 2.15 and 3.15 share no public name for a symbolic tensor.
-Tensor = Any
+from keras_unet.types import Tensor
 
 register = saving.register_keras_serializable("keras_unet")
 

@@ -20,9 +20,8 @@ import tensorflow as tf
 
 from keras_unet.config import IGNORE, LossConfig
 from keras_unet.errors import BadUsage
+from keras_unet.types import Tensor
 
-# No common public name of a symbolic tensor exists in both Keras versions.
-Tensor = Any
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 

@@ -13,9 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet.errors import BadUsage
-
-# No common public name of a symbolic tensor exists in both Keras versions.
-Tensor = Any
+from keras_unet.types import Tensor
 
 Score = Literal["dice", "iou", "precision", "recall", "accuracy"]
 

@@ -17,7 +17,8 @@ from keras_unet.model.blocks import (
     go_down,
     go_up,
 )
-from keras_unet.model.layers import CropLike, MirrorBorder, Tensor
+from keras_unet.model.layers import CropLike, MirrorBorder
+from keras_unet.types import Tensor
 
 
 def draw_u(image: Tensor, config: UNetConfig) -> Tensor:

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from keras_unet import types
 from keras_unet.console import Progress, silent
 from keras_unet.data import rle
 from keras_unet.data.images import read_image
 from keras_unet.data.layouts import by_stem
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.figures.paint import Picture, paint_mask
+from keras_unet.figures.paint import paint_mask
 from keras_unet.files import write_whole
 from keras_unet.prediction.segmenter import (
     BATCH,
@@ -29,8 +30,8 @@ from keras_unet.prediction.segmenter import (
     to_classes,
 )
 from keras_unet.run_folder import RunFolder
+from keras_unet.types import Mask, Probability
 
-Probability = npt.NDArray[np.float32]
 AddRow = Callable[[str, str], None]
 
 
@@ -183,12 +184,12 @@ def output_names(file: Path, wanted: Wanted) -> list[str]:
 
 def _readable(
     files: Sequence[Path], segmenter: Segmenter, failed: list[BadData]
-) -> Iterator[tuple[Path, Picture]]:
+) -> Iterator[tuple[Path, types.Image]]:
     """Yields what can be read; appends what is wrong with the rest to ``failed``."""
     channels = segmenter.config.model.channels
     most = segmenter.config.data.max_pixels
 
-    def read(file: Path) -> Picture | BadData:
+    def read(file: Path) -> types.Image | BadData:
         try:
             return read_image(file, channels, most)
         except BadData as error:
@@ -202,7 +203,7 @@ def _readable(
 
 
 def _write(
-    wanted: Wanted, file: Path, image: Picture, mask: Picture, probability: Probability
+    wanted: Wanted, file: Path, image: types.Image, mask: Mask, probability: Probability
 ) -> None:
     binary = probability.shape[-1] == 2
     _save(mask * 255 if binary else mask, wanted.output / f"{file.stem}.png")

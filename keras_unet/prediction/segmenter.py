@@ -6,11 +6,10 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
@@ -18,9 +17,7 @@ from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
-
-Tensor = Any
-Pixels = npt.NDArray[np.uint8]
+from keras_unet.types import Mask, Probability, Tensor
 
 
 def load_network(run: RunFolder) -> keras.Model:
@@ -118,7 +115,7 @@ def _float32() -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
-def to_classes(probability: npt.NDArray[np.float32]) -> Pixels:
+def to_classes(probability: Probability) -> Mask:
     """Returns the most probable class (h, w) of probabilities (h, w, channels)."""
     if probability.shape[-1] == 2:
         return (probability[..., 1] > probability[..., 0]).astype(np.uint8)

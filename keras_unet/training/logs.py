@@ -22,6 +22,7 @@ from keras_unet.run_folder import RunFolder
 from keras_unet.training.callbacks import Logs
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device
+from keras_unet.types import Image, Mask
 
 Say = Callable[[str], None]
 
@@ -135,9 +136,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-Bytes = npt.NDArray[np.uint8]
-
-
 class ValidationStrip(keras.callbacks.Callback):
     """Says when only one class is predicted, and draws the strip for TensorBoard.
 
@@ -154,8 +152,8 @@ class ValidationStrip(keras.callbacks.Callback):
 
     def __init__(
         self,
-        images: Bytes,
-        masks: Bytes,
+        images: Image,
+        masks: Mask,
         progress: TrainingProgress,
         logs: Path | None,
         say: Callable[[str], None],
@@ -187,7 +185,7 @@ class ValidationStrip(keras.callbacks.Callback):
         if self.writer:
             self._write(self.writer, epoch + 1, predictions)
 
-    def _write(self, writer: Any, epoch: int, predictions: Bytes) -> None:
+    def _write(self, writer: Any, epoch: int, predictions: Mask) -> None:
         with writer.as_default(step=epoch):
             for name, value in self.progress.history[-1].items():
                 tf.summary.scalar(name, value)
@@ -196,15 +194,15 @@ class ValidationStrip(keras.callbacks.Callback):
         writer.flush()
 
 
-def class_ids(logits: npt.NDArray[np.float32]) -> Bytes:
+def class_ids(logits: npt.NDArray[np.float32]) -> Mask:
     """Returns the predicted class of each pixel, (b, h, w), of logits (b, h, w, k)."""
     found = logits[..., 0] > 0 if logits.shape[-1] == 1 else logits.argmax(axis=-1)
     return np.asarray(found, np.uint8)
 
 
 def draw_strip(
-    images: Sequence[Bytes] | Bytes, masks: Bytes, predictions: Bytes
-) -> Bytes:
+    images: Sequence[Image] | Image, masks: Mask, predictions: Mask
+) -> Image:
     """Returns one picture: a row an image, in it truth, prediction and error."""
     rows = [
         np.hstack(

@@ -9,9 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet.config import FitConfig
-
-# No common public name of a symbolic tensor exists in both Keras versions.
-Tensor = Any
+from keras_unet.types import Tensor
 
 
 def make_optimizer(

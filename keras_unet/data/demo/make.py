@@ -17,19 +17,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_unet import types
 from keras_unet.data import rle
 from keras_unet.data.demo.car import build_cabin, build_shell
-from keras_unet.data.demo.photo import (
-    Mask,
-    Model,
-    Pixels,
-    Studio,
-    draw_backdrop,
-    join,
-    photograph,
-)
+from keras_unet.data.demo.photo import Model, Studio, draw_backdrop, join, photograph
 from keras_unet.data.demo.shapes import BODIES, Colour, vary
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.types import Mask
 
 MARK = "demo.json"
 SMALLEST = 16
@@ -209,7 +203,7 @@ def _save_mask(mask: Mask, file: Path) -> None:
     picture.save(file, optimize=False)
 
 
-def _draw(recipe: _Recipe) -> Iterator[tuple[str, Pixels, Mask]]:
+def _draw(recipe: _Recipe) -> Iterator[tuple[str, types.Image, Mask]]:
     """Yields name, image (h, w, 3) and mask (h, w) of every picture."""
     for car, view, name in _names(recipe):
         if view == 0:

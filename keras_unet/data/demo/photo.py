@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
+from keras_unet import types
 from keras_unet.data.demo.shapes import Array, Colour, Part
+from keras_unet.types import Mask
 
 Float = npt.NDArray[np.float32]
 
@@ -111,8 +113,6 @@ def _draw_fittings(studio: Studio, size: tuple[int, int]) -> Image.Image:
     return picture.reduce(FINER)
 
 
-Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.uint8]
 Order = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
@@ -167,7 +167,7 @@ def join(parts: Sequence[Part]) -> Model:
 
 def photograph(
     model: Model, turn: float, studio: Studio, backdrop: Float, noise: Float
-) -> tuple[Pixels, Mask]:
+) -> tuple[types.Image, Mask]:
     """Returns the image (h, w, 3) and the mask 0/1 (h, w) of a car.
 
     Args:

@@ -1,4 +1,4 @@
-"""From the bytes of a picture to its pixels, inside a TensorFlow graph."""
+"""From the bytes of an image file to its pixels, inside a TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# Symbolic and eager tensors have no common public type on both stacks.
-Tensor = Any
+from keras_unet.types import Tensor
 
 _MAGIC = {
     "jpeg": b"\xff\xd8\xff",
