@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ from PIL import Image
 
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data import rle
-from keras_unet.data.gif import read_long_strings
 from keras_unet.data.images import (
     Unreadable,
     convert,
@@ -22,10 +21,11 @@ from keras_unet.data.images import (
     read_palette,
     whole_numbers,
 )
-from keras_unet.data.nearest import nearest_pixels
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.types import Mask, Values
+
+_Pixels = TypeVar("_Pixels", bound=npt.NDArray[Any])
 
 
 def read_mask(
@@ -98,7 +98,7 @@ def read_mask_values(
         Unreadable: as by ``read_image``, and a mask of fractions.
     """
     with opened(path, max_pixels) as image:
-        mask = read_long_strings(image, size) or load(path, image)
+        mask = load(path, image)
         if mask.mode == "1":
             mask = mask.convert("L")
         if mask.mode in ("LA", "La"):
@@ -108,6 +108,22 @@ def read_mask_values(
         if mask.mode[0] in "IF":
             return whole_numbers(path, _picked(mask, size))
         return _packed(_picked(convert(path, mask, "RGB"), size))
+
+
+def nearest_pixels(mask: _Pixels, size: tuple[int, int] | None) -> _Pixels:
+    """Returns the mask (h, w, ...) at ``size``, each pixel the one nearest to it.
+
+    Without a size, the mask is returned as it is.
+    """
+    if size is None or size == mask.shape[:2]:
+        return mask
+    rows, columns = (
+        # In whole numbers: floats would round ties one way here, another in TensorFlow.
+        ((2 * np.arange(new) + 1) * old) // (2 * new)
+        for old, new in zip(mask.shape[:2], size, strict=True)
+    )
+    sampled: _Pixels = mask.take(rows, 0).take(columns, 1)
+    return sampled
 
 
 def to_class_ids(values: Values, data: DataConfig) -> Mask:

@@ -22,8 +22,7 @@ from PIL import Image
 from keras_unet import types
 from keras_unet.config import DataConfig
 from keras_unet.data.images import read_header
-from keras_unet.data.masks import read_values
-from keras_unet.data.nearest import nearest_pixels
+from keras_unet.data.masks import nearest_pixels, read_values
 from keras_unet.data.pair import INDEX, Found, Pair, Record
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage

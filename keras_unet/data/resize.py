@@ -10,9 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import DataConfig
-from keras_unet.data import stretch
 from keras_unet.data.images import Header, Unreadable, read_header, read_image
-from keras_unet.data.warp import compiled
 from keras_unet.types import Image, Tensor
 
 
@@ -38,8 +36,6 @@ def at_size(image: Tensor, size: tuple[int, int]) -> Image:
         return np.asarray(image)
     # On the CPU, whatever the network is on: the pictures are needed here.
     with tf.device("CPU"):
-        if stretch.is_small(image.shape, size):
-            return np.asarray(stretch.stretch(image, size))
         return np.asarray(_resizer(size)(image))
 
 
@@ -50,15 +46,9 @@ def _resizer(size: tuple[int, int]) -> Any:
         input_signature=[tf.TensorSpec((None, None, None), tf.uint8)], autograph=False
     )
     def resized(image: Tensor) -> Tensor:
-        return _rounded(resize_image(image, size))
+        return tf.cast(resize_image(image, size) + 0.5, tf.uint8)
 
     return resized
-
-
-# In one pass, which TensorFlow would take two for.
-@compiled
-def _rounded(image: Tensor) -> Tensor:
-    return tf.cast(image + 0.5, tf.uint8)
 
 
 def _is_plain_jpeg(header: Header) -> bool:
@@ -101,17 +91,6 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     )
     resized.set_shape([*image.shape[:-3], *size, image.shape[-1]])
     return resized
-
-
-def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Returns masks (b, h, w, c) at ``size``, as ``nearest_pixels`` does."""
-    rows = _nearest(tf.shape(mask)[-3], size[0])
-    columns = _nearest(tf.shape(mask)[-2], size[1])
-    return tf.gather(tf.gather(mask, rows, axis=-3), columns, axis=-2)
-
-
-def _nearest(old: Tensor, new: int) -> Tensor:
-    return ((2 * tf.range(new) + 1) * old) // (2 * new)
 
 
 def _to(image: Tensor, size: Tensor, method: str) -> Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,12 +30,7 @@ def _plain_optimizer(
     fit: FitConfig, total_steps: int, model: keras.Model
 ) -> keras.optimizers.Optimizer:
     options = {
-        "learning_rate": WarmUp(
-            fit.learning_rate,
-            total_steps,
-            round(fit.warmup * total_steps),
-            fit.schedule,
-        ),
+        "learning_rate": make_schedule(fit, total_steps),
         "global_clipnorm": fit.clip_norm or None,
     }
     if fit.optimizer == "sgd":
@@ -50,6 +44,23 @@ def _plain_optimizer(
     return optimizer
 
 
+def make_schedule(
+    fit: FitConfig, total_steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns a rise in a straight line, then half a cosine to 0, or no change.
+
+    No step has the rate 0, in which nothing would be learnt.
+    """
+    rise = round(fit.warmup * total_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        fit.learning_rate / max(rise, 1),
+        decay_steps=max(total_steps - rise, 1),
+        alpha=1.0 if fit.schedule == "constant" else 0.0,
+        warmup_target=fit.learning_rate if rise else None,
+        warmup_steps=rise,
+    )
+
+
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
     """Returns the learning rate of the optimizer's next step."""
     # A loss scale optimizer has it inside. Keras 2.15 keeps the rate of the last step
@@ -59,45 +70,6 @@ def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
     if isinstance(rate, dict):
         rate = keras.optimizers.schedules.deserialize(rate)(optimizer.iterations)
     return float(rate)
-
-
-@keras.saving.register_keras_serializable("keras_unet")
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A rise from near 0 in a straight line, then half a cosine to 0 or no change."""
-
-    def __init__(
-        self,
-        peak: float,
-        total_steps: int,
-        warmup_steps: int,
-        after: Literal["cosine", "constant"],
-    ) -> None:
-        """Takes the highest rate, when all ends and when the rise does."""
-        super().__init__()
-        self.peak = peak
-        self.total_steps = total_steps
-        self.warmup_steps = warmup_steps
-        self.after = after
-
-    def __call__(self, step: Tensor) -> Tensor:
-        """Returns the learning rate of a step, the first of which is 0."""
-        step = tf.cast(step, tf.float32)
-        rate = tf.constant(self.peak, tf.float32)
-        rise = rate * (step + 1.0) / max(self.warmup_steps, 1)
-        if self.after == "cosine":
-            length = max(self.total_steps - self.warmup_steps, 1)
-            share = tf.clip_by_value((step - self.warmup_steps) / length, 0.0, 1.0)
-            rate *= 0.5 * (1.0 + tf.cos(math.pi * share))
-        return tf.where(step < self.warmup_steps, rise, rate)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the schedule."""
-        return {
-            "peak": self.peak,
-            "total_steps": self.total_steps,
-            "warmup_steps": self.warmup_steps,
-            "after": self.after,
-        }
 
 
 class _ClipsTheSum:

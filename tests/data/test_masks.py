@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from keras_unet.config import DataConfig
-from keras_unet.data.masks import read_mask
+from keras_unet.data.masks import nearest_pixels, read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 
@@ -57,3 +57,9 @@ def test_a_pair_without_any_mask_is_named(tmp_path):
     image = save([[5, 5]], tmp_path / "i.png")
     with pytest.raises(BadData, match=r"i\.png: has neither a mask file nor run"):
         read_mask(Pair(image, None, "g"), DATA)
+
+
+def test_each_pixel_of_a_mask_is_the_one_nearest_to_its_middle():
+    mask = np.arange(6, dtype=np.uint8)[None]
+    assert nearest_pixels(mask, (1, 2)).tolist() == [[1, 4]]
+    assert nearest_pixels(mask[:, :2], (1, 4)).tolist() == [[0, 0, 1, 1]]

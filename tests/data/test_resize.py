@@ -4,8 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet.data.nearest import nearest_pixels
-from keras_unet.data.resize import resize_image, resize_mask
+from keras_unet.data.resize import resize_image
 
 SIDES = st.integers(1, 40)
 SIZES = st.tuples(SIDES, SIDES)
@@ -59,17 +58,3 @@ def test_a_batch_is_resized_picture_by_picture():
     images = np.stack([noise((9, 11)), 255 - noise((9, 11))])
     each = [resize_image(image, (4, 20)) for image in images]
     np.testing.assert_allclose(resize_image(images, (4, 20)), each, atol=1e-4)
-
-
-@settings(deadline=None, max_examples=40)
-@given(SIZES, SIZES)
-def test_tensorflow_and_numpy_pick_the_same_pixels_of_a_mask(old, new):
-    mask = noise(old, 1)
-    in_numpy = nearest_pixels(mask, new)
-    np.testing.assert_array_equal(resize_mask(mask[None], new)[0], in_numpy)
-
-
-def test_each_pixel_of_a_mask_is_the_one_nearest_to_its_middle():
-    mask = np.arange(6, dtype=np.uint8)[None]
-    assert nearest_pixels(mask, (1, 2)).tolist() == [[1, 4]]
-    assert nearest_pixels(mask[:, :2], (1, 4)).tolist() == [[0, 0, 1, 1]]

@@ -5,7 +5,6 @@ from random_changes import ALL, IMAGES, MASKS, SEEDS
 
 from keras_unet.data import warp
 from keras_unet.data.augment import augment
-from keras_unet.data.stretch import stretch
 from keras_unet.data.warp import compiled, dense_image_warp, warp_plain
 
 
@@ -26,15 +25,6 @@ def test_without_xla_pictures_change_in_the_same_way(monkeypatch):
     difference = np.abs(np.asarray(found[0], int) - np.asarray(expected[0], int))
     assert difference.max() <= 1
     assert difference.mean() < 0.01
-
-
-def test_without_xla_pictures_are_stretched_in_the_same_way(monkeypatch):
-    image = tf.constant(
-        np.random.default_rng(0).integers(0, 256, (64, 95, 3)), tf.uint8
-    )
-    expected = stretch(image, (64, 96))
-    monkeypatch.setattr(warp, "has_xla", lambda: False)
-    np.testing.assert_array_equal(stretch(image, (64, 96)), expected)
 
 
 RNG = np.random.default_rng(0)
