@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from keras_unet.errors import BadData
+from keras_unet.files import write_whole
 
 COMPETITION = "carvana-image-masking-challenge"
 COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
@@ -78,7 +79,7 @@ def unpack(archive: Path, folder: Path, name: str) -> None:
     if not zipfile.is_zipfile(archive):
         _refuse_half_archive(archive, name)
         with archive.open("rb") as file:
-            _write_whole(file, folder / name.removesuffix(".zip"))
+            _copy(file, folder / name.removesuffix(".zip"))
         return
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -87,7 +88,7 @@ def unpack(archive: Path, folder: Path, name: str) -> None:
             for member, target in zip(members, targets, strict=True):
                 if not target.is_file() or target.stat().st_size != member.file_size:
                     with opened.open(member) as file:
-                        _write_whole(file, target)
+                        _copy(file, target)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise BadData(
             f"{archive}: is damaged ({error}); delete it, try again"
@@ -114,12 +115,9 @@ def _target(folder: Path, archive: Path, member: zipfile.ZipInfo) -> Path:
     return folder / path
 
 
-def _write_whole(file: IO[bytes], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    half = target.with_name(target.name + ".part")
-    with half.open("wb") as out:
+def _copy(file: IO[bytes], target: Path) -> None:
+    with write_whole(target) as aside, aside.open("wb") as out:
         shutil.copyfileobj(file, out, 1 << 20)
-    half.replace(target)
 
 
 def _count(folder: Path) -> int:

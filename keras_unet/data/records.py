@@ -7,8 +7,6 @@ what they mean is found by training just as from a folder.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from keras_unet.data.masks import nearest_pixels, read_values
 from keras_unet.data.pair import INDEX, Found, Pair, Record
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import write_new
 from keras_unet.types import Values
 
 Coding = Literal["jpeg", "png", "raw"]
@@ -59,18 +58,13 @@ def write_records(
     """
     if folder.exists():
         raise BadUsage(f"--output {folder} exists: name a new folder")
-    aside = folder.with_name(f".writing-{os.getpid()}-{folder.name}")
-    aside.mkdir(parents=True)
-    try:
+    with write_new(folder) as aside:
         rows = []
         for row in _write_shards(pairs, data, aside, coding):
             rows.append(row)
             if progress:
                 progress(len(rows), len(pairs))
         write_index(aside, data.image_size, coding, rows)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_record(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,7 @@ from keras_unet.figures.samples import (
     data_figure,
     predictions_figure,
 )
-from keras_unet.files import write_whole
+from keras_unet.files import read_rows, write_rows, write_whole
 from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask
@@ -107,7 +106,7 @@ def write_scores(run: RunFolder, scored: Mapping[str, Scores]) -> None:
         BadData: the metrics.json that is there is not one of ours.
     """
     metrics = _read_metrics(run.metrics_file)
-    rows = _read_rows(run.per_image_file)
+    rows = read_rows(run.per_image_file)
     for name, scores in scored.items():
         totals = {key: round(value, 6) for key, value in scores.totals.items()}
         count, seconds = len(scores.images), round(scores.seconds, 3)
@@ -119,8 +118,7 @@ def write_scores(run: RunFolder, scored: Mapping[str, Scores]) -> None:
     }
     with write_whole(run.metrics_file) as file:
         file.write_text(json.dumps({**metrics, **overall}, indent=2) + "\n", "utf-8")
-    with write_whole(run.per_image_file) as file:
-        _write_rows(file, rows)
+    write_rows(run.per_image_file, rows)
 
 
 def draw_training(run: RunFolder) -> None:
@@ -128,7 +126,7 @@ def draw_training(run: RunFolder) -> None:
     if run.history_file.is_file():
         history = [
             {name: float(value) for name, value in row.items()}
-            for row in _read_rows(run.history_file)
+            for row in read_rows(run.history_file)
         ]
         charts.training_figure(history, run.figures / "training.png")
 
@@ -232,17 +230,3 @@ def _read_metrics(file: Path) -> dict[str, Any]:
         return {key: dict(metrics[key]) for key in metrics if key not in OVERALL}
     except (ValueError, TypeError) as error:
         raise BadData(f"{file} holds no scores of ours ({error}); remove it") from None
-
-
-def _read_rows(file: Path) -> list[dict[str, Any]]:
-    if not file.is_file():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)

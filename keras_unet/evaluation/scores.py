@@ -6,6 +6,7 @@ the batches matters. A class that is neither in the mask nor in the prediction s
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,14 +21,13 @@ from keras_unet.data.images import read_image
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
-from keras_unet.figures.samples import foreground_share
+from keras_unet.model.head import most_probable
 from keras_unet.model.metrics import RATIOS, names_of
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
     batches,
     read_ahead,
-    to_classes,
 )
 from keras_unet.types import Image, Mask
 
@@ -101,7 +101,7 @@ def score_pairs(
     for pair, (_, mask), prediction in predict_pairs(segmenter, pairs, data):
         counts = confusion(mask, prediction, config.model.classes)
         total = total + counts
-        each.append(_image_score(pair, mask, counts))
+        each.append(_image_score(pair, counts))
         progress(len(each), len(pairs))
     totals = scores(total, config.data.class_names)
     if config.model.classes <= 2:
@@ -123,7 +123,7 @@ def predict_pairs(
     for batch in batches(zip(pairs, read, strict=True), BATCH):
         probabilities = segmenter.probabilities([image for _, (image, _) in batch])
         for (pair, arrays), probability in zip(batch, probabilities, strict=True):
-            yield pair, arrays, to_classes(probability)
+            yield pair, arrays, np.asarray(most_probable(probability))
 
 
 def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]:
@@ -143,7 +143,7 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]
     return image, mask
 
 
-def _image_score(pair: Pair, mask: Mask, counts: npt.NDArray[np.int64]) -> ScoredImage:
+def _image_score(pair: Pair, counts: npt.NDArray[np.int64]) -> ScoredImage:
     own = scores(counts)
     return ScoredImage(
         image=str(pair.image),
@@ -153,7 +153,7 @@ def _image_score(pair: Pair, mask: Mask, counts: npt.NDArray[np.int64]) -> Score
         precision=own["precision"],
         recall=own["recall"],
         accuracy=own["accuracy"],
-        foreground=foreground_share(mask),
+        foreground=float(counts[1:].sum() / counts.sum()) if counts.any() else math.nan,
     )
 
 

@@ -16,25 +16,9 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
 from keras_unet.export.image_bytes import assert_pictures, decode_picture
+from keras_unet.model.head import most_probable
+from keras_unet.prediction.segmenter import probability_of
 from keras_unet.types import Tensor
-
-_LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as Pillow and libjpeg turn RGB to grey."""
-
-
-def probability_of(network: keras.Model, image: Tensor) -> Tensor:
-    """Returns probability (b, h, w, classes) of RGB images (b, h, w, 3) in 0..255.
-
-    The classes, two at least, sum to one; a grey network gets the images' luma.
-    """
-    if network.input_shape[-1] == 1:
-        # A convolution, because mobile GPUs take it and no matrix product.
-        image = tf.nn.conv2d(image, tf.reshape(_LUMA, (1, 1, 3, 1)), 1, "VALID")
-    logits = network(image, training=False)
-    if logits.shape[-1] == 1:
-        # Softmax over [0, x] is [1 − sigmoid(x), sigmoid(x)].
-        logits = tf.pad(logits, [[0, 0], [0, 0], [0, 0], [1, 0]])
-    return tf.nn.softmax(logits)
 
 
 def write_saved_model(network: keras.Model, config: Config, folder: Path) -> None:
@@ -117,6 +101,5 @@ class ServingGraph:
     def _encode(self, one: tuple[Tensor, Tensor]) -> Tensor:
         probability, own_size = one
         own = tf.image.resize(probability, own_size)
-        class_ids = tf.argmax(own, axis=-1, output_type=tf.int32)
-        mask = tf.cast(class_ids * self.foreground, tf.uint8)
+        mask = most_probable(own) * tf.constant(self.foreground, tf.uint8)
         return tf.io.encode_png(mask[..., tf.newaxis])

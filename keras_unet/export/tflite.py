@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from keras_unet.console import held_back_stderr
 from keras_unet.errors import BadData
-from keras_unet.export.saved_model import probability_of
 from keras_unet.export.tflite_file import operators, with_float16_weights, with_metadata
+from keras_unet.prediction.segmenter import probability_of
 
 MOBILE_GPU_OPERATORS = frozenset(
     {

@@ -28,10 +28,10 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import confusion, read_pair, scores
-from keras_unet.export.saved_model import probability_of
 from keras_unet.export.serving import BATCHES
 from keras_unet.export.tflite_file import operators
-from keras_unet.prediction.segmenter import load_network, to_classes
+from keras_unet.model.head import most_probable
+from keras_unet.prediction.segmenter import Segmenter
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Probability, Tensor
 
@@ -149,7 +149,7 @@ def measure(
     TFLite file, of a whole request of the SavedModel. Probabilities and masks are
     those at the images' own size.
     """
-    opened: dict[str, Any] = {"keras": KerasNetwork(run, config)}
+    opened: dict[str, Any] = {"keras": OpenedRun(run)}
     for name, path in artefacts.items():
         kind = OpenedSavedModel if name == "saved_model" else OpenedTFLite
         opened[name] = kind(path, config)
@@ -166,30 +166,21 @@ def measure(
     }
 
 
-class KerasNetwork:
-    """The network that every artefact is compared with."""
+class OpenedRun:
+    """The Keras network that every artefact is compared with."""
 
-    def __init__(self, run: RunFolder, config: Config) -> None:
+    def __init__(self, run: RunFolder) -> None:
         """Loads the run's best weights, in float32."""
-        network = load_network(run)
-        self.size = config.data.image_size
-        self.parameters = network.count_params()
-        self._forward = tf.function(
-            lambda image: probability_of(network, image),
-            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.float32)],
-        )
-
-    def probability(self, image: Image) -> Probability:
-        """Returns (h, w, classes) of one image (h, w, 3)."""
-        return _at_own_size(
-            self._forward(resize_image(image[np.newaxis], self.size)), image
-        )
+        self._segmenter = Segmenter(run)
+        self.probability = self._segmenter.probability
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns what is known of the network without the validation images."""
-        small = resize_image(image[np.newaxis], self.size)
-        seconds = _seconds(lambda: self._forward(small))
-        return {"parameters": self.parameters, "seconds_per_image": seconds}
+        small = self._segmenter.at_size(image)[np.newaxis]
+        return {
+            "parameters": self._segmenter.network.count_params(),
+            "seconds_per_image": _seconds(lambda: self._segmenter.forward(small)),
+        }
 
 
 class OpenedSavedModel:
@@ -289,7 +280,9 @@ class _Tally:
         difference = np.abs(came - wanted)
         self.largest.append(float(difference.max()))
         self.mean.append(float(difference.mean()))
-        self.confusions.append(confusion(mask, to_classes(came), self.classes))
+        self.confusions.append(
+            confusion(mask, np.asarray(most_probable(came)), self.classes)
+        )
 
     def figures(self) -> dict[str, Any]:
         if self.classes == 2:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.figures.paint import Colour
+from keras_unet.files import write_whole
 
 Axes = Any
 """matplotlib's Axes, whose methods have no types to rely on."""
@@ -44,8 +45,9 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Writes ``file`` as a PNG of 200 dots an inch."""
-    figure.savefig(file, dpi=200, format="png")
+    """Writes ``file`` whole, as a PNG of 200 dots an inch."""
+    with write_whole(file) as aside:
+        figure.savefig(aside, dpi=200, format="png")
 
 
 def show(

@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from keras_unet.figures import canvas, paint
 from keras_unet.figures.canvas import Axes
-from keras_unet.files import write_whole
 
 TRAIN, VALIDATION = canvas.unit(paint.ORANGE), canvas.unit(paint.BLUE)
 
@@ -42,8 +40,7 @@ def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
     canvas.legend(dice)
     for axes in (loss, dice, rate):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with write_whole(file) as aside:
-        canvas.save(figure, aside)
+    canvas.save(figure, file)
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
@@ -125,7 +122,7 @@ def evaluation_figure(
     if several:
         _draw_classes(figure.add_subplot(grid[2, 0]), parts, class_names)
         _draw_confusion(figure.add_subplot(grid[2, 1]), parts[-1], class_names)
-    _write(figure, file)
+    canvas.save(figure, file)
 
 
 def _draw_sorted(axes: Axes, parts: Sequence[PartScores]) -> None:
@@ -255,8 +252,3 @@ def _name_ticks(axis: Any, names: Sequence[str], most: int = 18) -> None:
 
 def _colours(parts: Sequence[PartScores]) -> list[Any]:
     return [COLOURS[index % len(COLOURS)] for index in range(len(parts))]
-
-
-def _write(figure: Figure, file: Path) -> None:
-    with write_whole(file) as aside:
-        canvas.save(figure, aside)

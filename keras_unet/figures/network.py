@@ -21,7 +21,6 @@ from matplotlib.patches import Rectangle
 from keras_unet.figures import canvas, paint
 from keras_unet.figures.canvas import Axes
 from keras_unet.figures.paint import Colour
-from keras_unet.files import write_whole
 
 Shape = tuple[int, int, int]
 
@@ -195,8 +194,7 @@ def network_figure(model: keras.Model, image_size: tuple[int, int], file: Path) 
     _draw_legend(axes, shapes, {_step(box.layer) for box in boxes})
     total = f"{model.count_params():,} parameters"
     axes.text(0, 0, total, transform=axes.transAxes, size=LETTERS, color=canvas.INK)
-    with write_whole(file) as aside:
-        canvas.save(figure, aside)
+    canvas.save(figure, file)
 
 
 def _draw_box(axes: Axes, box: Box) -> None:

@@ -20,7 +20,6 @@ from scipy import ndimage
 from keras_unet.config import IGNORE
 from keras_unet.figures import canvas, paint
 from keras_unet.figures.canvas import Axes
-from keras_unet.files import write_whole
 from keras_unet.types import Image, Mask
 
 COLUMNS = ("Image", "Truth", "Prediction", "Errors", "Closer look")
@@ -67,7 +66,7 @@ def data_figure(
         canvas.show(axes, picture, canvas.letters(sample.name, 30))
         axes.set_xlabel(
             f"{sample.mask.shape[1]}×{sample.mask.shape[0]}, "
-            f"{100 * foreground_share(sample.mask):.1f} % foreground",
+            f"{100 * _foreground_share(sample.mask):.1f} % foreground",
             fontsize=canvas.SMALL,
             color=canvas.SOFT,
             labelpad=3,
@@ -75,7 +74,7 @@ def data_figure(
         )
     if len(class_names) > 2:
         canvas.legend_of(figure, _class_colours(class_names))
-    _write(figure, file)
+    canvas.save(figure, file)
 
 
 def augmentation_figure(samples: Sequence[Sample], file: Path) -> None:
@@ -87,7 +86,7 @@ def augmentation_figure(samples: Sequence[Sample], file: Path) -> None:
     for axes, sample in zip(panels, samples, strict=False):
         picture = paint.paint_mask(sample.image, sample.mask, opacity=0.2)
         canvas.show(axes, picture, canvas.letters(sample.name, 40))
-    _write(figure, file)
+    canvas.save(figure, file)
 
 
 def predictions_figure(
@@ -116,10 +115,10 @@ def predictions_figure(
     if any((sample.mask == IGNORE).any() for sample in samples):
         legend["ignored"] = paint.class_colour(IGNORE)
     canvas.legend_of(figure, legend)
-    _write(figure, file)
+    canvas.save(figure, file)
 
 
-def foreground_share(mask: Mask) -> float:
+def _foreground_share(mask: Mask) -> float:
     """Returns the share of foreground among the pixels of ``mask`` that count."""
     counted = int((mask != IGNORE).sum())
     return int(((mask > 0) & (mask != IGNORE)).sum()) / counted if counted else math.nan
@@ -195,8 +194,3 @@ def _panels(samples: Sequence[Sample], spare: float) -> tuple[Figure, list[Axes]
     for axes in panels:
         canvas.bare(axes)
     return figure, panels
-
-
-def _write(figure: Figure, file: Path) -> None:
-    with write_whole(file) as aside:
-        canvas.save(figure, aside)

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet.errors import BadUsage
+from keras_unet.model.head import both_logits, most_probable
 from keras_unet.types import Tensor
 
 Score = Literal["dice", "iou", "precision", "recall", "accuracy"]
@@ -155,14 +156,10 @@ class PixelScore(keras.metrics.Metric):
 
 def _confusion(mask: Tensor, logits: Tensor) -> Tensor:
     """Returns the confusion matrix of each image, int64 (b, classes, classes)."""
-    classes = logits.shape[-1]
-    if classes == 1:
-        prediction = tf.cast(logits[..., 0] > 0, tf.int32)
-    else:
-        prediction = tf.argmax(logits, -1, output_type=tf.int32)
+    prediction = most_probable(both_logits(logits))
     # 255 is no class: its row of the one-hot mask is 0. float32 counts 16 million
     # pixels an image without an error.
-    side = max(classes, 2)
+    side = max(logits.shape[-1], 2)
     true = tf.one_hot(tf.cast(mask[..., 0], tf.int32), side)
     predicted = tf.one_hot(prediction, side)
     return tf.cast(tf.einsum("bhwi,bhwj->bij", true, predicted), tf.int64)

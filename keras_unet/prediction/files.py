@@ -22,12 +22,12 @@ from keras_unet.data.layouts import by_stem
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
 from keras_unet.files import write_whole
+from keras_unet.model.head import most_probable
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
     batches,
     read_ahead,
-    to_classes,
 )
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Mask, Probability
@@ -98,7 +98,7 @@ def segment(
             images = [image for _, image in batch]
             probabilities = segmenter.probabilities(images)
             for (file, image), probability in zip(batch, probabilities, strict=True):
-                mask = to_classes(probability)
+                mask = np.asarray(most_probable(probability))
                 _write(wanted, file, image, mask, probability)
                 add_row(file.name, rle.encode(mask) if wanted.submission else "")
             done += len(batch)

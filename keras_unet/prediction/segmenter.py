@@ -15,9 +15,13 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
+from keras_unet.model.head import to_probability
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
-from keras_unet.types import Mask, Probability, Tensor
+from keras_unet.types import Image, Probability, Tensor
+
+_LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as Pillow and libjpeg turn RGB to grey."""
 
 
 def load_network(run: RunFolder) -> keras.Model:
@@ -41,17 +45,6 @@ def load_network(run: RunFolder) -> keras.Model:
     return network
 
 
-def to_probability(logits: Tensor) -> Tensor:
-    """Returns the classes' probabilities (b, h, w, channels), which sum to one.
-
-    One logit becomes two channels, [1 − p, p].
-    """
-    if logits.shape[-1] > 1:
-        return tf.nn.softmax(logits)
-    foreground = tf.sigmoid(logits)
-    return tf.concat([1.0 - foreground, foreground], axis=-1)
-
-
 def class_names(config: Config) -> tuple[str, ...]:
     """Returns the names of the probability's channels, background first."""
     if config.data.class_names:
@@ -67,6 +60,7 @@ class Segmenter:
     Attributes:
         config: of the run.
         network: in float32.
+        forward: from images (b, h, w, channels) at the run's size to probability.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -77,25 +71,39 @@ class Segmenter:
         """
         self.config = run.load_config()
         self.network = load_network(run)
-        size = (*self.config.data.image_size, self.config.model.channels)
-        self._forward = tf.function(
-            lambda images: to_probability(self.network(images, training=False)),
-            input_signature=[tf.TensorSpec((None, *size), tf.float32)],
+        self.forward = tf.function(
+            lambda images: probability_of(self.network, images), reduce_retracing=True
         )
 
-    def probability(self, image: np.ndarray) -> np.ndarray:
-        """Returns (h, w, channels ≥ 2) float32 of one image (h, w, channels) uint8."""
+    def probability(self, image: Image) -> Probability:
+        """Returns float32 (h, w, classes ≥ 2) of one image, uint8 (h, w, channels).
+
+        Its channels are RGB, or those of the network.
+        """
         return self.probabilities([image])[0]
 
-    def probabilities(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def probabilities(self, images: Sequence[Image]) -> list[Probability]:
         """Returns the probabilities of images of any sizes, each at its own size."""
-        wanted = self.config.data.image_size
-        small = [resize_image(image, wanted) for image in images]
-        predicted = self._forward(tf.stack(small))
+        predicted = self.forward(tf.stack([self.at_size(image) for image in images]))
         return [
             np.asarray(_enlarge(one, tf.constant(image.shape[:2])))
             for one, image in zip(predicted, images, strict=True)
         ]
+
+    def at_size(self, image: Image) -> Tensor:
+        """Returns the image as the network sees it, float32 at the run's size."""
+        return resize_image(image, self.config.data.image_size)
+
+
+def probability_of(network: keras.Model, images: Tensor) -> Tensor:
+    """Returns probability (b, h, w, classes ≥ 2) of images (b, h, w, 3) in 0..255.
+
+    A grey network gets the images' luma, or grey images (b, h, w, 1) as they are.
+    """
+    if network.input_shape[-1] == 1 and images.shape[-1] == 3:
+        # A convolution, because mobile GPUs take it and no matrix product.
+        images = tf.nn.conv2d(images, tf.reshape(_LUMA, (1, 1, 3, 1)), 1, "VALID")
+    return to_probability(network(images, training=False))
 
 
 @tf.function(
@@ -113,13 +121,6 @@ def _float32() -> Iterator[None]:
         yield
     finally:
         keras.mixed_precision.set_global_policy(before)
-
-
-def to_classes(probability: Probability) -> Mask:
-    """Returns the most probable class (h, w) of probabilities (h, w, channels)."""
-    if probability.shape[-1] == 2:
-        return (probability[..., 1] > probability[..., 0]).astype(np.uint8)
-    return np.asarray(probability.argmax(axis=-1), np.uint8)
 
 
 _T = TypeVar("_T")

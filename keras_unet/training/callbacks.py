@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
 import signal
 import threading
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.errors import BadData
-from keras_unet.files import write_whole
+from keras_unet.files import write_rows, write_whole
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import checkpoint
 from keras_unet.training.checkpoint import TrainingProgress
@@ -100,7 +99,7 @@ class Recorder(keras.callbacks.Callback):
             with average, write_whole(self.run.weights_file) as aside:
                 self.model.save_weights(str(aside))
         progress.history.append(row)
-        write_history(self.run.history_file, progress.history)
+        write_rows(self.run.history_file, progress.history)
         self.save()
 
     def is_within(self, batch: int) -> bool:
@@ -121,17 +120,6 @@ class Recorder(keras.callbacks.Callback):
             "learning_rate": learning_rate(self.model.optimizer),
             "seconds": round(time.monotonic() - self.epoch_began, 3),
         }
-
-
-def write_history(file: Path, history: Sequence[dict[str, float]]) -> None:
-    """Writes one line per epoch, its columns named in the first line."""
-    with (
-        write_whole(file) as aside,
-        aside.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.DictWriter(stream, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
 
 
 class StopOnNonFinite(keras.callbacks.Callback):

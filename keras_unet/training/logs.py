@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
@@ -17,6 +16,7 @@ from keras_unet.data.pairs import Split
 from keras_unet.data.pipeline import cache_line, steps_per_epoch
 from keras_unet.data.warp import has_xla
 from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
+from keras_unet.model.head import both_logits, most_probable
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
 from keras_unet.training.callbacks import Logs
@@ -170,7 +170,7 @@ class ValidationStrip(keras.callbacks.Callback):
         """Predicts the strip with the weights that are about to be scored."""
         # Not ``predict``, which would spread the strip over the workers.
         logits = self.model(self.images, training=False)
-        self.predictions = class_ids(np.asarray(logits))
+        self.predictions = np.asarray(most_probable(both_logits(logits)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tells what the strip looks like."""
@@ -192,12 +192,6 @@ class ValidationStrip(keras.callbacks.Callback):
             strip = draw_strip(self.images, self.masks, predictions)
             tf.summary.image("truth, prediction, error", strip[np.newaxis])
         writer.flush()
-
-
-def class_ids(logits: npt.NDArray[np.float32]) -> Mask:
-    """Returns the predicted class of each pixel, (b, h, w), of logits (b, h, w, k)."""
-    found = logits[..., 0] > 0 if logits.shape[-1] == 1 else logits.argmax(axis=-1)
-    return np.asarray(found, np.uint8)
 
 
 def draw_strip(

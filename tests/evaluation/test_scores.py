@@ -10,7 +10,7 @@ from keras_unet.data import rle
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import read_pair, score_pairs
-from keras_unet.prediction.segmenter import Segmenter, to_classes
+from keras_unet.prediction.segmenter import Segmenter
 
 BINARY = DataConfig(mask_kind="binary", foreground_above=127)
 
@@ -128,8 +128,3 @@ def test_broken_run_lengths_are_told_with_their_picture(tmp_path):
     draw(tmp_path / "car.png", square())
     with pytest.raises(BadData, match=r"car\.png: its mask: run lengths"):
         read_pair(Pair(tmp_path / "car.png", None, "car", "1 2 3"), 3, BINARY)
-
-
-def test_of_two_probabilities_the_larger_is_the_class():
-    probability = np.array([[[0.4, 0.6], [0.6, 0.4], [0.5, 0.5]]], np.float32)
-    np.testing.assert_array_equal(to_classes(probability), [[1, 0, 0]])

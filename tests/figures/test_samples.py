@@ -12,7 +12,6 @@ from keras_unet.figures.samples import (
     augmentation_figure,
     closer_look,
     data_figure,
-    foreground_share,
     predictions_figure,
 )
 
@@ -110,9 +109,10 @@ def test_nothing_is_left_beside_the_file(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["data.png"]
 
 
-def test_foreground_share_leaves_ignored_pixels_out():
-    mask = np.array([[1, 0, 255, 255]], np.uint8)
-    assert foreground_share(mask) == 0.5
+def test_the_data_figure_tells_the_share_of_foreground_among_what_counts(tmp_path):
+    sample = Sample("x", np.zeros((1, 4, 1), np.uint8), np.uint8([[1, 0, 255, 255]]))
+    figure = figure_of(lambda file: data_figure([sample], file), tmp_path / "data.png")
+    assert figure.axes[0].get_xlabel() == "4×1, 50.0 % foreground"
 
 
 def test_the_closer_look_is_where_the_errors_are():

@@ -4,7 +4,7 @@ import pytest
 
 from keras_unet.training.callbacks import WeightAverage
 from keras_unet.training.checkpoint import TrainingProgress
-from keras_unet.training.logs import ValidationStrip, class_ids, draw_strip
+from keras_unet.training.logs import ValidationStrip, draw_strip
 
 IMAGES = np.zeros((2, 8, 8, 3), "uint8")
 
@@ -69,8 +69,3 @@ def test_a_strip_has_a_row_an_image_and_three_columns():
     images = np.zeros((2, 8, 10, 1), "uint8")
     masks = np.zeros((2, 8, 10), "uint8")
     assert draw_strip(images, masks, masks).shape == (16, 30, 3)
-
-
-def test_class_ids_of_one_logit_and_of_several():
-    assert class_ids(np.array([[[[-1.0]], [[2.0]]]])).ravel().tolist() == [0, 1]
-    assert class_ids(np.array([[[[0.0, 1.0, -1.0]]]])).ravel().tolist() == [1]

@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from keras_unet.data.demo.car import build_cabin, build_shell
 from keras_unet.data.demo.photo import Model, Studio, draw_backdrop, join, photograph
 from keras_unet.data.demo.shapes import BODIES, Colour, vary
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import write_new
 from keras_unet.types import Mask
 
 MARK = "demo.json"
@@ -93,29 +91,16 @@ def make_demo(
     _require(recipe)
     if _is_there(folder, recipe):
         return folder
-    # Not the process's number, which two machines may share as they do the disk.
-    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
-        unfinished.mkdir(parents=True)
-        _fill(unfinished, recipe, progress)
-        _put_in_place(unfinished, folder, recipe)
+        with write_new(folder) as unfinished:
+            _fill(unfinished, recipe, progress)
     except OSError as error:
-        raise BadData(f"{folder}: the demo set cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
-
-
-def _put_in_place(unfinished: Path, folder: Path, recipe: _Recipe) -> None:
-    """Renames the set, unless another call has put the same there in the meantime."""
-    # What is renamed to may not exist on every system, not even as an empty folder.
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-    try:
-        unfinished.replace(folder)
-    except OSError:
+        # Another call may have put the same there in the meantime.
         if not _is_there(folder, recipe):
-            raise
+            raise BadData(
+                f"{folder}: the demo set cannot be written: {error}"
+            ) from error
+    return folder
 
 
 def _require(recipe: _Recipe) -> None:
