@@ -52,7 +52,7 @@ class Flags:
 
     Attributes:
         data: folder of pairs, or the demo set, which is made for it.
-        image_size: height and width that pictures are resized to.
+        image_size: height and width that images are resized to.
         images: how many of the pairs are read in each turn.
         batch_size: images per batch.
         repeats: turns of each part.
@@ -164,17 +164,17 @@ def _yardstick(pair: Pair, size: tuple[int, int]) -> list[npt.NDArray[Any]]:
     image = image.resize(size[::-1], Image.Resampling.BICUBIC)
     mask = Image.open(pair.mask or pair.image).convert("L")
     mask = mask.resize(size[::-1], Image.Resampling.NEAREST)
-    return [np.asarray(picture, np.float32) / 255 for picture in (image, mask)]
+    return [np.asarray(pixels, np.float32) / 255 for pixels in (image, mask)]
 
 
 def _stages(pairs: Sequence[Pair], config: Config) -> dict[str, Callable[[], int]]:
     """Returns the steps that one pair goes through, each by itself."""
-    from keras_unet.data.images import read_header
+    from keras_unet.data.images import image_shape
     from keras_unet.data.masks import read_mask
     from keras_unet.data.resize import read_resized
 
     data, channels = config.data, config.model.channels
-    shape = read_header(pairs[0].image).shape
+    shape = image_shape(pairs[0].image, data.max_pixels)
     original = replace(data, image_size=shape)
     stages: dict[str, Callable[[Pair], object]] = {
         "image at its own size": lambda p: read_resized(p.image, channels, original),

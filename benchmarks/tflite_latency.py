@@ -34,8 +34,8 @@ class Flags:
         files: TFLite files; ratios are to the last one.
         threads: of the runtime.
         repeats: turns of each file.
-        steps: pictures of a turn.
-        warm_up: pictures of each file before the first turn.
+        steps: images of a turn.
+        warm_up: images of each file before the first turn.
     """
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def compare(flags: Flags) -> None:
-    """Prints the median and the fastest picture of each file.
+    """Prints the median and the fastest image of each file.
 
     Raises:
         BadData: a file is missing, or LiteRT cannot open it.
@@ -70,7 +70,7 @@ def compare(flags: Flags) -> None:
 
 
 def make_step(file: Path, threads: int) -> Step:
-    """Returns a function that runs one picture of noise through the file."""
+    """Returns a function that runs one image of noise through the file."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(file), num_threads=threads)

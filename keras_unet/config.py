@@ -15,7 +15,7 @@ PresetName = Literal["demo", "carvana", "isbi", "hela", "mobile"]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the pictures come from and how they are read.
+    """Where the images come from and how they are read.
 
     Attributes:
         data: folder in Kaggle's Carvana layout (train/, train_masks/), in the plain
@@ -24,15 +24,15 @@ class DataConfig:
         masks: folder of masks, matched to the images by stem.
         validation: folder with the validation pairs, instead of a tenth of --data.
         group_by: regular expression; what its first group (or the whole match) finds
-            in a file name is the picture's group. Groups are never split.
-        image_size: height and width in pixels of the pictures the network sees.
+            in a file name is the image's group. Groups are never split.
+        image_size: height and width in pixels of the images the network sees.
         mask_kind: what a mask's values mean; auto looks at them.
         foreground_above: binary and instances: foreground is every value above it.
         class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.
         class_names: names of the classes, background first.
         ignore_value: mask value that counts in no loss and no metric.
-        max_pixels: the largest picture that is opened (decompression bombs).
-        cache: where decoded, resized pictures are kept after they were read once.
+        max_pixels: the largest image that is opened (decompression bombs).
+        cache: where decoded, resized images are kept after they were read once.
     """
 
     data: Path | None = None
@@ -61,10 +61,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How far training pictures are moved, bent and recoloured at random.
+    """How far training images are moved, bent and recoloured at random.
 
     Attributes:
-        flip: axes along which a picture is mirrored, each with probability 1/2.
+        flip: axes along which an image is mirrored, each with probability 1/2.
         rotation_degrees: largest angle, either way.
         scale: largest relative change of size, either way.
         shear_degrees: largest shear angle, either way.
@@ -115,7 +115,7 @@ class UNetConfig:
         padding: "same" keeps the size; "valid" is the paper's network.
         normalization: what follows each 3×3 convolution.
         upsampling: the paper's 2×2 up-convolution, or bilinear and a convolution.
-        stem_stride: 2 halves the picture before the U and doubles the logits after it.
+        stem_stride: 2 halves the image before the U and doubles the logits after it.
         dropout: share of features dropped at the bottom of the U.
     """
 
@@ -192,8 +192,8 @@ class FitConfig:
     """How the network is trained.
 
     Attributes:
-        epochs: passes over the training pictures.
-        batch_size: pictures per step, over all devices together.
+        epochs: passes over the training images.
+        batch_size: images per step, over all devices together.
         optimizer: AdamW, or RMSprop or SGD with the momentum below.
         learning_rate: its peak, after the warm-up.
         schedule: course of the learning rate after the warm-up.

@@ -13,11 +13,11 @@ import tyro
 
 from keras_unet.config import Config, DataConfig
 from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
-from keras_unet.errors import BadData
 from keras_unet.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from keras_unet.data.pair import Pair
+    from keras_unet.data.pairs import Split
 
 
 @dataclass(frozen=True)
@@ -56,58 +56,63 @@ def evaluate(arguments: Arguments) -> None:
     config = run.load_config()
     run.require_weights()
     load_tensorflow()
-    from keras_unet.data.pairs import split_of
     from keras_unet.evaluation.report import evaluate_run, score_parts
 
     folder = run.figures
     with progress_bar("images") as progress:
         if arguments.data is None and arguments.split is None:
-            evaluate_run(run, split_of(config.data), print, progress)
+            evaluate_run(run, _split_of(run), print, progress)
         else:
-            data = other_data(config, arguments.data)
-            name, pairs = choose(data, arguments)
+            name, pairs, data = choose(run, config, arguments)
             folder /= Path(name).name
             score_parts(run, {name: pairs}, data, folder, print, progress)
     print(f"scores: {run.metrics_file}, {run.per_image_file}; figures: {folder}")
 
 
-def other_data(config: Config, folder: Path | None) -> DataConfig:
-    """Returns where the images lie and what the masks' values mean there.
+def choose(
+    run: RunFolder, config: Config, arguments: Arguments
+) -> tuple[str, Sequence[Pair], DataConfig]:
+    """Returns what the scores go by, the pairs, and what their masks' values mean.
 
     Raises:
-        BadData: a picture or mask of ``folder`` is unusable.
+        BadData: an image or mask of --data is unusable.
     """
-    from keras_unet.data.check import check_pairs
-    from keras_unet.data.pair import listing
-    from keras_unet.data.pairs import find_pairs
-
-    if folder is None:
-        return config.data
-    data = dataclasses.replace(
-        config.data, data=folder, images=None, masks=None, validation=None
-    )
-    # Another folder's soft edges or values may lie elsewhere.
-    data = dataclasses.replace(data, foreground_above=None)
-    if data.mask_kind != "classes":
-        data = dataclasses.replace(data, class_names=())
-    report = check_pairs(find_pairs(data), data, config.model.classes)
-    for note in report.notes:
-        print(note)
-    if report.problems:
-        raise BadData(listing(report.problems))
-    return report.resolved
-
-
-def choose(data: DataConfig, arguments: Arguments) -> tuple[str, Sequence[Pair]]:
-    """Returns the pairs that are meant and the name their scores go by."""
-    from keras_unet.data.pairs import find_pairs, split_of
+    from keras_unet.data.pairs import prepare
 
     part = arguments.split or "all"
-    pairs = find_pairs(data) if part == "all" else getattr(split_of(data), part)
     if arguments.data is None:
-        return part, pairs
+        split = _split_of(run)
+        every = [*split.train, *split.validation, *split.test]
+        return part, every if part == "all" else getattr(split, part), config.data
+    prepared = prepare(_elsewhere(config.data, arguments.data), config.model.classes)
+    for note in prepared.notes:
+        print(note)
     words = [str(arguments.data.resolve()), arguments.split or ""]
-    return " ".join(words).strip(), pairs
+    pairs = prepared.pairs if part == "all" else getattr(prepared.split(), part)
+    return " ".join(words).strip(), pairs, prepared.data
+
+
+def _split_of(run: RunFolder) -> Split:
+    from keras_unet.data.pairs import split_of_run
+
+    split, notes = split_of_run(run)
+    for note in notes:
+        print(note)
+    return split
+
+
+def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
+    """Returns where other data are; their soft edges may lie elsewhere too."""
+    data = dataclasses.replace(
+        data,
+        data=folder,
+        images=None,
+        masks=None,
+        validation=None,
+        foreground_above=None,
+    )
+    kept = data.class_names if data.mask_kind == "classes" else ()
+    return dataclasses.replace(data, class_names=kept)
 
 
 if __name__ == "__main__":

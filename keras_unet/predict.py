@@ -1,4 +1,4 @@
-"""Command: masks of pictures by the network of a run."""
+"""Command: masks of images by the network of a run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from keras_unet.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Arguments:
-    """Writes the mask of each picture as a PNG of the picture's own size.
+    """Writes the mask of each image as a PNG of the image's own size.
 
     Masks hold 0 and 255, or the class ids where there are three and more classes. A
-    picture that is missing or cannot be read is named, and the others are done.
+    image that is missing or cannot be read is named, and the others are done.
 
     Attributes:
         run: run folder that keras_unet.train wrote.
-        inputs: pictures, and folders of pictures.
+        inputs: images, and folders of images.
         output: folder to write <stem>.png to.
-        overlay: also write <stem>_overlay.jpg, the picture with the mask over it.
+        overlay: also write <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also write <stem>_probability.png, grey in 16 bits.
         submission: also write this CSV file with run lengths, as Kaggle wants them.
     """
@@ -50,7 +50,7 @@ def predict(arguments: Arguments) -> int:
     """Returns 0, or 1 when some inputs are missing or cannot be read; names them.
 
     Raises:
-        BadUsage: two pictures would be written to one file, or over a picture.
+        BadUsage: two images would be written to one file, or over an image.
         BadData: all inputs or the run's network are missing.
     """
     run = RunFolder(arguments.run)
@@ -65,7 +65,7 @@ def predict(arguments: Arguments) -> int:
         arguments.probabilities,
         arguments.submission,
     )
-    with progress_bar("pictures") as progress:
+    with progress_bar("images") as progress:
         outcome = segment(run, arguments.inputs, wanted, progress)
     for error in outcome.failed:
         print(f"error: {error}", file=sys.stderr)

@@ -37,7 +37,7 @@ def preset_in(words: Sequence[str], default: PresetName = "demo") -> Config:
     return preset(name if name in _PRESETS else default)
 
 
-# As in the paper: few pictures, each bent in many ways.
+# As in the paper: few images, each bent in many ways.
 _CELLS = Config(
     preset="isbi",
     data=DataConfig(image_size=(512, 512)),

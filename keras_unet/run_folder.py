@@ -13,6 +13,7 @@ from keras_unet.files import remove, write_whole
 
 WRITTEN_BY_A_RUN = (
     "config.json",
+    "split.csv",
     "model.weights.h5",
     "checkpoint",
     "history.csv",
@@ -38,6 +39,7 @@ class RunFolder:
         """Names the folder; nothing is read or written yet."""
         self.path = Path(path)
         self.config_file = self.path / "config.json"
+        self.split_file = self.path / "split.csv"
         self.weights_file = self.path / "model.weights.h5"
         self.checkpoint = self.path / "checkpoint"
         self.history_file = self.path / "history.csv"
@@ -94,8 +96,9 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
-        # A config alone is what an interrupt before the first epoch leaves.
-        if self.present() not in ([], ["config.json"]) and not overwrite:
+        # These alone are what an interrupt before the first epoch leaves.
+        begun = {"config.json", "split.csv"}
+        if not begun.issuperset(self.present()) and not overwrite:
             raise BadUsage(
                 f"--output {self.path} holds a run already "
                 f"({', '.join(self.present())}). Go on with it: --resume. "

@@ -19,13 +19,13 @@ from keras_unet.console import (
     run_verb,
     speaker,
 )
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadUsage
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
 from keras_unet.training import cluster
 
 if TYPE_CHECKING:
-    from keras_unet.data.pairs import Split
+    from keras_unet.data.pairs import Prepared, Split
     from keras_unet.training.fit import Plan
 
 Say = Callable[[Any], None]
@@ -69,7 +69,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
 
     Raises:
         BadUsage: the run folder holds a run and the config says neither what to do.
-        BadData: pictures, masks or the checkpoint are wrong.
+        BadData: images, masks or the checkpoint are wrong.
     """
     folder = run_folder(config)
     config = dataclasses.replace(config, output=folder.path)
@@ -78,19 +78,16 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
     say = say or speaker()
     with on_interrupt(before_training, folder):
         _check_folder(folder, config, say)
-        config, split = gather(config, say)
-        _require_same_run(folder, config)
+        config, split, prepared = _gather(folder, config, say)
         load_tensorflow()
         from keras_unet.training import devices
         from keras_unet.training.fit import Plan, fit
-        from keras_unet.training.logs import describe
 
         device = devices.use(config.fit)
-        describe(folder, config, split, device, say)
         verbose = int(sys.stdout.isatty())
         plan = Plan(folder, folder, config, split, device, verbose, say)
     with on_interrupt(from_training_on, folder, plan.resume_command):
-        _begin(folder, config)
+        _begin(folder, config, prepared)
         progress = fit(plan)
         best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
         say(f"best validation Dice {best}")
@@ -106,7 +103,7 @@ def _finish(plan: Plan, say: Say) -> None:
 
     if gone := _without_original(plan.split):
         say(
-            f"{gone} pictures behind the records are gone. Scores at the images' own "
+            f"{gone} images behind the records are gone. Scores at the images' own "
             "size, figures and exports need them; once they are back: "
             f"{plan.resume_command}"
         )
@@ -115,7 +112,7 @@ def _finish(plan: Plan, say: Say) -> None:
         evaluate_run(plan.run, plan.split, say, bar)
     if formats := plan.config.export.formats:
         say("exporting and comparing: " + ", ".join(formats))
-        say(artefact_table(export_run(plan.run, formats)))
+        say(artefact_table(export_run(plan.run, formats, plan.split)))
     summarise(plan.run, say)
 
 
@@ -126,7 +123,7 @@ def _without_original(split: Split) -> int:
 
 def _work(run: RunFolder, config: Config) -> RunFolder:
     """Trains as a worker whose files nobody needs: another one writes the run."""
-    config, split = gather(config, _mute)
+    config, split, _ = _gather(run, config, _mute)
     load_tensorflow()
     from keras_unet.training import devices
     from keras_unet.training.fit import Plan, fit
@@ -146,28 +143,34 @@ def run_folder(config: Config) -> RunFolder:
     return RunFolder(config.output or Path("exports") / config.preset)
 
 
-def gather(config: Config, say: Say) -> tuple[Config, Split]:
-    """Returns the config with what the masks' values mean, and the checked pairs.
+def _gather(
+    folder: RunFolder, config: Config, say: Say
+) -> tuple[Config, Split, Prepared | None]:
+    """Returns the config with what the masks' values mean, and the pairs of the run.
+
+    Prepared is what a new run is begun with; one that goes on has its own pairs.
 
     Raises:
         BadUsage: no data was given, or fewer classes than the masks hold.
-        BadData: a picture or mask is unusable; every file is named with its cause.
+        BadData: an image or mask is unusable; every file is named with its cause.
     """
-    from keras_unet.data.check import check_pairs
-    from keras_unet.data.pair import listing
-    from keras_unet.data.pairs import look_everywhere, split_of
+    from keras_unet.data.pairs import prepare, split_of_run
 
     config = _with_whole_paths(_with_data(config, say))
-    found = look_everywhere(config.data)
+    if config.resume and folder.split_file.is_file():
+        _require_same_run(folder, config)
+        split, notes = split_of_run(folder)
+        for note in notes:
+            say(note)
+        return config, split, None
     with progress_bar("checking images and masks") as progress:
-        report = check_pairs(found.pairs, config.data, config.model.classes, progress)
-    for note in report.notes:
+        prepared = prepare(config.data, config.model.classes, progress)
+    for note in prepared.notes:
         say(note)
-    if problems := [*found.problems, *report.problems]:
-        raise BadData(listing(problems))
-    data = report.resolved
-    model = dataclasses.replace(config.model, classes=_classes(config, data))
-    return dataclasses.replace(config, data=data, model=model), split_of(data)
+    model = dataclasses.replace(config.model, classes=_classes(config, prepared.data))
+    config = dataclasses.replace(config, data=prepared.data, model=model)
+    _require_same_run(folder, config)
+    return config, prepared.split(), prepared
 
 
 def _classes(config: Config, data: DataConfig) -> int:
@@ -218,13 +221,13 @@ def _with_data(config: Config, say: Say) -> Config:
         return config
     if config.preset not in DRAWN:
         raise BadUsage(
-            f"--preset {config.preset} needs pictures: give --data DIR, or "
+            f"--preset {config.preset} needs images: give --data DIR, or "
             "--images DIR and --masks DIR"
         )
     from keras_unet.data.demo.make import make_demo
 
     folder = run_folder(config).path.parent / "demo_data"
-    say(f"demo set: {folder} (drawn by code; give --data DIR for your own pictures)")
+    say(f"demo set: {folder} (drawn by code; give --data DIR for your own images)")
     with progress_bar("drawing cars") as progress:
         make_demo(folder, progress=progress)
     data = dataclasses.replace(config.data, data=folder)
@@ -239,10 +242,12 @@ def _with_whole_paths(config: Config) -> Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **whole))
 
 
-def _begin(folder: RunFolder, config: Config) -> None:
-    """Writes config.json; what an earlier run left goes only now, the data is good."""
+def _begin(folder: RunFolder, config: Config, prepared: Prepared | None) -> None:
+    """Writes what the run is; an earlier one goes only now, when the data is good."""
     if config.overwrite:
         folder.clear()
+    if prepared:
+        prepared.write_split(folder)
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
 
 

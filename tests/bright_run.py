@@ -55,7 +55,7 @@ def set_weights(network, classes):
 
 
 def draw(file, mask, levels=(20, 240)):
-    """Writes a grey picture whose classes have these levels, without loss."""
+    """Writes a grey image whose classes have these levels, without loss."""
     file.parent.mkdir(parents=True, exist_ok=True)
     grey = np.array(levels, np.uint8)[mask]
     Image.fromarray(np.repeat(grey[..., None], 3, axis=-1)).save(file)
@@ -79,6 +79,6 @@ def make_data(folder, count=30, wrong=0):
 
 
 def load(file):
-    """Returns the picture as an array."""
-    with Image.open(file) as picture:
-        return np.asarray(picture)
+    """Returns the image as an array."""
+    with Image.open(file) as image:
+        return np.asarray(image)

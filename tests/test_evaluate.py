@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from bright_run import make_data, make_run
+from splits import remember
 
 from keras_unet.evaluate import main
 
@@ -13,7 +14,7 @@ from keras_unet.evaluate import main
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
-    return make_run(folder / "run", data=make_data(folder / "data"))
+    return remember(make_run(folder / "run", data=make_data(folder / "data")))
 
 
 def evaluate(run, *words):
@@ -56,7 +57,7 @@ def test_data_that_is_not_there_is_named(run, tmp_path, capsys):
     assert "missing: there is no such folder" in capsys.readouterr().err
 
 
-def test_an_unusable_picture_of_other_data_is_named(run, tmp_path, capsys):
+def test_an_unusable_image_of_other_data_is_named(run, tmp_path, capsys):
     data = make_data(tmp_path / "other", count=4)
     (data / "images" / "car01.png").write_bytes(b"")
     assert evaluate(run, "--data", data) == 1

@@ -1,4 +1,4 @@
-"""The command that segments pictures, and the job behind it."""
+"""The command that segments images, and the job behind it."""
 
 import csv
 import os
@@ -21,7 +21,7 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     for name in ("a", "b"):
         draw(tmp_path / "in" / f"{name}.png", square(shift=ord(name) - ord("a")))
     return tmp_path / "in"
@@ -31,34 +31,34 @@ def predict(run, *words):
     return main([str(run.path), *map(str, words)])
 
 
-def test_every_picture_of_a_folder_gets_a_mask_of_0_and_255(run, pictures, tmp_path):
-    assert predict(run, pictures, "--output", tmp_path / "out") == 0
+def test_every_image_of_a_folder_gets_a_mask_of_0_and_255(run, images, tmp_path):
+    assert predict(run, images, "--output", tmp_path / "out") == 0
     for name in ("a", "b"):
         wanted = square(shift=ord(name) - ord("a")) * 255
         np.testing.assert_array_equal(load(tmp_path / "out" / f"{name}.png"), wanted)
 
 
-def test_nothing_but_the_masks_is_written(run, pictures, tmp_path):
-    predict(run, pictures, "--output", tmp_path / "out")
+def test_nothing_but_the_masks_is_written(run, images, tmp_path):
+    predict(run, images, "--output", tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "a.png",
         "b.png",
     ]
 
 
-def test_a_mask_has_its_picture_s_own_size(run, tmp_path):
+def test_a_mask_has_its_image_s_own_size(run, tmp_path):
     draw(tmp_path / "large.png", np.kron(square(), np.ones((5, 4), np.uint8)))
     predict(run, tmp_path / "large.png", "--output", tmp_path / "out")
     assert load(tmp_path / "out" / "large.png").shape == (80, 96)
 
 
-def test_an_overlay_is_a_picture_of_the_same_size(run, pictures, tmp_path):
-    predict(run, pictures / "a.png", "--output", tmp_path / "out", "--overlay")
+def test_an_overlay_is_an_image_of_the_same_size(run, images, tmp_path):
+    predict(run, images / "a.png", "--output", tmp_path / "out", "--overlay")
     assert load(tmp_path / "out" / "a_overlay.jpg").shape == (16, 24, 3)
 
 
-def test_a_probability_has_16_bits(run, pictures, tmp_path):
-    predict(run, pictures / "a.png", "--output", tmp_path / "out", "--probabilities")
+def test_a_probability_has_16_bits(run, images, tmp_path):
+    predict(run, images / "a.png", "--output", tmp_path / "out", "--probabilities")
     levels = load(tmp_path / "out" / "a_probability.png")
     assert levels.max() > 60000
     assert levels.min() < 5000
@@ -75,9 +75,9 @@ def test_three_classes_are_written_as_class_ids(tmp_path):
     assert len(list((tmp_path / "out").glob("car_probability_*.png"))) == 3
 
 
-def test_a_submission_holds_the_run_lengths_of_every_picture(run, pictures, tmp_path):
+def test_a_submission_holds_the_run_lengths_of_every_image(run, images, tmp_path):
     file = tmp_path / "submission.csv"
-    predict(run, pictures, "--output", tmp_path / "out", "--submission", file)
+    predict(run, images, "--output", tmp_path / "out", "--submission", file)
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["img"] for row in rows] == ["a.png", "b.png"]
@@ -92,33 +92,33 @@ def test_a_submission_of_three_classes_is_refused(tmp_path):
         segment(run, [tmp_path / "car.png"], wanted)
 
 
-def test_a_corrupt_picture_is_named_and_the_others_are_done(
-    run, pictures, tmp_path, capsys
+def test_a_corrupt_image_is_named_and_the_others_are_done(
+    run, images, tmp_path, capsys
 ):
-    whole = (pictures / "a.png").read_bytes()
-    (pictures / "broken.png").write_bytes(whole[: len(whole) // 2])
-    assert predict(run, pictures, "--output", tmp_path / "out") == 1
+    whole = (images / "a.png").read_bytes()
+    (images / "broken.png").write_bytes(whole[: len(whole) // 2])
+    assert predict(run, images, "--output", tmp_path / "out") == 1
     assert "broken.png" in capsys.readouterr().err
     assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
 
 
 def test_inputs_that_are_missing_are_named_at_the_end_and_the_others_done(
-    run, pictures, tmp_path, capsys
+    run, images, tmp_path, capsys
 ):
     (tmp_path / "empty").mkdir()
-    inputs = [tmp_path / "gone.png", pictures, tmp_path / "empty", tmp_path / "lost"]
+    inputs = [tmp_path / "gone.png", images, tmp_path / "empty", tmp_path / "lost"]
     assert predict(run, *inputs, "--output", tmp_path / "out") == 1
     assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
     assert capsys.readouterr().err.splitlines() == [
         f"error: {tmp_path}/gone.png: there is no such file or folder",
-        f"error: {tmp_path}/empty: holds no pictures",
+        f"error: {tmp_path}/empty: holds no images",
         f"error: {tmp_path}/lost: there is no such file or folder",
     ]
 
 
-def test_a_submission_has_the_pictures_that_could_be_read(run, pictures, tmp_path):
+def test_a_submission_has_the_images_that_could_be_read(run, images, tmp_path):
     file = tmp_path / "submission.csv"
-    inputs = [pictures, tmp_path / "gone.png"]
+    inputs = [images, tmp_path / "gone.png"]
     predict(run, *inputs, "--output", tmp_path / "out", "--submission", file)
     assert [line.split(",")[0] for line in file.read_text().splitlines()] == [
         "img",
@@ -128,32 +128,32 @@ def test_a_submission_has_the_pictures_that_could_be_read(run, pictures, tmp_pat
 
 
 def test_a_link_in_a_circle_is_named_and_the_others_are_done(
-    run, pictures, tmp_path, capsys
+    run, images, tmp_path, capsys
 ):
-    (pictures / "circle.png").symlink_to(pictures / "circle.png")
-    assert predict(run, pictures, "--output", tmp_path / "out") == 1
+    (images / "circle.png").symlink_to(images / "circle.png")
+    assert predict(run, images, "--output", tmp_path / "out") == 1
     assert "circle.png: cannot be opened" in capsys.readouterr().err
     assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
 
 
-def test_the_end_says_how_many_masks_were_written(run, pictures, tmp_path, capsys):
-    predict(run, pictures, "--output", tmp_path / "out")
+def test_the_end_says_how_many_masks_were_written(run, images, tmp_path, capsys):
+    predict(run, images, "--output", tmp_path / "out")
     assert capsys.readouterr().out == f"2 masks in {tmp_path / 'out'}\n"
 
 
-def test_progress_counts_the_pictures_that_failed(run, pictures, tmp_path):
-    (pictures / "z.png").write_bytes(b"no picture")
-    inputs = [pictures, tmp_path / "gone.png"]
+def test_progress_counts_the_images_that_failed(run, images, tmp_path):
+    (images / "z.png").write_bytes(b"no image")
+    inputs = [images, tmp_path / "gone.png"]
     seen = []
     segment(run, inputs, Wanted(tmp_path / "out"), lambda *counts: seen.append(counts))
     assert seen[-1] == (4, 4)
 
 
-def test_two_pictures_with_one_output_are_refused_before_any_work(
-    run, pictures, tmp_path, capsys
+def test_two_images_with_one_output_are_refused_before_any_work(
+    run, images, tmp_path, capsys
 ):
-    Image.fromarray(load(pictures / "a.png")).save(pictures / "a.bmp")
-    assert predict(run, pictures, "--output", tmp_path / "out") == 2
+    Image.fromarray(load(images / "a.png")).save(images / "a.bmp")
+    assert predict(run, images, "--output", tmp_path / "out") == 2
     message = capsys.readouterr().err
     assert "a.bmp" in message
     assert "a.png" in message
@@ -167,14 +167,14 @@ def test_on_windows_names_that_differ_in_case_alone_are_one_output(tmp_path):
         check_names(files, Wanted(tmp_path / "out"))
 
 
-def test_pictures_are_never_written_over(run, pictures, capsys):
-    assert predict(run, pictures, "--output", pictures) == 2
+def test_images_are_never_written_over(run, images, capsys):
+    assert predict(run, images, "--output", images) == 2
     assert "would be written over" in capsys.readouterr().err
-    assert load(pictures / "a.png").ndim == 3
+    assert load(images / "a.png").ndim == 3
 
 
-def test_a_picture_named_twice_is_segmented_once(pictures):
-    files, _ = list_files([pictures, pictures / "a.png"])
+def test_an_image_named_twice_is_segmented_once(images):
+    files, _ = list_files([images, images / "a.png"])
     assert len(files) == 2
 
 
@@ -182,7 +182,7 @@ def test_a_picture_named_twice_is_segmented_once(pictures):
     ("inputs", "message"),
     [
         (["missing"], "{}/missing: there is no such file or folder"),
-        (["empty"], "{}/empty: holds no pictures"),
+        (["empty"], "{}/empty: holds no images"),
         (
             ["missing", "empty"],
             "none of the 2 inputs can be used; the first: "
@@ -203,11 +203,11 @@ def test_without_one_input_there_is_one_message_and_nothing_is_written(
 @pytest.mark.parametrize("python", ["own", "3.14"])
 @pytest.mark.parametrize("name", ["", "a.png"])
 def test_an_input_that_may_not_be_looked_at_is_said_so(
-    pictures, monkeypatch, python, name
+    images, monkeypatch, python, name
 ):
     if python == "3.14":
         as_python_3_14(monkeypatch)
-    with open_copy(pictures) as copy:
+    with open_copy(images) as copy:
         close(copy)
         with pytest.raises(BadData, match=f"set/?{name}: may not be read"):
             list_files([copy / name])
@@ -218,19 +218,19 @@ def test_no_input_is_wrong_usage(run, tmp_path):
         segment(run, [], Wanted(tmp_path / "out"))
 
 
-def test_an_output_that_is_a_file_is_refused(run, pictures, tmp_path, capsys):
+def test_an_output_that_is_a_file_is_refused(run, images, tmp_path, capsys):
     (tmp_path / "out").write_text("mine")
-    assert predict(run, pictures, "--output", tmp_path / "out") == 2
+    assert predict(run, images, "--output", tmp_path / "out") == 2
     assert "--output" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
 def test_a_run_folder_without_config_or_weights_is_refused(
-    pictures, tmp_path, capsys, name
+    images, tmp_path, capsys, name
 ):
     run = make_run(tmp_path / "run")
     (run.path / name).unlink()
-    assert predict(run, pictures, "--output", tmp_path / "out") == 1
+    assert predict(run, images, "--output", tmp_path / "out") == 1
     assert name in capsys.readouterr().err
 
 

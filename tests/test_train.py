@@ -168,7 +168,7 @@ def test_a_second_ctrl_c_in_an_epoch_says_how_to_go_on(data, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "beginning", ["going on", "best validation", "validation: Dice", "segment pictures"]
+    "beginning", ["going on", "best validation", "validation: Dice", "segment images"]
 )
 def test_ctrl_c_after_the_last_epoch_says_how_to_go_on(finished, beginning, capsys):
     resume = ["--output", str(finished), "--resume"]
@@ -236,13 +236,13 @@ def test_epochs_may_grow_and_not_shrink(finished, capsys):
     assert "--epochs is 2 in the run and may only grow" in capsys.readouterr().err
 
 
-def test_records_without_their_pictures_are_trained_on_and_said(data, tmp_path, capsys):
+def test_records_without_their_images_are_trained_on_and_said(data, tmp_path, capsys):
     records = tmp_path / "records"
     assert data_main(["records", str(data), "--output", str(records)]) == 0
     shutil.rmtree(data)
     assert main(words(records, tmp_path / "run", "--epochs", "1")) == 0
     said = capsys.readouterr().out
-    assert "20 pictures behind the records are gone" in said
+    assert "20 images behind the records are gone" in said
     assert f"python -m keras_unet.train --output {tmp_path / 'run'} --resume" in said
     assert (tmp_path / "run" / "model.weights.h5").is_file()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from PIL import Image, ImageDraw
+from splits import remember
 
 from keras_unet.config import Config, DataConfig, UNetConfig
 from keras_unet.export.tflite import frozen, write_tflite
@@ -30,7 +31,7 @@ def scratch():
     return folder
 
 
-def picture(seed, size=OWN_SIZE):
+def make_image(seed, size=OWN_SIZE):
     """Returns an image (h, w, 3) and its mask (h, w) of 0 and 1."""
     height, width = size
     rng = np.random.default_rng(seed)
@@ -56,7 +57,7 @@ def write_pairs(folder, count=12):
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for seed in range(count):
-        image, mask = picture(seed)
+        image, mask = make_image(seed)
         Image.fromarray(image).save(folder / f"images/p{seed:02}.png")
         Image.fromarray(mask * np.uint8(255)).save(folder / f"masks/p{seed:02}.png")
 
@@ -79,6 +80,7 @@ def trained(**model):
     )
     run = RunFolder(folder / "run")
     run.save_config(dataclasses.replace(Config(), data=data, model=unet))
+    remember(run)
     _fit(unet).save_weights(run.weights_file)
     return run
 
@@ -89,17 +91,19 @@ def tflite_files(**model):
     network, folder = load_network(trained(**model)), scratch()
     made = {kind: folder / f"{kind}.tflite" for kind in KINDS}
     labels = [f"class {number}" for number in range(max(2, model.get("classes", 1)))]
-    pictures = [picture(seed, SIZE)[0] for seed in range(100, 108)]
+    images = [make_image(seed, SIZE)[0] for seed in range(100, 108)]
     with frozen(network, SIZE) as source:
         for kind, file in made.items():
-            write_tflite(source, kind, file, labels, pictures)
+            write_tflite(source, kind, file, labels, images)
     return made
 
 
 def _fit(unet):
     keras.utils.set_random_seed(0)
     network = build_network(unet)
-    images, masks = zip(*(picture(seed, SIZE) for seed in range(100, 116)), strict=True)
+    images, masks = zip(
+        *(make_image(seed, SIZE) for seed in range(100, 116)), strict=True
+    )
     images = np.stack(images).astype("float32")
     if unet.channels == 1:
         images = images @ np.array([[0.299], [0.587], [0.114]], "float32")

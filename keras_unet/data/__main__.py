@@ -20,7 +20,7 @@ from keras_unet.files import write_whole
 from keras_unet.presets import preset, preset_in
 
 if TYPE_CHECKING:
-    from keras_unet.data.findings import Report
+    from keras_unet.data.check import Report
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 FolderOrNone = Annotated[
@@ -52,14 +52,12 @@ class Check:
 
     def run(self) -> int:
         """Prints what the folder holds; returns 1 where something is wrong with it."""
-        from keras_unet.data.check import check_pairs
-        from keras_unet.data.pairs import look_everywhere
+        from keras_unet.data.check import check_data
+        from keras_unet.data.layouts import look
 
         data = _with_folder(self.data, self.folder)
-        found = look_everywhere(data)
         with progress_bar("pairs") as progress:
-            report = check_pairs(found.pairs, data, self.classes, progress)
-        report = dataclasses.replace(report, problems=found.problems + report.problems)
+            report = check_data(look(data), data, self.classes, progress)
         _show(report, self.output)
         if self.output:
             print("report: " + ", ".join(map(str, _write_report(report, self.output))))
@@ -86,7 +84,7 @@ class Demo:
         """Draws the set."""
         from keras_unet.data.demo.make import make_demo
 
-        with progress_bar("pictures") as progress:
+        with progress_bar("images") as progress:
             make_demo(self.folder, self.cars, self.seed, self.size, progress=progress)
         print(f"wrote {self.folder}")
         return 0
@@ -110,7 +108,7 @@ class Download:
 
         counts = download(self.folder, say=print)
         for part, count in counts.items():
-            print(f"{self.folder / part}: {count} pictures")
+            print(f"{self.folder / part}: {count} images")
         return 0
 
 
@@ -124,7 +122,7 @@ class Records:
         coding: of the images; PNG loses nothing and takes three times the space, raw
             is read fastest and takes ten times the space.
         preset: of the training; its image size is the default. That of carvana is
-            enough for demo and mobile too, whose pictures are smaller.
+            enough for demo and mobile too, whose images are smaller.
         data: what is known of the data, as for training.
     """
 

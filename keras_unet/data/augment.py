@@ -23,7 +23,7 @@ from keras_unet.types import Tensor
 
 
 class _Draws(NamedTuple):
-    """What chance gave each picture: numbers in [-1, 1], and the grid's normal ones."""
+    """What chance gave each image: numbers in [-1, 1], and the grid's normal ones."""
 
     flip: Tensor
     turn: Tensor
@@ -38,7 +38,7 @@ def augment(
     """Returns images (b, h, w, c) and masks (b, h, w, 1), changed at random.
 
     All that moves pixels is one resampling, with one field for image and mask. In
-    between images are float32; what comes out has 8 bits, as a picture from a file.
+    between images are float32; what comes out has 8 bits, as an image from a file.
 
     Args:
         images: uint8; height and width are known beforehand.

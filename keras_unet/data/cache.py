@@ -16,19 +16,19 @@ import numpy as np
 from keras_unet.errors import BadUsage
 from keras_unet.types import Image, Mask
 
-Pictures = tuple[Image, Mask]
+Arrays = tuple[Image, Mask]
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class Store(Protocol):
-    """Pairs of pictures that are put once and got in any order, from any thread."""
+    """Pairs of images that are put once and got in any order, from any thread."""
 
-    def get(self, index: int) -> Pictures | None:
+    def get(self, index: int) -> Arrays | None:
         """Returns image and mask, or None where there are none."""
 
-    def put(self, index: int, pictures: Pictures) -> None:
+    def put(self, index: int, arrays: Arrays) -> None:
         """Keeps image and mask, if the store has a place for them."""
 
 
@@ -42,17 +42,17 @@ class MemoryStore:
         )
         self._filled = np.zeros(places, bool)
 
-    def get(self, index: int) -> Pictures | None:
+    def get(self, index: int) -> Arrays | None:
         """Returns image and mask, or None where there are none."""
         if index >= len(self._filled) or not self._filled[index]:
             return None
         return self._images[index], self._masks[index]
 
-    def put(self, index: int, pictures: Pictures) -> None:
+    def put(self, index: int, arrays: Arrays) -> None:
         """Keeps image and mask, if the pair is one of the first."""
         if index < len(self._filled):
-            self._images[index], self._masks[index] = pictures
-            # Last, so that no other thread reads half a picture.
+            self._images[index], self._masks[index] = arrays
+            # Last, so that no other thread reads half an image.
             self._filled[index] = True
 
 
@@ -76,7 +76,7 @@ class DiskStore:
         self._filled = np.zeros(count, bool)
         self._lock = threading.Lock()
 
-    def get(self, index: int) -> Pictures | None:
+    def get(self, index: int) -> Arrays | None:
         """Returns image and mask, or None where there are none."""
         if not self._filled[index]:
             return None
@@ -87,12 +87,12 @@ class DiskStore:
             self._file.readinto(mask)
         return image, mask
 
-    def put(self, index: int, pictures: Pictures) -> None:
+    def put(self, index: int, arrays: Arrays) -> None:
         """Keeps image and mask."""
         with self._lock:
             self._file.seek(int(index) * self._pair_bytes)
-            for picture in pictures:
-                self._file.write(np.ascontiguousarray(picture))
+            for array in arrays:
+                self._file.write(np.ascontiguousarray(array))
             self._filled[index] = True
 
 

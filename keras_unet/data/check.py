@@ -2,39 +2,167 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_unet.config import IGNORE, DataConfig
-from keras_unet.data.findings import Report, Row
-from keras_unet.data.images import Header, Unreadable, read_header, read_image
-from keras_unet.data.mask_values import (
-    Coding,
-    Kind,
-    MaskValues,
-    count_values,
-    find_coding,
-)
-from keras_unet.data.masks import GREY_STEP, read_values, to_class_ids
-from keras_unet.data.pair import Pair, Problem, Record
+from keras_unet.console import Progress, silent
+from keras_unet.data.look import Look, Seen, look_at
+from keras_unet.data.mask_values import Coding, MaskValues, find_coding
+from keras_unet.data.masks import to_class_ids
+from keras_unet.data.memory import Memory
+from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
 from keras_unet.errors import BadData
-from keras_unet.types import Values
 
-Progress = Callable[[int, int], None]
+
+@dataclass(frozen=True)
+class Row:
+    """A usable pair and the share of each class among its pixels that count."""
+
+    pair: Pair
+    image: Look
+    mask: Look
+    shares: tuple[float, ...]
+
+    @property
+    def fingerprints(self) -> tuple[Fingerprint, Fingerprint]:
+        """Of the image and of the mask, or of the record that holds both."""
+        if self.pair.record:
+            return self.pair.record.fingerprint, Fingerprint(0, 0, "")
+        return self.image.fingerprint, self.mask.fingerprint
+
+    @property
+    def foreground(self) -> float:
+        """Share of all that is not class 0."""
+        return sum(self.shares[1:])
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pass over the pairs found.
+
+    Attributes:
+        rows: the usable pairs.
+        problems: every file that cannot be used, with its cause.
+        notes: what is worth a line on the screen.
+        notices: the files behind the notes.
+        duplicates: images of the same content.
+        resolved: the config with what mask values mean.
+    """
+
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    notices: tuple[Problem, ...]
+    duplicates: tuple[tuple[Path, ...], ...]
+    resolved: DataConfig
+
+    def table(self) -> dict[str, str]:
+        """Returns what is to be shown, by heading."""
+        if not self.rows:
+            return {"pairs": "0"}
+        names, shares = self.resolved.class_names, self.class_shares()
+        return {
+            "pairs": str(len(self.rows)),
+            "groups": str(len({row.pair.group for row in self.rows})),
+            "sizes": _tally(_size(row.image) for row in self.rows),
+            "images": _tally(_kind(row.image) for row in self.rows),
+            "masks": _tally(_kind(row.mask) for row in self.rows),
+            "mask values": self.notes[0].removeprefix("mask values: "),
+            "pixels": ", ".join(
+                f"{name} {100 * share:.1f} %"
+                for name, share in zip(names, shares, strict=True)
+            ),
+            "foreground by image": _spread([row.foreground for row in self.rows]),
+            "duplicates": str(sum(len(files) - 1 for files in self.duplicates)),
+        }
+
+    def class_shares(self) -> list[float]:
+        """Returns the mean share of each class."""
+        classes = len(self.resolved.class_names)
+        shares = np.array([row.shares for row in self.rows]).reshape(-1, classes)
+        return [float(share) for share in shares.mean(axis=0)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all of the report as what ``json.dump`` takes."""
+        return {
+            "table": self.table(),
+            "problems": [_line(problem) for problem in self.problems],
+            "notices": [_line(notice) for notice in self.notices],
+            "notes": list(self.notes),
+            "duplicates": [[str(file) for file in files] for files in self.duplicates],
+            "class_values": list(self.resolved.class_values),
+            "class_names": list(self.resolved.class_names),
+            "mask_kind": self.resolved.mask_kind,
+            "foreground_above": self.resolved.foreground_above,
+            "ignore_value": self.resolved.ignore_value,
+            "pairs": [
+                {
+                    "image": str(row.pair.image),
+                    "group": row.pair.group,
+                    "size": _size(row.image),
+                    "foreground": row.foreground,
+                }
+                for row in self.rows
+            ],
+        }
+
+    def extremes(self, count: int) -> list[Pair]:
+        """Returns pairs from the least to the most foreground, evenly spread."""
+        ordered = sorted(self.rows, key=lambda row: row.foreground)
+        places = np.linspace(0, len(ordered) - 1, min(count, len(ordered)))
+        return [ordered[round(place)].pair for place in places]
+
+
+def _tally(things: Iterable[str]) -> str:
+    counts = Counter(things).most_common()
+    shown = ", ".join(f"{thing} ({count})" for thing, count in counts[:4])
+    return shown + (f" and {len(counts) - 4} others" if len(counts) > 4 else "")
+
+
+def _size(look: Look) -> str:
+    return look.header.size if look.header else ""
+
+
+def _kind(look: Look) -> str:
+    header = look.header
+    return f"{header.format} {header.mode}" if header else "run lengths"
+
+
+def _spread(shares: list[float]) -> str:
+    low, middle, high = (100 * float(f(shares)) for f in (min, np.median, max))
+    return f"{low:.1f} % to {high:.1f} %, median {middle:.1f} %"
+
+
+def _line(problem: Problem) -> dict[str, str]:
+    return {
+        "file": str(problem.file),
+        "part": problem.part,
+        "cause": problem.cause,
+    }
+
+
+def check_data(
+    found: Found, data: DataConfig, classes: int = 1, progress: Progress = silent
+) -> Report:
+    """Returns ``check_pairs`` of all that was found, and what makes no pair."""
+    pairs = (*found.pairs, *found.validation)
+    report = check_pairs(pairs, data, classes, progress)
+    return replace(report, problems=found.problems + report.problems)
 
 
 def check_pairs(
     pairs: Sequence[Pair],
     data: DataConfig,
     classes: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Returns what is in the pairs' files and which of them cannot be used.
 
@@ -47,14 +175,14 @@ def check_pairs(
     Raises:
         BadUsage: what ``data`` says of the masks contradicts itself.
     """
-    every = list(_survey_all(pairs, data.max_pixels, progress))
+    every = list(_look_at_all(pairs, data.max_pixels, progress))
     problems = [problem for seen in every for problem in seen.problems]
     whole = [seen for seen in every if not seen.problems]
     folder = data.data or data.masks or Path()
     coding, rows = Coding(data, "mask values: unknown"), list[Row]()
     try:
         if whole:
-            coding = find_coding([seen.values for seen in whole if seen.values], data)
+            coding = find_coding(_values(whole), data)
             rows, unknown = _rows(whole, coding.data)
             problems += unknown + _beyond(rows, coding.data, classes)
             problems += _one_class(rows, coding.data, folder)
@@ -76,16 +204,20 @@ def check_pairs(
     )
 
 
-def _survey_all(
-    pairs: Sequence[Pair], max_pixels: int, progress: Progress | None
+def _look_at_all(
+    pairs: Sequence[Pair], max_pixels: int, progress: Progress
 ) -> Iterator[Seen]:
     # Pillow lets other threads run while it decodes.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        looks = threads.map(lambda pair: survey(pair, max_pixels), pairs)
+    threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    with Memory() as memory, threads:
+        looks = threads.map(lambda pair: look_at(pair, max_pixels, memory), pairs)
         for done, seen in enumerate(looks, 1):
-            if progress:
-                progress(done, len(pairs))
+            progress(done, len(pairs))
             yield seen
+
+
+def _values(whole: Iterable[Seen]) -> list[MaskValues]:
+    return [seen.mask.values for seen in whole if seen.mask and seen.mask.values]
 
 
 def _rows(whole: Iterable[Seen], data: DataConfig) -> tuple[list[Row], list[Problem]]:
@@ -96,14 +228,14 @@ def _rows(whole: Iterable[Seen], data: DataConfig) -> tuple[list[Row], list[Prob
         except BadData as error:
             problems.append(Problem(_mask_file(seen.pair), str(error)))
         else:
-            if seen.image:
+            if seen.image and seen.mask:
                 rows.append(Row(seen.pair, seen.image, seen.mask, shares))
     return rows, problems
 
 
 def _shares(seen: Seen, data: DataConfig) -> tuple[float, ...]:
     """Returns the share of each class among the pixels that are not ignored."""
-    counts = seen.values.counts if seen.values else {}
+    counts = seen.mask.values.counts if seen.mask and seen.mask.values else {}
     ids = to_class_ids(np.array([*counts], np.int32), data)
     pixels = np.bincount(ids, [*counts.values()], IGNORE + 1)[: len(data.class_names)]
     return tuple((pixels / max(1, pixels.sum())).tolist())
@@ -143,8 +275,8 @@ def _mask_file(pair: Pair) -> Path:
 def _duplicates(every: Iterable[Seen]) -> tuple[tuple[Path, ...], ...]:
     same = defaultdict(list)
     for seen in every:
-        if seen.digest:
-            same[seen.digest].append(seen.pair.image)
+        if seen.image:
+            same[seen.image.fingerprint.sha256].append(seen.pair.image)
     return tuple(tuple(files) for files in same.values() if len(files) > 1)
 
 
@@ -190,142 +322,3 @@ def _enlarged(pairs: Sequence[Pair], size: tuple[int, int]) -> Iterator[str]:
                 f"{folder}: its records were written with {old}, and training with "
                 f"{new} enlarges them: write them again with {new}"
             )
-
-
-_FORMAT_OF = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
-    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
-    **dict.fromkeys((".bmp", ".dib"), "BMP"),
-    **{".png": "PNG", ".gif": "GIF", ".webp": "WEBP"},
-}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a look at one pair found.
-
-    Attributes:
-        pair: the pair.
-        image: the image's header; None where it cannot be read.
-        mask: the mask's header; None for run lengths, too.
-        values: the mask's values; None where it cannot be read.
-        digest: of the image file's content.
-        problems: why the pair cannot be used; empty where it can.
-        notices: what is odd about it and does no harm.
-    """
-
-    pair: Pair
-    image: Header | None = None
-    mask: Header | None = None
-    values: MaskValues | None = None
-    digest: str = ""
-    problems: tuple[Problem, ...] = ()
-    notices: tuple[Problem, ...] = ()
-
-
-def survey(pair: Pair, max_pixels: int) -> Seen:
-    """Returns what is in the files of ``pair``, all pixels read."""
-    if pair.record and not all(f.is_file() for f in (pair.image, pair.mask) if f):
-        return _survey_record(pair, pair.record)
-    problems = []
-    image = mask = values = None
-    digest = ""
-    try:
-        image = read_header(pair.image, max_pixels, check_pixels=True)
-        digest = hashlib.sha256(pair.image.read_bytes()).hexdigest()
-        notices = _about_image(pair.image, image, max_pixels)
-    except Unreadable as error:
-        problems, notices = [Problem(error.file, error.cause)], []
-    try:
-        if pair.mask is not None:
-            mask = read_header(pair.mask, max_pixels)
-            notices += _about_name(pair.mask, mask)
-        if pair.mask is not None or image is not None:
-            pixels = read_values(pair, max_pixels)
-            values = count_values(pixels, _kind(mask))
-    except Unreadable as error:
-        problems.append(Problem(error.file, error.cause))
-    if image and mask:
-        problems += _about_sizes(pair, image, mask)
-        notices += _about_turns(pair, image, mask)
-    return Seen(pair, image, mask, values, digest, tuple(problems), tuple(notices))
-
-
-def _survey_record(pair: Pair, record: Record) -> Seen:
-    # Behind it is TensorFlow, which a look at files can do without.
-    from keras_unet.data import records
-
-    try:
-        image, pixels = records.read_record(record, 3)
-    except BadData as error:
-        cause = str(error).removeprefix(f"{record.file}: ")
-        return Seen(pair, problems=(Problem(record.file, cause),))
-    return Seen(
-        pair,
-        Header("record", "RGB", image.shape[:2], 1, False),
-        values=count_values(pixels, _kind_of_values(pixels)),
-        digest=hashlib.sha256(image.tobytes()).hexdigest(),
-        notices=(Problem(pair.image, "is gone: it can be trained on, not scored"),),
-    )
-
-
-def _kind_of_values(pixels: Values) -> Kind:
-    if pixels.dtype == np.uint8:
-        return "grey"
-    return "colour" if pixels.max() >= GREY_STEP else "wide"
-
-
-def _kind(mask: Header | None) -> Kind:
-    if mask is None:
-        return "runs"
-    if mask.indexed:
-        return "palette"
-    if mask.mode[0] in "IF":
-        return "wide"
-    return "grey" if mask.mode in ("1", "L", "LA", "La", "P") else "colour"
-
-
-def _about_image(file: Path, image: Header, max_pixels: int) -> list[Problem]:
-    if not image.mode.startswith("I"):
-        return _about_name(file, image)
-    brightest = int(read_image(file, 1, max_pixels).max())
-    if brightest > 15:
-        return _about_name(file, image)
-    cause = "uses only the darkest sixteenth of its 16 bits; scale it up to be seen"
-    return [*_about_name(file, image), Problem(file, cause)]
-
-
-def _about_name(file: Path, header: Header) -> list[Problem]:
-    named = _FORMAT_OF.get(file.suffix.lower(), header.format)
-    found = "JPEG" if header.format == "MPO" else header.format
-    if named == found:
-        return []
-    return [Problem(file, f"is a {found} file called {file.suffix}; read as {found}")]
-
-
-def _about_sizes(pair: Pair, image: Header, mask: Header) -> list[Problem]:
-    if image.shape == mask.shape:
-        return []
-    turned = ""
-    if image.orientation != mask.orientation:
-        turned = (
-            f" (turned upright as EXIF says: orientation {mask.orientation} "
-            f"against {image.orientation})"
-        )
-    # Without the image's name: pairs of the same two sizes have the same cause.
-    cause = f"is {_size(mask)}, its image {_size(image)}{turned}"
-    return [Problem(pair.mask or pair.image, cause)]
-
-
-def _about_turns(pair: Pair, image: Header, mask: Header) -> list[Problem]:
-    if image.orientation == mask.orientation or image.shape != mask.shape:
-        return []
-    cause = (
-        f"has EXIF orientation {image.orientation}, its mask {mask.orientation}; "
-        "each is turned as its own says: look whether they agree"
-    )
-    return [Problem(pair.image, cause)]
-
-
-def _size(header: Header) -> str:
-    return f"{header.shape[1]}×{header.shape[0]}"

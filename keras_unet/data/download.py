@@ -16,7 +16,7 @@ from keras_unet.files import write_whole
 
 COMPETITION = "carvana-image-masking-challenge"
 COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
-"""Pictures in each folder of the complete set."""
+"""Images in each folder of the complete set."""
 
 _RULES = f"https://www.kaggle.com/c/{COMPETITION}/rules"
 _TOKEN = "https://www.kaggle.com/settings"
@@ -31,7 +31,7 @@ def download(
     expected: Mapping[str, int] = COUNTS,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, int]:
-    """Returns the number of pictures by folder, after fetching and unpacking the set.
+    """Returns the number of images by folder, after fetching and unpacking the set.
 
     Called again after a stop it goes on where it was: Kaggle's library keeps what has
     arrived, and files that are already unpacked are left as they are.
@@ -40,12 +40,12 @@ def download(
         folder: gets train/, train_masks/, train_masks.csv and test/.
         fetch: ``kagglehub.competition_download``: takes the competition and the name
             of one of its files, returns where that file now is.
-        expected: the number of pictures that each folder must have in the end.
+        expected: the number of images that each folder must have in the end.
         say: is told what is being done.
 
     Raises:
         BadData: no credentials, rules not accepted, no network, a damaged archive or
-            one that wants to write elsewhere, or fewer pictures than there must be.
+            one that wants to write elsewhere, or fewer images than there must be.
     """
     fetch = fetch or _fetch_from_kaggle
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def _copy(file: IO[bytes], target: Path) -> None:
 
 
 def _count(folder: Path) -> int:
-    """Returns how many pictures the folder has; 1 where it is a file."""
+    """Returns how many images the folder has; 1 where it is a file."""
     if not folder.is_dir():
         return int(folder.is_file())
     return sum(path.suffix in (".jpg", ".gif") for path in folder.iterdir())

@@ -2,7 +2,8 @@
 
 Images are upright. They lose their alpha channel and, where they have 16 bits, their
 lower 8: so does TensorFlow's decoder, and a served image must look like a training
-image.
+image. What decodes takes an open file and knows no names; ``opened`` puts the file's
+name to what is raised about its content.
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ from PIL import Image
 from keras_unet import types
 from keras_unet.errors import BadData
 
-MAX_PIXELS = 178_956_970
-"""Where Pillow, too, begins to refuse a picture as a decompression bomb."""
-
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -40,6 +38,10 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 _OPENING = threading.Lock()
 
 
+class Undecodable(Exception):  # noqa: N818, the name says it
+    """What is wrong with a file's content, without the file's name."""
+
+
 class Unreadable(BadData):
     """A file that cannot be used.
 
@@ -52,6 +54,31 @@ class Unreadable(BadData):
         """Keeps file and cause apart, for lists of many of them."""
         super().__init__(f"{file}: {cause}")
         self.file, self.cause = file, cause
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Gives the open file; what is wrong with it or its content gets its name.
+
+    Raises:
+        Unreadable: the file is missing or forbidden, or what is done with it within
+            the block raises Undecodable.
+    """
+    try:
+        # Given a name, Pillow 13 maps the file and reads turned TIFF images wrongly.
+        file = path.open("rb")
+    except PermissionError as error:
+        raise Unreadable(path, "may not be read (no permission)") from error
+    except FileNotFoundError as error:
+        cause = "is a broken link" if path.is_symlink() else "is not there"
+        raise Unreadable(path, cause) from error
+    except OSError as error:
+        raise Unreadable(path, f"cannot be opened ({error.strerror})") from error
+    with file:
+        try:
+            yield file
+        except Undecodable as error:
+            raise Unreadable(path, str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -72,27 +99,30 @@ class Header:
     orientation: int
     indexed: bool
 
+    @property
+    def size(self) -> str:
+        """Width and height in words."""
+        return f"{self.shape[1]}×{self.shape[0]}"
 
-def read_header(
-    path: Path, max_pixels: int = MAX_PIXELS, check_pixels: bool = False
-) -> Header:
-    """Returns what the file's header says.
+
+def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> Header:
+    """Returns what the header of an image file says.
 
     Args:
-        path: the file.
-        max_pixels: the largest picture that is opened.
+        file: open, read from its start.
+        max_pixels: the largest image that is opened.
         check_pixels: also decode the file, as coarsely as its format allows, so that
             a damaged one is found.
 
     Raises:
-        Unreadable: missing, forbidden, damaged, no picture, or too large.
+        Undecodable: damaged, no image, or too large.
     """
-    with opened(path, max_pixels) as image:
-        orientation = _orientation(path, image)
+    with identified(file, max_pixels) as image:
+        orientation = _orientation(image)
         height, width = image.height, image.width
-        # Pillow turns TIFF pictures itself, and no others.
+        # Pillow turns TIFF images itself, and no others.
         lies = orientation >= 5 and image.format != "TIFF"
-        indexed = image.mode == "P" and _has_colours(path, image)
+        indexed = image.mode == "P" and _has_colours(image)
         header = Header(
             image.format or "",
             image.mode,
@@ -102,78 +132,101 @@ def read_header(
         )
         if check_pixels:
             image.draft(image.mode, (1, 1))
-            load(path, image)
+            load(image)
         return header
 
 
-@contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Gives the file's one picture, its pixels not yet read.
+def read_image(path: Path, channels: int, max_pixels: int) -> types.Image:
+    """Returns the upright image of a file at its own size, uint8 (h, w, channels).
 
     Raises:
-        Unreadable: missing, forbidden, no picture, several pictures, or too large.
+        Unreadable: missing, forbidden, damaged, no image, too large, or of a kind
+            whose brightness has no known scale.
     """
-    with _open(path) as file, _identify(path, file) as image:
+    with opened(path) as file:
+        return decode_image(file, channels, max_pixels)
+
+
+def decode_image(file: BinaryIO, channels: int, max_pixels: int) -> types.Image:
+    """Returns the upright image in an open file, uint8 (h, w, channels).
+
+    Raises:
+        Undecodable: as ``read_image`` says, but for what is wrong with the path.
+    """
+    with identified(file, max_pixels) as image:
+        pixels = np.asarray(_to_8_bits(load(image), channels))
+    return np.array(pixels.reshape((*pixels.shape[:2], channels)))
+
+
+def image_shape(path: Path, max_pixels: int) -> tuple[int, int]:
+    """Returns (height, width) of the upright image of a file, from its header.
+
+    Raises:
+        Unreadable: the file is no image.
+    """
+    with opened(path) as file:
+        return read_header(file, max_pixels).shape
+
+
+@contextmanager
+def identified(file: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
+    """Gives the file's one image, its pixels not yet read.
+
+    Raises:
+        Undecodable: no image, several images, or too large.
+    """
+    with _identify(file) as image:
         if image.width * image.height > max_pixels:
-            raise Unreadable(
-                path,
+            raise Undecodable(
                 f"{image.width}×{image.height} pixels are more than --max-pixels "
-                f"{max_pixels} allows",
+                f"{max_pixels} allows"
             )
-        # A phone's MPO holds a preview beside its picture; other files' frames are
-        # pictures of their own, and which one is meant is not ours to guess.
-        frames = 1 if image.format == "MPO" else _frames(path, image)
+        # A phone's MPO holds a preview beside its image; other files' frames are
+        # images of their own, and which one is meant is not ours to guess.
+        frames = 1 if image.format == "MPO" else _frames(image)
         if frames > 1:
-            raise Unreadable(path, f"holds {frames} pictures; write one file for each")
+            raise Undecodable(f"holds {frames} images; write one file for each")
         yield image
 
 
-def _frames(path: Path, image: Image.Image) -> int:
+def _frames(image: Image.Image) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
     except _BROKEN as error:
-        raise Unreadable(path, f"is truncated or damaged ({error})") from error
+        raise _damaged(error) from error
 
 
-def _open(path: Path) -> BinaryIO:
-    # Given a name, Pillow 13 maps the file and reads turned TIFF pictures wrongly.
-    try:
-        return path.open("rb")
-    except PermissionError as error:
-        raise Unreadable(path, "may not be read (no permission)") from error
-    except FileNotFoundError as error:
-        cause = "is a broken link" if path.is_symlink() else "is not there"
-        raise Unreadable(path, cause) from error
-    except OSError as error:
-        raise Unreadable(path, f"cannot be opened ({error.strerror})") from error
+def _damaged(error: Exception) -> Undecodable:
+    return Undecodable(f"is truncated or damaged ({error})")
 
 
-def _identify(path: Path, file: BinaryIO) -> Image.Image:
+def _identify(file: BinaryIO) -> Image.Image:
+    file.seek(0)
     # Pillow's own limit is a global that knows nothing of --max-pixels.
     with _OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(file, formats=_FORMATS)
         except _BROKEN as error:
-            cause = "is no picture (JPEG, PNG, GIF, BMP, TIFF or WebP) or is damaged"
-            empty = path.stat().st_size == 0
-            raise Unreadable(path, "is empty (0 bytes)" if empty else cause) from error
+            cause = "is no image (JPEG, PNG, GIF, BMP, TIFF or WebP) or is damaged"
+            empty = file.seek(0, 2) == 0
+            raise Undecodable("is empty (0 bytes)" if empty else cause) from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def load(path: Path, image: Image.Image) -> Image.Image:
-    """Returns the picture upright, its pixels read.
+def load(image: Image.Image) -> Image.Image:
+    """Returns the image upright, its pixels read.
 
     Raises:
-        Unreadable: the file is damaged.
+        Undecodable: the file is damaged.
     """
     try:
         image.load()
     except _BROKEN as error:
-        raise Unreadable(path, f"is truncated or damaged ({error})") from error
-    # Only now, because a TIFF picture was turned while its pixels were read.
-    orientation = _orientation(path, image)
+        raise _damaged(error) from error
+    # Only now, because a TIFF image was turned while its pixels were read.
+    orientation = _orientation(image)
     return image if orientation == 1 else image.transpose(_UPRIGHT[orientation])
 
 
@@ -182,21 +235,21 @@ def read_palette(image: Image.Image) -> bytes:
     return bytes(image.getpalette("RGB") or [0, 0, 0])
 
 
-def _has_colours(path: Path, image: Image.Image) -> bool:
+def _has_colours(image: Image.Image) -> bool:
     try:
         return grey_levels(read_palette(image)) is None
     except _BROKEN as error:
-        raise Unreadable(path, f"is truncated or damaged ({error})") from error
+        raise _damaged(error) from error
 
 
-def _orientation(path: Path, image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     # Pillow would decode a whole PNG to look for EXIF data behind the pixels.
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except _BROKEN as error:
-        raise Unreadable(path, f"has damaged EXIF data ({error})") from error
+        raise Undecodable(f"has damaged EXIF data ({error})") from error
     return orientation if orientation in _UPRIGHT else 1
 
 
@@ -215,60 +268,39 @@ def grey_levels(palette: bytes) -> bytes | None:
     return (red * 256)[:256]
 
 
-def image_shape(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Returns (height, width) of the upright picture from its header.
-
-    Raises:
-        Unreadable: the file is no picture.
-    """
-    return read_header(path, max_pixels).shape
-
-
-def read_image(path: Path, channels: int, max_pixels: int) -> types.Image:
-    """Returns the upright picture, uint8 (h, w, channels).
-
-    Raises:
-        Unreadable: missing, forbidden, damaged, no picture, too large, or of a kind
-            whose brightness has no known scale.
-    """
-    with opened(path, max_pixels) as image:
-        pixels = np.asarray(_to_8_bits(path, load(path, image), channels))
-    return np.array(pixels.reshape((*pixels.shape[:2], channels)))
-
-
-def _to_8_bits(path: Path, image: Image.Image, channels: int) -> Image.Image:
+def _to_8_bits(image: Image.Image, channels: int) -> Image.Image:
     if image.mode == "F":
-        raise Unreadable(path, "holds fractions; write it with 8 or 16 bits a channel")
+        raise Undecodable("holds fractions; write it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):
-        values = whole_numbers(path, np.asarray(image))
+        values = whole_numbers(np.asarray(image))
         if values.size and (values.min() < 0 or values.max() > 0xFFFF):
-            raise Unreadable(path, "has more than 16 bits a channel")
+            raise Undecodable("has more than 16 bits a channel")
         image = Image.fromarray((values >> 8).astype(np.uint8))
-    return convert(path, image, "L" if channels == 1 else "RGB")
+    return convert(image, "L" if channels == 1 else "RGB")
 
 
-def convert(path: Path, image: Image.Image, mode: str) -> Image.Image:
+def convert(image: Image.Image, mode: str) -> Image.Image:
     """Returns the image in another of Pillow's modes.
 
     Raises:
-        Unreadable: Pillow does not know how.
+        Undecodable: Pillow does not know how.
     """
     # Transparency is dropped in any case; of palettes Pillow warns that it is.
     image.info.pop("transparency", None)
     try:
         return image.convert(mode)
     except ValueError as error:
-        raise Unreadable(path, f"has colours of a kind not read ({error})") from error
+        raise Undecodable(f"has colours of a kind not read ({error})") from error
 
 
-def whole_numbers(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+def whole_numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """Returns the values as integers.
 
     Raises:
-        Unreadable: one of them is a fraction.
+        Undecodable: one of them is a fraction.
     """
     with np.errstate(invalid="ignore"):
         whole = values.astype(np.int32)
     if (whole != values).any():
-        raise Unreadable(path, "holds fractions; a mask's values are whole numbers")
+        raise Undecodable("holds fractions; a mask's values are whole numbers")
     return whole

@@ -8,14 +8,63 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from keras_unet.config import DataConfig
 from keras_unet.console import load_tensorflow
 from keras_unet.data.pair import INDEX, Found, Pair, Problem
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
 
 
-def look_into(data: Path) -> Found:
+def look(data: DataConfig) -> Found:
+    """Returns the pairs of ``data``, sorted by name, and the files that make none.
+
+    Those of --validation are apart from the rest.
+
+    Raises:
+        BadData: a folder is missing, empty or of no known layout.
+        BadUsage: no folder was given, or --group-by is no regular expression.
+    """
+    if data.images is not None and data.masks is not None:
+        found = match_names(data.images, data.masks, stem_of)
+    elif data.data is not None:
+        found = _look_into(data.data)
+    else:
+        raise BadUsage("no data: give --data DIR, or --images DIR and --masks DIR")
+    if data.group_by is not None:
+        found = _regroup(found, data.group_by)
+    pairs = tuple(sorted(found.pairs, key=lambda pair: normal(pair.image.name)))
+    if data.validation is None:
+        return Found(pairs, found.problems)
+    given = look(_validation_of(data))
+    return Found(pairs, found.problems + given.problems, given.pairs)
+
+
+def _validation_of(data: DataConfig) -> DataConfig:
+    return replace(data, data=data.validation, images=None, masks=None, validation=None)
+
+
+def _regroup(found: Found, group_by: str) -> Found:
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        raise BadUsage(
+            f"--group-by {group_by} is no regular expression: {error}"
+        ) from (error)
+    pairs, problems = [], list(found.problems)
+    for pair in found.pairs:
+        match = pattern.search(normal(pair.image.name))
+        group = match and match.group(min(1, pattern.groups))
+        if group:
+            pairs.append(replace(pair, group=group))
+        else:
+            cause = f"--group-by {group_by} finds nothing in its name"
+            problems.append(Problem(pair.image, cause))
+    return Found(tuple(pairs), tuple(problems))
+
+
+def _look_into(data: Path) -> Found:
     """Returns the pairs of a folder in one of the layouts that are known.
 
     Raises:
@@ -66,11 +115,11 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-BESIDE_PICTURES = {
+BESIDE_IMAGES = {
     *(".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".txt"),
     *(".xml", ".yaml", ".yml", ".zip"),
 }
-"""Suffixes of files that commonly lie between pictures and are none."""
+"""Suffixes of files that commonly lie between images and are none."""
 
 _MASK_SUFFIX = "_mask"
 Stems = dict[str, list[Path]]
@@ -89,7 +138,7 @@ def match_names(images: Path, masks: Path, group_of: Callable[[Path], str]) -> F
         group_of: returns the group of an image file.
 
     Raises:
-        BadData: a folder is missing or holds no picture.
+        BadData: a folder is missing or holds no image.
     """
     image_of, mask_of = by_stem(images), by_stem(masks)
     mask_of = _named_as_images(image_of, mask_of)
@@ -112,16 +161,16 @@ def match_names(images: Path, masks: Path, group_of: Callable[[Path], str]) -> F
 def by_stem(folder: Path) -> Stems:
     """Returns the folder's files by their stem, in one spelling of accents.
 
-    Hidden files and those that are plainly no picture are left out.
+    Hidden files and those that are plainly no image are left out.
 
     Raises:
-        BadData: the folder is missing, may not be read or holds no picture.
+        BadData: the folder is missing, may not be read or holds no image.
     """
     stems: Stems = defaultdict(list)
     for path in sorted(_files(folder)):
         stems[unicodedata.normalize("NFC", path.stem)].append(path)
     if not stems:
-        raise BadData(f"{folder}: holds no pictures")
+        raise BadData(f"{folder}: holds no images")
     return dict(stems)
 
 
@@ -135,7 +184,7 @@ def _files(folder: Path) -> Iterable[Path]:
         for entry in entries
         if not entry.name.startswith((".", "Thumbs.db"))
         and not _is_folder(entry)
-        and Path(entry.name).suffix.lower() not in BESIDE_PICTURES
+        and Path(entry.name).suffix.lower() not in BESIDE_IMAGES
     ]
 
 

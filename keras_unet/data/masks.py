@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from keras_unet.data.images import (
     Unreadable,
     convert,
     grey_levels,
+    identified,
     image_shape,
     load,
     opened,
@@ -51,22 +51,31 @@ def read_values(
 
     Args:
         pair: whose mask.
-        max_pixels: the largest picture that is opened.
+        max_pixels: the largest image that is opened.
         size: height and width of the result, by default the mask's own.
 
     Raises:
         BadData: the mask cannot be read; the message names its file.
     """
-    if pair.mask is not None:
-        return read_mask_values(pair.mask, max_pixels, size)
+    if pair.mask is None:
+        shape = image_shape(pair.image, max_pixels)
+        return nearest_pixels(decode_runs(pair, shape), size)
+    with opened(pair.mask) as file:
+        return decode_mask_values(file, max_pixels, size)
+
+
+def decode_runs(pair: Pair, shape: tuple[int, int]) -> Mask:
+    """Returns the 0/1 mask (h, w) that the pair's run lengths say.
+
+    Raises:
+        Unreadable: there are none, or they are broken; the message names the image.
+    """
     if pair.run_lengths is None:
         raise Unreadable(pair.image, "has neither a mask file nor run lengths")
-    height, width = image_shape(pair.image, max_pixels)
     try:
-        mask = rle.decode(pair.run_lengths, height, width)
+        return rle.decode(pair.run_lengths, *shape)
     except BadData as error:
         raise Unreadable(pair.image, f"its mask: {error}") from error
-    return nearest_pixels(mask, size)
 
 
 def class_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
@@ -85,20 +94,20 @@ GREY_STEP = 0x010101
 """Distance between the packed colours of two neighbouring greys."""
 
 
-def read_mask_values(
-    path: Path, max_pixels: int, size: tuple[int, int] | None = None
+def decode_mask_values(
+    file: BinaryIO, max_pixels: int, size: tuple[int, int] | None = None
 ) -> Values:
-    """Returns what each pixel of the upright mask says, (h, w), uint8 or int32.
+    """Returns what each pixel of the upright mask in an open file says, (h, w).
 
     That is the grey level, the index into a palette with colours, or the colour as
     0xRRGGBB; alpha counts for nothing. ``to_class_ids`` makes classes of it. With
     ``size`` only the pixels nearest to those of a mask of that size are looked at.
 
     Raises:
-        Unreadable: as by ``read_image``, and a mask of fractions.
+        Undecodable: as by ``decode_image``, and a mask of fractions.
     """
-    with opened(path, max_pixels) as image:
-        mask = load(path, image)
+    with identified(file, max_pixels) as image:
+        mask = load(image)
         if mask.mode == "1":
             mask = mask.convert("L")
         if mask.mode in ("LA", "La"):
@@ -106,8 +115,8 @@ def read_mask_values(
         if mask.mode in ("P", "L"):
             return _levels(mask, _picked(mask, size))
         if mask.mode[0] in "IF":
-            return whole_numbers(path, _picked(mask, size))
-        return _packed(_picked(convert(path, mask, "RGB"), size))
+            return whole_numbers(_picked(mask, size))
+        return _packed(_picked(convert(mask, "RGB"), size))
 
 
 def nearest_pixels(mask: _Pixels, size: tuple[int, int] | None) -> _Pixels:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 _CAUSES = 20
 _PLACES = 3
@@ -40,10 +43,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Found:
-    """The pairs of a folder, sorted by name, and the files that make none."""
+    """The pairs of a folder, sorted by name, and the files that make none.
+
+    Attributes:
+        pairs: without those of --validation.
+        problems: why other files make none.
+        validation: the pairs of --validation.
+    """
 
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
+    validation: tuple[Pair, ...] = ()
 
 
 def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
@@ -93,6 +103,35 @@ INDEX = "records.json"
 
 
 @dataclass(frozen=True)
+class Fingerprint:
+    """By what a file is known again.
+
+    Attributes:
+        size: in bytes.
+        modified: time of its last change, in nanoseconds; 0 where there is none.
+        sha256: of its content.
+    """
+
+    size: int
+    modified: int
+    sha256: str
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> Fingerprint:
+        """Returns that of an open file."""
+        status = os.fstat(file.fileno())
+        file.seek(0)
+        content = hashlib.sha256(file.read()).hexdigest()
+        return cls(status.st_size, status.st_mtime_ns, content)
+
+    @classmethod
+    def of_text(cls, text: str | bytes) -> Fingerprint:
+        """Returns that of something that is no file."""
+        content = text.encode() if isinstance(text, str) else text
+        return cls(len(content), 0, hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
 class Record:
     """Where a pair lies, resized, in a file of many (see ``records``).
 
@@ -108,15 +147,20 @@ class Record:
     length: int
     checksum: int
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """By what the record is known again; its own file need not be read."""
+        return Fingerprint(self.length, 0, f"crc32 {self.checksum:08x}")
+
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture and where its truth lies.
+    """One image and where its truth lies.
 
     Attributes:
         image: file of the image.
         mask: file of the mask, or None where ``run_lengths`` holds it.
-        group: pictures of one group (a car) are never split.
+        group: images of one group (a car) are never split.
         run_lengths: the mask as Kaggle writes it, row by row, counted from 1.
         record: where training finds both, so that image and mask need not exist.
     """

@@ -1,22 +1,27 @@
-"""From a DataConfig to its pairs, and from those to training, validation and test.
+"""From a DataConfig to pairs that can be used, and what each of them is for.
 
 Splits are by group and by name alone: neither a seed nor the order of a folder matters.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from keras_unet.config import DataConfig
-from keras_unet.data.layouts import look_into, match_names, normal, stem_of
-from keras_unet.data.pair import Found, Pair, Problem, listing
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.console import Progress, silent
+from keras_unet.data.check import check_data
+from keras_unet.data.layouts import look, normal, stem_of
+from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
+from keras_unet.errors import BadData
+from keras_unet.files import read_rows, write_rows
+from keras_unet.run_folder import RunFolder
 
 _SHARE = 0.1
+_NONE = Fingerprint(0, 0, "")
 
 
 @dataclass(frozen=True)
@@ -28,41 +33,81 @@ class Split:
     test: tuple[Pair, ...]
 
 
-def look(data: DataConfig) -> Found:
-    """Returns the pairs of ``data``, sorted by name, and the files that make none.
+@dataclass(frozen=True)
+class Prepared:
+    """Pairs that were looked at and can be used.
 
-    Raises:
-        BadData: a folder is missing, empty or of no known layout.
-        BadUsage: no folder was given, or --group-by is no regular expression.
+    Attributes:
+        pairs: sorted by name, without those of --validation.
+        validation: the pairs of --validation.
+        data: where they are from, with what the masks' values mean.
+        notes: what is worth a line on the screen.
+        fingerprints: of each pair's image and mask, by the image's file.
     """
-    if data.images is not None and data.masks is not None:
-        found = match_names(data.images, data.masks, stem_of)
-    elif data.data is not None:
-        found = look_into(data.data)
-    else:
-        raise BadUsage("no data: give --data DIR, or --images DIR and --masks DIR")
-    if data.group_by is not None:
-        found = _regroup(found, data.group_by)
-    pairs = sorted(found.pairs, key=lambda pair: normal(pair.image.name))
-    return Found(tuple(pairs), found.problems)
+
+    pairs: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+    data: DataConfig
+    notes: tuple[str, ...]
+    fingerprints: Mapping[Path, tuple[Fingerprint, Fingerprint]]
+
+    def split(self) -> Split:
+        """Returns the pairs by what they are for.
+
+        Raises:
+            BadData: as by ``split_pairs``.
+        """
+        return split_pairs(self.pairs, self.validation)
+
+    def write_split(self, run: RunFolder) -> None:
+        """Writes split.csv: what the run is trained and scored on."""
+        parts = vars(self.split())
+        write_rows(
+            run.split_file,
+            [self._row(pair, part) for part in parts for pair in parts[part]],
+        )
+
+    def _row(self, pair: Pair, part: str) -> dict[str, object]:
+        image, mask = self.fingerprints[pair.image]
+        return {
+            "image": pair.image,
+            "mask": pair.mask or "",
+            "group": pair.group,
+            "part": part,
+            **_columns("image", image),
+            **_columns("mask", mask),
+        }
 
 
-def look_everywhere(data: DataConfig) -> Found:
-    """Returns what ``look`` finds in ``data`` and then in its --validation folder.
+def prepare(
+    data: DataConfig, classes: int = 1, progress: Progress = silent
+) -> Prepared:
+    """Returns the pairs of ``data``, all files looked at unless they are known.
+
+    Args:
+        data: where they are, and what is known of the masks' values.
+        classes: logits of the network; from 2 on, masks may not have more classes.
+        progress: is told after each pair how many are done, and of how many.
 
     Raises:
-        BadData: as by ``look``.
-        BadUsage: as by ``look``.
+        BadData: an image or mask is unusable; every file is named with its cause.
+        BadUsage: no data was given, or what was contradicts itself.
     """
     found = look(data)
-    if data.validation is None:
-        return found
-    given = look(_validation_of(data))
-    return Found(found.pairs + given.pairs, found.problems + given.problems)
+    report = check_data(found, data, classes, progress)
+    if report.problems:
+        raise BadData(listing(report.problems))
+    return Prepared(
+        found.pairs,
+        found.validation,
+        report.resolved,
+        report.notes,
+        {row.pair.image: row.fingerprints for row in report.rows},
+    )
 
 
 def find_pairs(data: DataConfig) -> list[Pair]:
-    """Returns the pairs of ``data``, sorted by name.
+    """Returns the pairs of ``data``, sorted by name; no file was looked into.
 
     Raises:
         BadData: as by ``look``, or a file has no partner or two.
@@ -74,70 +119,142 @@ def find_pairs(data: DataConfig) -> list[Pair]:
     return list(found.pairs)
 
 
-def split_pairs(pairs: Sequence[Pair]) -> Split:
+def split_pairs(pairs: Sequence[Pair], validation: Sequence[Pair] = ()) -> Split:
     """Returns a tenth of the groups for test, one for validation, the rest to train.
 
     Groups are ranked by the SHA-256 of their name: the first are test, the next
     validation, at least one each.
 
+    Args:
+        pairs: what is split.
+        validation: the pairs of --validation, which take the place of that tenth.
+
     Raises:
-        BadData: there are fewer than three groups.
+        BadData: there are too few groups; or an image of --validation, or a group of
+            it that was named on purpose, is also in the rest.
     """
     ranked = _ranked(pairs)
-    _need_groups(ranked, 3, "training, validation and test")
-    tenth = _tenth(ranked)
-    test, validation = set(ranked[:tenth]), set(ranked[tenth : 2 * tenth])
+    tenth = max(1, round(_SHARE * len(ranked)))
+    if validation:
+        _refuse_overlap(pairs, validation)
+        _need_groups(ranked, 2, "training and test")
+        middle = set[str]()
+    else:
+        _need_groups(ranked, 3, "training, validation and test")
+        middle = set(ranked[tenth : 2 * tenth])
+    test = set(ranked[:tenth])
     return Split(
-        train=tuple(p for p in pairs if p.group not in test | validation),
-        validation=tuple(p for p in pairs if p.group in validation),
+        train=tuple(p for p in pairs if p.group not in test | middle),
+        validation=tuple(validation) or tuple(p for p in pairs if p.group in middle),
         test=tuple(p for p in pairs if p.group in test),
     )
 
 
-def split_of(data: DataConfig) -> Split:
-    """Returns the split of ``data``; with --validation, that folder's pairs validate.
+def split_of_run(
+    run: RunFolder, moved: Path | None = None
+) -> tuple[Split, tuple[str, ...]]:
+    """Returns the pairs that the run was made with, and notes for the screen.
+
+    No file is opened whose size and time of change are those of the training.
+
+    Args:
+        run: its split.csv says which pairs.
+        moved: where they are, if they have moved since.
 
     Raises:
-        BadData: as by ``find_pairs``; too few groups; or a picture of --validation, or
-            a group of it that was named on purpose, is also in the rest.
-        BadUsage: as by ``look``.
+        BadData: split.csv is missing or damaged, or files of it are gone or changed.
     """
-    pairs = find_pairs(data)
-    if data.validation is None:
-        return split_pairs(pairs)
-    given = find_pairs(_validation_of(data))
-    _refuse_overlap(pairs, given, data.validation)
-    ranked = _ranked(pairs)
-    _need_groups(ranked, 2, "training and test")
-    test = set(ranked[: _tenth(ranked)])
-    return Split(
-        train=tuple(p for p in pairs if p.group not in test),
-        validation=tuple(given),
-        test=tuple(p for p in pairs if p.group in test),
+    data = run.load_config().data
+    if moved:
+        data = dataclasses.replace(
+            data, data=moved, images=None, masks=None, validation=None
+        )
+    found = look(data)
+    pairs = {_name(p.image, moved): p for p in (*found.pairs, *found.validation)}
+    parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
+    problems = []
+    rows = _rows_of(run)
+    for row in rows:
+        image = Path(row["image"])
+        pair = pairs.pop(_name(image, moved), None)
+        problems += _changes(pair, row) if pair else [Problem(image, "is gone")]
+        if pair:
+            parts[row["part"]].append(dataclasses.replace(pair, group=row["group"]))
+    if problems:
+        raise BadData(
+            f"{listing(problems)}\nThe run was made with other data "
+            f"({run.split_file}): put these back, or train anew."
+        )
+    return Split(**{part: tuple(of) for part, of in parts.items()}), _new(
+        pairs.values()
     )
 
 
-def _validation_of(data: DataConfig) -> DataConfig:
-    return replace(data, data=data.validation, images=None, masks=None, validation=None)
+def _rows_of(run: RunFolder) -> list[dict[str, str]]:
+    rows = read_rows(run.split_file)
+    wanted = {
+        "image",
+        "group",
+        "part",
+        *_columns("image", _NONE),
+        *_columns("mask", _NONE),
+    }
+    if not rows:
+        raise BadData(
+            f"{run.split_file} is missing or empty: it says which images the run was "
+            "trained on"
+        )
+    parts = {row.get("part") for row in rows}
+    if not wanted <= rows[0].keys() or not parts <= {"train", "validation", "test"}:
+        raise BadData(f"{run.split_file} is damaged: it is no list of a run's images")
+    return rows
 
 
-def _regroup(found: Found, group_by: str) -> Found:
-    try:
-        pattern = re.compile(group_by)
-    except re.error as error:
-        raise BadUsage(
-            f"--group-by {group_by} is no regular expression: {error}"
-        ) from (error)
-    pairs, problems = [], list(found.problems)
-    for pair in found.pairs:
-        match = pattern.search(normal(pair.image.name))
-        group = match and match.group(min(1, pattern.groups))
-        if group:
-            pairs.append(replace(pair, group=group))
-        else:
-            cause = f"--group-by {group_by} finds nothing in its name"
-            problems.append(Problem(pair.image, cause))
-    return Found(tuple(pairs), tuple(problems))
+def _name(image: Path, moved: Path | None) -> str:
+    return image.name if moved else str(image)
+
+
+def _new(pairs: Iterable[Pair]) -> tuple[str, ...]:
+    names = sorted(pair.image.name for pair in pairs)
+    if not names:
+        return ()
+    are = "image is" if len(names) == 1 else "images are"
+    return (f"{len(names)} {are} new since the training and left out ({names[0]})",)
+
+
+def _changes(pair: Pair, row: Mapping[str, str]) -> list[Problem]:
+    """Returns what of the pair is not as the row says."""
+    if pair.record:
+        same = pair.record.fingerprint.sha256 == row["image_sha256"]
+        return [] if same else [Problem(pair.record.file, "holds other records")]
+    files = [(pair.image, "image")]
+    if pair.mask:
+        files.append((pair.mask, "mask"))
+    elif Fingerprint.of_text(pair.run_lengths or "").sha256 != row["mask_sha256"]:
+        return [Problem(pair.image, "has other run lengths than in the training")]
+    return [
+        Problem(file, "has changed since the training")
+        for file, kind in files
+        if not _is_same(file, *(row[name] for name in _columns(kind, _NONE)))
+    ]
+
+
+def _is_same(file: Path, size: str, modified: str, sha256: str) -> bool:
+    status = file.stat()
+    if str(status.st_size) != size:
+        return False
+    if str(status.st_mtime_ns) == modified:
+        return True
+    with file.open("rb") as stream:
+        return Fingerprint.of(stream).sha256 == sha256
+
+
+def _columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:
+    return {
+        f"{kind}_bytes": fingerprint.size,
+        f"{kind}_modified": fingerprint.modified,
+        f"{kind}_sha256": fingerprint.sha256,
+    }
 
 
 def _need_groups(groups: Sequence[str], least: int, parts: str) -> None:
@@ -148,22 +265,21 @@ def _need_groups(groups: Sequence[str], least: int, parts: str) -> None:
         )
 
 
-def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], folder: Path) -> None:
+def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair]) -> None:
     files = {pair.image.resolve() for pair in pairs}
     both = [pair.image for pair in given if pair.image.resolve() in files]
     if both:
         raise BadData(f"{both[0]}: is in --validation and in the rest of the data")
-    # A picture that is its own group has a name like 0001, which proves nothing.
+    # An image that is its own group has a name like 0001, which proves nothing.
     grouped = {p.group for p in pairs if p.group != stem_of(p.image)}
     shared = sorted(grouped & {pair.group for pair in given})
     if shared:
-        raise BadData(f"{folder}: group {shared[0]} is also in the rest of the data")
+        raise BadData(
+            f"{given[0].image.parent}: group {shared[0]} of --validation is also in "
+            "the rest of the data"
+        )
 
 
 def _ranked(pairs: Sequence[Pair]) -> list[str]:
     groups = {pair.group for pair in pairs}
     return sorted(groups, key=lambda g: hashlib.sha256(normal(g).encode()).hexdigest())
-
-
-def _tenth(groups: Sequence[str]) -> int:
-    return max(1, round(_SHARE * len(groups)))

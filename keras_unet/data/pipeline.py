@@ -16,9 +16,9 @@ from keras_unet.config import Config
 from keras_unet.data import records
 from keras_unet.data.augment import augment
 from keras_unet.data.cache import (
+    Arrays,
     DiskStore,
     MemoryStore,
-    Pictures,
     Shapes,
     Store,
     machine_memory,
@@ -104,13 +104,13 @@ def cache_line(count: int, config: Config) -> str:
     kept = _places(count, config)
     size = f"{count * _pair_bytes(config) / 1e6:,.0f} MB"
     if config.data.cache == "none":
-        return "cache: none, every picture is read from its file each time"
+        return "none, every image is read from its file each time"
     if config.data.cache == "disk":
-        return f"cache: {size} on disk, in {config.output}"
+        return f"{size} on disk, in {config.output}"
     if kept == count:
-        return f"cache: {size} of memory"
+        return f"{size} of memory"
     return (
-        f"cache: {kept} of {count} pictures, which fill {_MEMORY_SHARE:.0%} of the "
+        f"{kept} of {count} images, which fill {_MEMORY_SHARE:.0%} of the "
         f"memory; all would take {size} (--cache disk keeps them all)"
     )
 
@@ -150,12 +150,12 @@ def _read_in_order(
 
 def _cached(
     pairs: Sequence[Pair], config: Config
-) -> Callable[[npt.NDArray[np.int64]], Pictures]:
+) -> Callable[[npt.NDArray[np.int64]], Arrays]:
     """Returns what gives pairs' images (n, h, w, c) and masks (n, h, w)."""
     shapes = _shapes(config)
     store = _store(len(pairs), config)
 
-    def read_pairs(indices: npt.NDArray[np.int64]) -> Pictures:
+    def read_pairs(indices: npt.NDArray[np.int64]) -> Arrays:
         images, masks = (np.empty((len(indices), *shape), np.uint8) for shape in shapes)
         absent = []
         for place, index in enumerate(indices):
@@ -166,10 +166,10 @@ def _cached(
                 images[place], masks[place] = kept
         try:
             found = _read([pairs[indices[place]] for place in absent], config)
-            for place, pictures in zip(absent, found, strict=True):
-                images[place], masks[place] = pictures
+            for place, arrays in zip(absent, found, strict=True):
+                images[place], masks[place] = arrays
                 if store:
-                    store.put(indices[place], pictures)
+                    store.put(indices[place], arrays)
         except BadData as error:
             # All that is left of an exception in a dataset is its text.
             raise BadData(_MARK + " ".join(str(error).split("\n"))) from error
@@ -178,7 +178,7 @@ def _cached(
     return read_pairs
 
 
-def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Pictures]:
+def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Arrays]:
     """Yields the pairs' images and masks. Pairs are records, or files, all of them."""
     data, channels = config.data, config.model.channels
     recorded = [(pair, pair.record) for pair in pairs if pair.record]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.config import DataConfig
-from keras_unet.data.images import read_header
+from keras_unet.data.images import opened, read_header
 from keras_unet.data.masks import nearest_pixels, read_values
 from keras_unet.data.pair import INDEX, Found, Pair, Record
 from keras_unet.data.resize import at_size, read_resized
@@ -46,7 +46,7 @@ def write_records(
 
     Args:
         pairs: what to write, in this order.
-        data: image size and largest picture.
+        data: image size and largest image.
         folder: is made; until it is complete it has another name.
         coding: of the images; PNG loses nothing and takes three times the space, raw
             is read fastest and takes ten times the space.
@@ -54,7 +54,7 @@ def write_records(
 
     Raises:
         BadUsage: the folder is there already.
-        BadData: a picture cannot be read.
+        BadData: an image cannot be read.
     """
     if folder.exists():
         raise BadUsage(f"--output {folder} exists: name a new folder")
@@ -121,7 +121,8 @@ def _write_shards(
 
 
 def _example(pair: Pair, data: DataConfig, coding: Coding) -> tf.train.Example:
-    header = read_header(pair.image, data.max_pixels)
+    with opened(pair.image) as file:
+        header = read_header(file, data.max_pixels)
     channels = 1 if header.mode in ("1", "L", "LA", "I;16") else 3
     image = read_resized(pair.image, channels, data)
     values, lengths = _runs(read_values(pair, data.max_pixels, data.image_size))
@@ -215,7 +216,7 @@ def find_recorded(folder: Path) -> Found:
 
 
 def image_size(folder: Path) -> tuple[int, int]:
-    """Returns height and width of the pictures in a folder of records.
+    """Returns height and width of the images in a folder of records.
 
     Raises:
         BadData: the index is damaged.
@@ -232,7 +233,7 @@ def write_index(
 
     Args:
         folder: that holds the records.
-        size: height and width of their pictures.
+        size: height and width of their images.
         coding: of the images.
         rows: of all pairs, by ``row_of``.
     """

@@ -10,7 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import DataConfig
-from keras_unet.data.images import Header, Unreadable, read_header, read_image
+from keras_unet.data.images import (
+    Header,
+    Undecodable,
+    decode_image,
+    opened,
+    read_header,
+)
 from keras_unet.types import Image, Tensor
 
 
@@ -22,11 +28,14 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
     Raises:
         BadData: the file cannot be read; the message names it.
     """
-    header = read_header(path, data.max_pixels)
-    if _is_plain_jpeg(header):
-        image = _decode_jpeg(path, channels, header, data)
-    else:
-        image = read_image(path, channels, data.max_pixels)
+    with opened(path) as file:
+        header = read_header(file, data.max_pixels)
+        if _is_plain_jpeg(header):
+            file.seek(0)
+            ratio = _ratio(header.shape, data.image_size)
+            image = _decode_jpeg(file.read(), channels, ratio)
+        else:
+            image = decode_image(file, channels, data.max_pixels)
     return at_size(image, data.image_size)
 
 
@@ -34,14 +43,14 @@ def at_size(image: Tensor, size: tuple[int, int]) -> Image:
     """Returns an image, uint8 (h, w, c), at ``size``."""
     if image.shape[:2] == size:
         return np.asarray(image)
-    # On the CPU, whatever the network is on: the pictures are needed here.
+    # On the CPU, whatever the network is on: the images are needed here.
     with tf.device("CPU"):
         return np.asarray(_resizer(size)(image))
 
 
 @functools.cache
 def _resizer(size: tuple[int, int]) -> Any:
-    # One graph for pictures of all sizes: a third faster than one step at a time.
+    # One graph for images of all sizes: a third faster than one step at a time.
     @tf.function(
         input_signature=[tf.TensorSpec((None, None, None), tf.uint8)], autograph=False
     )
@@ -56,13 +65,12 @@ def _is_plain_jpeg(header: Header) -> bool:
     return header.format == "JPEG" and header.mode in ("L", "RGB") and upright
 
 
-def _decode_jpeg(path: Path, channels: int, header: Header, data: DataConfig) -> Tensor:
-    ratio = _ratio(header.shape, data.image_size)
+def _decode_jpeg(content: bytes, channels: int, ratio: int) -> Tensor:
     try:
         with tf.device("CPU"):
-            return tf.io.decode_jpeg(path.read_bytes(), channels, ratio)
+            return tf.io.decode_jpeg(content, channels, ratio)
     except tf.errors.InvalidArgumentError as error:
-        raise Unreadable(path, "is truncated or damaged") from error
+        raise Undecodable("is truncated or damaged") from error
 
 
 def _ratio(size: tuple[int, int], target: tuple[int, int]) -> int:
@@ -94,5 +102,5 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _to(image: Tensor, size: Tensor, method: str) -> Tensor:
-    # TensorFlow leaves a picture that has the size already as it is, whole numbers too.
+    # TensorFlow leaves an image that has the size already as it is, whole numbers too.
     return tf.cast(tf.image.resize(image, size, method), tf.float32)

@@ -28,7 +28,7 @@ def decode(text: str, height: int, width: int) -> Mask:
     Runs may come in any order and may touch.
 
     Raises:
-        BadData: no whole numbers, half a run, or runs outside the picture or of no
+        BadData: no whole numbers, half a run, or runs outside the image or of no
             length, or overlapping.
     """
     starts, lengths = _runs(text)
@@ -37,8 +37,8 @@ def decode(text: str, height: int, width: int) -> Mask:
     pixels = height * width
     _refuse(lengths < 1, lengths, "of 1 pixel or more, not {}")
     inside = (starts >= 0) & (starts < pixels) & (lengths <= pixels - starts)
-    picture = f"inside the {height}×{width} picture: not from pixel {{}}"
-    _refuse(~inside, starts + 1, picture)
+    image = f"inside the {height}×{width} image: not from pixel {{}}"
+    _refuse(~inside, starts + 1, image)
     gaps = np.diff(starts, prepend=0, append=pixels)
     gaps[1:] -= lengths
     _refuse(gaps[1:-1] < 0, starts[1:] + 1, "apart: two share pixel {}")

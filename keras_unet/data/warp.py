@@ -31,7 +31,7 @@ _NO_COMPILER = (
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns ``function`` as a graph, compiled by XLA where there is one.
 
-    Not every build of TensorFlow can compile for the processor, which is where pictures
+    Not every build of TensorFlow can compile for the processor, which is where images
     are read and changed. There the graph runs as it is: slower, equal up to rounding.
     """
     with_xla = tf.function(function, jit_compile=True, autograph=False)
@@ -89,7 +89,7 @@ def _blend(image: Tensor, corner: Tensor, down: Tensor, across: Tensor) -> Tenso
     height, width = shape[1], shape[2]
     pixels = tf.reshape(image, (shape[0], height * width, shape[3]))
     first = corner[..., 0] * width + corner[..., 1]
-    # A picture one pixel wide or high has no second neighbour.
+    # An image one pixel wide or high has no second neighbour.
     right, below = tf.minimum(1, width - 1), tf.minimum(1, height - 1) * width
 
     def neighbour(offset: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ else:
 
 
 def has_field(config: AugmentConfig) -> bool:
-    """Returns whether pictures are resampled, and not just mirrored or recoloured."""
+    """Returns whether images are resampled, and not just mirrored or recoloured."""
     return any(
         (
             config.rotation_degrees,
@@ -136,7 +136,7 @@ def affine_sources(
     shift: Tensor,
     config: AugmentConfig,
 ) -> Tensor:
-    """Returns positions (b, h, w, 2), as (row, column), inside the picture or not.
+    """Returns positions (b, h, w, 2), as (row, column), inside the image or not.
 
     Args:
         size: height and width.
@@ -156,7 +156,7 @@ def affine_sources(
 
 
 def _matrix(turn: Tensor, config: AugmentConfig) -> Tensor:
-    """Returns what leads from a changed picture back to the original, (b, 2, 2)."""
+    """Returns what leads from a changed image back to the original, (b, 2, 2)."""
     angle = turn[:, 0] * math.radians(config.rotation_degrees)
     zoom = 1.0 + turn[:, 1] * config.scale
     slant = tf.tan(turn[:, 2] * math.radians(config.shear_degrees))
@@ -189,7 +189,7 @@ def cubic_shares(side: int) -> npt.NDArray[np.float32]:
 
 
 def fold_back(sources: Tensor) -> Tensor:
-    """Returns positions (b, h, w, 2) mirrored at the borders into the picture."""
+    """Returns positions (b, h, w, 2) mirrored at the borders into the image."""
     last = np.array(sources.shape[1:3], np.float32) - 1
     period = np.maximum(2 * last, 1)
     return last - tf.abs(last - (sources - tf.floor(sources / period) * period))

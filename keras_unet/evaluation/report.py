@@ -143,7 +143,7 @@ def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
 def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
     """Draws a pair under each of the run's transformations alone, and under all."""
     height, width = config.data.image_size
-    # Small pictures are enlarged for the eye, and what is measured in pixels with them.
+    # Small images are enlarged for the eye, and what is measured in pixels with them.
     factor = max(1, round(SEEN_PIXELS / max(height, width)))
     data = dataclasses.replace(
         config.data, image_size=(factor * height, factor * width)
@@ -182,7 +182,7 @@ def _most_changed(
     images = np.repeat(image[None], TRIED_SEEDS, axis=0)
     masks = np.repeat(mask[None, ..., None], TRIED_SEEDS, axis=0)
     seeds = tf.constant([[seed, 0] for seed in range(TRIED_SEEDS)], tf.int32)
-    # As in training, where pictures change on the CPU, whatever the network is on.
+    # As in training, where images change on the CPU, whatever the network is on.
     with tf.device("CPU"):
         changed, moved = augment(tf.constant(images), tf.constant(masks), seeds, config)
     difference = np.abs(np.asarray(changed, np.float32) - images)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from keras_unet.config import DataConfig
 from keras_unet.console import load_tensorflow, parse, run_verb
 from keras_unet.run_folder import RunFolder
 
@@ -27,7 +25,7 @@ class Arguments:
     Attributes:
         run: run folder that keras_unet.train wrote.
         formats: what to write: the SavedModel, and TFLite files by their numbers.
-        data: where the run's pictures are, if they have moved since.
+        data: where the run's images are, if they have moved since.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -47,26 +45,23 @@ def export(arguments: Arguments) -> None:
     """Writes the files and export_report.json, and prints what was measured.
 
     Raises:
-        BadData: the run or its pictures cannot be read, or a file is not good enough.
+        BadData: the run or its images cannot be read, or a file is not good enough.
     """
     run = RunFolder(arguments.run)
-    config = run.load_config()
+    run.load_config()
     run.require_weights()
     load_tensorflow()
+    from keras_unet.data.pairs import split_of_run
     from keras_unet.export.artefacts import artefact_table, export_run
 
-    data = _moved(config.data, arguments.data) if arguments.data else None
+    split, notes = split_of_run(run, arguments.data)
+    for note in notes:
+        print(note)
     console = Console(highlight=False)
     with console.status("exporting and measuring"):
-        measured = export_run(run, arguments.formats, data)
+        measured = export_run(run, arguments.formats, split)
     console.print(artefact_table(measured))
     console.print(f"report: {run.export_report}", soft_wrap=True)
-
-
-def _moved(data: DataConfig, folder: Path) -> DataConfig:
-    return dataclasses.replace(
-        data, data=folder, images=None, masks=None, validation=None
-    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from keras_unet.config import Config, DataConfig
 from keras_unet.data import records
 from keras_unet.data.images import read_image
 from keras_unet.data.pair import Pair
-from keras_unet.data.pairs import Split, split_of
+from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
@@ -31,7 +30,7 @@ REPRESENTATIVE_IMAGES = 100
 
 
 def export_run(
-    run: RunFolder, formats: Sequence[str], data: DataConfig | None = None
+    run: RunFolder, formats: Sequence[str], split: Split | None = None
 ) -> dict[str, Any]:
     """Writes the run's network in each of the formats, and export_report.json.
 
@@ -42,7 +41,7 @@ def export_run(
     Args:
         run: folder of a finished training.
         formats: of ``ExportConfig.formats``.
-        data: where the pictures are, if they have moved since the training.
+        split: the run's pairs, if they are known; else its split.csv tells them.
 
     Returns:
         What was measured of each format and of "keras", as in the report.
@@ -51,9 +50,8 @@ def export_run(
         BadData: the run or its data cannot be read, or a file differs too much.
     """
     config = run.load_config()
-    config = dataclasses.replace(config, data=data or config.data)
     network = load_network(run)
-    split = split_of(config.data)
+    split = split or split_of_run(run)[0]
     with tempfile.TemporaryDirectory(prefix=".export-", dir=run.path) as aside:
         made = _write(network, config, split, formats, Path(aside))
         measured = verify.examine(run, config, split.validation, made)
@@ -85,12 +83,12 @@ def _write(
     kinds = [name for name in formats if name != "saved_model"]
     if not kinds:
         return made
-    pictures = _representative(split.train, config) if "int8" in kinds else []
+    images = _representative(split.train, config) if "int8" in kinds else []
     labels = class_names(config)
     with tflite.frozen(network, config.data.image_size) as source:
         for kind in kinds:
             made[kind] = folder / f"model_{kind}.tflite"
-            tflite.write_tflite(source, kind, made[kind], labels, pictures)
+            tflite.write_tflite(source, kind, made[kind], labels, images)
     return made
 
 
@@ -144,7 +142,7 @@ def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:
     Args:
         measured: what ``artefacts.export_run`` returned.
     """
-    table = Table("artefact", caption="latency of one picture, on this machine's CPU")
+    table = Table("artefact", caption="latency of one image, on this machine's CPU")
     for title in ("size", "operators", "difference", "Dice", "latency"):
         table.add_column(title, justify="right")
     for figures in measured.values():

@@ -1,4 +1,4 @@
-"""Sends a picture to TensorFlow Serving and saves the mask that comes back.
+"""Sends an image to TensorFlow Serving and saves the mask that comes back.
 
     python client.py car.jpg mask.png
     python client.py car.jpg mask.png --grpc localhost:8500
@@ -22,29 +22,29 @@ ORIENTATION = 0x0112
 """Number of the EXIF tag; 1 is upright."""
 
 
-def upright(picture: Path) -> bytes:
+def upright(file: Path) -> bytes:
     """Returns the file's bytes, turned first where EXIF says that it lies.
 
-    The model reads a picture as it is stored. A turned one is sent as PNG, which loses
+    The model reads an image as it is stored. A turned one is sent as PNG, which loses
     nothing; all others are sent as they are.
     """
-    with Image.open(picture) as image:
+    with Image.open(file) as image:
         readable = image.format in ("JPEG", "PNG", "GIF", "BMP")
         if readable and image.getexif().get(ORIENTATION, 1) == 1:
-            return picture.read_bytes()
-        file = io.BytesIO()
-        ImageOps.exif_transpose(image).convert("RGB").save(file, "PNG")
-        return file.getvalue()
+            return file.read_bytes()
+        turned = io.BytesIO()
+        ImageOps.exif_transpose(image).convert("RGB").save(turned, "PNG")
+        return turned.getvalue()
 
 
-def over_rest(server: str, picture: bytes) -> bytes:
+def over_rest(server: str, image: bytes) -> bytes:
     """Returns the mask as a PNG file's bytes.
 
     Args:
         server: its address, http://localhost:8501 for example.
-        picture: a JPEG, PNG, GIF or BMP file's bytes.
+        image: a JPEG, PNG, GIF or BMP file's bytes.
     """
-    coded = base64.b64encode(picture).decode("ascii")
+    coded = base64.b64encode(image).decode("ascii")
     request = urllib.request.Request(
         f"{server}/v1/models/{MODEL}:predict",
         json.dumps({"instances": [{"image_bytes": {"b64": coded}}]}).encode("ascii"),
@@ -55,12 +55,12 @@ def over_rest(server: str, picture: bytes) -> bytes:
         return base64.b64decode(json.load(answer)["predictions"][0]["b64"])
 
 
-def over_grpc(server: str, picture: bytes) -> bytes:
+def over_grpc(server: str, image: bytes) -> bytes:
     """Returns the mask as a PNG file's bytes.
 
     Args:
         server: host and port, localhost:8500 for example.
-        picture: a JPEG, PNG, GIF or BMP file's bytes.
+        image: a JPEG, PNG, GIF or BMP file's bytes.
     """
     import grpc
     from tensorflow import make_tensor_proto
@@ -69,7 +69,7 @@ def over_grpc(server: str, picture: bytes) -> bytes:
     request = predict_pb2.PredictRequest()
     request.model_spec.name = MODEL
     request.model_spec.signature_name = "serving_default"
-    request.inputs["image_bytes"].CopyFrom(make_tensor_proto([picture]))
+    request.inputs["image_bytes"].CopyFrom(make_tensor_proto([image]))
     # gRPC itself refuses answers above 4 MB.
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(server, options) as channel:
@@ -82,15 +82,13 @@ def over_grpc(server: str, picture: bytes) -> bytes:
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("picture", type=Path, help="any picture that Pillow opens")
+    parser.add_argument("image", type=Path, help="any image that Pillow opens")
     parser.add_argument("mask", type=Path, help="the PNG to write")
     parser.add_argument("--rest", default="http://localhost:8501", metavar="URL")
     parser.add_argument("--grpc", metavar="HOST:PORT", help="use gRPC instead of REST")
     asked = parser.parse_args()
-    picture = upright(asked.picture)
-    mask = (
-        over_grpc(asked.grpc, picture) if asked.grpc else over_rest(asked.rest, picture)
-    )
+    image = upright(asked.image)
+    mask = over_grpc(asked.grpc, image) if asked.grpc else over_rest(asked.rest, image)
     asked.mask.write_bytes(mask)
 
 

@@ -21,28 +21,28 @@ _HEADER = 32
 """Bytes from the start in which PNG, GIF and BMP tell their size."""
 
 
-def assert_pictures(image_bytes: Tensor) -> Any:
-    """Returns an operation that fails, with their positions, on bytes of no picture."""
+def assert_images(image_bytes: Tensor) -> Any:
+    """Returns an operation that fails, with their positions, on bytes of no image."""
     wrong = tf.where(~tf.reduce_any(_kinds(image_bytes), axis=0))[:, 0]
     return tf.debugging.Assert(
         tf.equal(tf.size(wrong), 0),
-        ["image_bytes holds no JPEG, PNG, GIF or BMP picture at position:", wrong],
+        ["image_bytes holds no JPEG, PNG, GIF or BMP image at position:", wrong],
         summarize=16,
     )
 
 
-def decode_picture(image_bytes: Tensor, position: Tensor, max_pixels: int) -> Tensor:
-    """Returns the picture as uint8 (h, w, 3), as it is stored: EXIF turns nothing.
+def decode_in_graph(image_bytes: Tensor, position: Tensor, max_pixels: int) -> Tensor:
+    """Returns the image as uint8 (h, w, 3), as it is stored: EXIF turns nothing.
 
     Args:
-        image_bytes: one file's content, of a kind that ``assert_pictures`` lets pass.
-        position: of the picture in its request, for the message.
-        max_pixels: a larger picture fails before it is decoded.
+        image_bytes: one file's content, of a kind that ``assert_images`` lets pass.
+        position: of the image in its request, for the message.
+        max_pixels: a larger image fails before it is decoded.
     """
     small_enough = tf.debugging.Assert(
         pixels_to_decode(image_bytes) <= max_pixels,
         [
-            f"image_bytes holds a picture above {max_pixels} pixels at position:",
+            f"image_bytes holds an image above {max_pixels} pixels at position:",
             position,
         ],
     )
@@ -163,6 +163,6 @@ def _decode_bmp(image_bytes: Tensor) -> Tensor:
 def _bmp_palette(image_bytes: Tensor) -> Tensor:
     """Returns the 256 colours (256, 3) of a BMP with 8 bits a pixel."""
     # The palette, blue first, begins behind the 14 bytes of the file's header and
-    # those of the picture's, which is 40 bytes long wherever palettes are written.
+    # those of the image's, which is 40 bytes long wherever palettes are written.
     palette = tf.reshape(_head(image_bytes, 1024, start=54), (256, 4))
     return palette[:, 2::-1]

@@ -1,4 +1,4 @@
-"""A SavedModel whose graph goes from the bytes of a picture to the bytes of a mask.
+"""A SavedModel whose graph goes from the bytes of an image to the bytes of a mask.
 
 Decoding, resizing, the network, resizing back and encoding are core TensorFlow
 operations, so TensorFlow Serving and the C API run it without any of our code.
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
-from keras_unet.export.image_bytes import assert_pictures, decode_picture
+from keras_unet.export.image_bytes import assert_images, decode_in_graph
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.segmenter import probability_of
 from keras_unet.types import Tensor
@@ -75,8 +75,8 @@ class ServingGraph:
         return {"probability": tf.image.resize(probability, own_size)}
 
     def masks(self, image_bytes: Tensor) -> dict[str, Tensor]:
-        """Returns one PNG a picture; the pictures are files' bytes, of any sizes."""
-        with tf.control_dependencies([assert_pictures(image_bytes)]):
+        """Returns one PNG an image; the images are files' bytes, of any sizes."""
+        with tf.control_dependencies([assert_images(image_bytes)]):
             image_bytes = tf.identity(image_bytes)
         resized, own_sizes = tf.map_fn(
             self._read,
@@ -95,7 +95,7 @@ class ServingGraph:
 
     def _read(self, one: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         image_bytes, position = one
-        image = decode_picture(image_bytes, position, self.max_pixels)
+        image = decode_in_graph(image_bytes, position, self.max_pixels)
         return resize_image(image, self.size), tf.shape(image)[:2]
 
     def _encode(self, one: tuple[Tensor, Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_unet.export import client
 
 BATCHES = (1, 4, 16)
-"""Pictures in the requests that a server is set up, warmed up and measured for."""
+"""Images in the requests that a server is set up, warmed up and measured for."""
 
 _MODELS = """\
 # The folder saved_model/ of the run is mounted there; its highest version is served.
@@ -85,11 +85,11 @@ Signature `tensor`:
 What to know:
 
 - Send standard base64, once; the server decodes it. Web-safe base64 fails.
-- A picture is read as it is stored. Where its EXIF says that it lies on its side, turn
+- An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
-- Bytes that are no picture, and pictures above {max_pixels} pixels, end their request
+- Bytes that are no image, and images above {max_pixels} pixels, end their request
   with InvalidArgument and the position in the batch. With batching on the server, the
-  requests that shared the batch fail with it: where strangers send pictures, check
+  requests that shared the batch fail with it: where strangers send images, check
   them first or leave out `--enable_batching`.
 - Versions: every export adds `saved_model/<next number>/`, which the server takes up
   while it runs. Remove a folder to go back.
@@ -102,7 +102,7 @@ def write_serving(folder: Path, classes: int, max_pixels: int) -> None:
     Args:
         folder: what is written, not yet there.
         classes: of the network; 1 is foreground against background.
-        max_pixels: the largest picture that the graph reads.
+        max_pixels: the largest image that the graph reads.
     """
     folder.mkdir()
     words = {
@@ -131,7 +131,7 @@ def write_warm_up(version: Path, images: Sequence[np.ndarray]) -> int:
 
     Args:
         version: folder of one version of the SavedModel.
-        images: pictures (h, w, 3) uint8, one at least, as clients would send them.
+        images: images (h, w, 3) uint8, one at least, as clients would send them.
     """
     if importlib.util.find_spec("tensorflow_serving") is None:
         return 0

@@ -52,7 +52,7 @@ MOBILE_GPU_OPERATORS = frozenset(
 
 @contextlib.contextmanager
 def frozen(network: keras.Model, size: tuple[int, int]) -> Iterator[Path]:
-    """Yields a SavedModel of one picture of ``size``, from which all files are made.
+    """Yields a SavedModel of one image of ``size``, from which all files are made.
 
     Converters lose the weights of a ``tf.function`` around a Keras 3 network without a
     word, and an open batch or size adds SHAPE and PACK, which mobile GPUs refuse.
@@ -75,11 +75,11 @@ def write_tflite(
     kind: str,
     file: Path,
     labels: Sequence[str],
-    pictures: Iterable[np.ndarray] = (),
+    images: Iterable[np.ndarray] = (),
 ) -> None:
     """Writes the SavedModel ``source``, made by ``frozen``, as a TFLite file.
 
-    Pictures of 0..255 go into every kind as they are, and the probability of at least
+    Images of 0..255 go into every kind as they are, and the probability of at least
     two channels comes out; int8 takes and gives them as uint8.
 
     Args:
@@ -87,12 +87,12 @@ def write_tflite(
         kind: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
         file: what is written.
         labels: names of the channels that come out.
-        pictures: int8: pictures (h, w, 3) whose activations set the ranges.
+        images: int8: images (h, w, 3) whose activations set the ranges.
 
     Raises:
         BadData: the network needs an operator that phones' GPUs do not take.
     """
-    model = _convert(source, kind, pictures)
+    model = _convert(source, kind, images)
     if kind == "float16":
         model = with_float16_weights(model)
     refused = set(operators(model)) - MOBILE_GPU_OPERATORS
@@ -105,7 +105,7 @@ def write_tflite(
     file.write_bytes(with_metadata(model, labels))
 
 
-def _convert(source: Path, kind: str, pictures: Iterable[np.ndarray]) -> bytes:
+def _convert(source: Path, kind: str, images: Iterable[np.ndarray]) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(source))
     if kind in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -113,7 +113,7 @@ def _convert(source: Path, kind: str, pictures: Iterable[np.ndarray]) -> bytes:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.uint8
-        converter.representative_dataset = lambda: _spanning(pictures)
+        converter.representative_dataset = lambda: _spanning(images)
     with warnings.catch_warnings(), held_back_stderr():
         warnings.filterwarnings(
             "ignore", "Statistics for quantized inputs", UserWarning
@@ -122,9 +122,9 @@ def _convert(source: Path, kind: str, pictures: Iterable[np.ndarray]) -> bytes:
     return model
 
 
-def _spanning(pictures: Iterable[np.ndarray]) -> Iterator[list[Any]]:
-    for picture in pictures:
-        spanning = np.array(picture, np.float32)
+def _spanning(images: Iterable[np.ndarray]) -> Iterator[list[Any]]:
+    for image in images:
+        spanning = np.array(image, np.float32)
         # With both ends of the range present, the uint8 input is the pixel itself.
         spanning[0, 0], spanning[-1, -1] = 0.0, 255.0
         yield [spanning[np.newaxis]]

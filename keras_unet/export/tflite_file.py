@@ -205,7 +205,7 @@ def _image(write: _Writer) -> int:
     return write.table(
         {
             0: write.text("image"),
-            1: write.text("RGB picture, values 0 to 255"),
+            1: write.text("RGB image, values 0 to 255"),
             3: content,
             4: write.tables([unit]),
             5: stats,

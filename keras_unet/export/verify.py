@@ -198,7 +198,7 @@ class OpenedSavedModel:
         return np.asarray(found["probability"][0])
 
     def figures(self, image: Image) -> dict[str, Any]:
-        """Returns size, operators and the latency of requests with JPEG pictures."""
+        """Returns size, operators and the latency of requests with JPEG images."""
         jpeg = tf.io.encode_jpeg(image).numpy()
         latency = [self._latency(jpeg, batch) for batch in BATCHES]
         return {

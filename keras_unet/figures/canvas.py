@@ -50,19 +50,17 @@ def save(figure: Figure, file: Path) -> None:
         figure.savefig(aside, dpi=200, format="png")
 
 
-def show(
-    axes: Axes, picture: types.Image, title: str = "", pixels: bool = False
-) -> None:
-    """Draws ``picture`` (h, w, 3) without axes, its title above it.
+def show(axes: Axes, image: types.Image, title: str = "", pixels: bool = False) -> None:
+    """Draws ``image`` (h, w, 3) without axes, its title above it.
 
     Args:
         axes: where.
-        picture: what.
+        image: what.
         title: above it.
         pixels: shows them as squares instead of blending them.
     """
     smooth = "nearest" if pixels else "lanczos"
-    axes.imshow(shrink(picture), interpolation=smooth)
+    axes.imshow(shrink(image), interpolation=smooth)
     bare(axes)
     if title:
         heading(axes, title, SMALL)
@@ -142,14 +140,14 @@ def unit(colour: Colour) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
-def shrink(picture: types.Image, longest: int = 900) -> types.Image:
-    """Returns ``picture`` (h, w, 3) with no side above ``longest`` pixels."""
-    height, width = picture.shape[:2]
+def shrink(image: types.Image, longest: int = 900) -> types.Image:
+    """Returns ``image`` (h, w, 3) with no side above ``longest`` pixels."""
+    height, width = image.shape[:2]
     factor = longest / max(height, width)
     if factor >= 1:
-        return picture
+        return image
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
 def letters(text: str, most: int = 60) -> str:

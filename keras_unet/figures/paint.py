@@ -95,7 +95,7 @@ def paint_grid(image: Image, lines: int = 10) -> Image:
 
 
 def outline(mask: Mask) -> npt.NDArray[np.bool_]:
-    """Returns where (h, w) two classes meet, about 1/300 of the picture wide."""
+    """Returns where (h, w) two classes meet, about 1/300 of the image wide."""
     size = 2 * max(1, round(max(mask.shape) / 600)) + 1
     top = ndimage.maximum_filter(mask, size)
     lowest = ndimage.minimum_filter(mask, size)

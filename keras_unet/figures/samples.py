@@ -1,4 +1,4 @@
-"""Pictures of a run: its data, its augmentation and its predictions.
+"""Images of a run: its data, its augmentation and its predictions.
 
 Each function takes arrays and writes one PNG, whole or not at all.
 """
@@ -27,10 +27,10 @@ COLUMNS = ("Image", "Truth", "Prediction", "Errors", "Closer look")
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with its truth.
+    """One image with its truth.
 
     Attributes:
-        name: what the picture is called, its file's name say.
+        name: what the image is called, its file's name say.
         image: (h, w, 1 or 3) bytes.
         mask: (h, w) class ids, 255 where they do not count.
     """
@@ -42,7 +42,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Prediction(Sample):
-    """One picture with its truth and what the network made of it.
+    """One image with its truth and what the network made of it.
 
     Attributes:
         prediction: (h, w) class ids.
@@ -62,8 +62,8 @@ def data_figure(
     """
     figure, panels = _panels(samples, spare=0.36)
     for axes, sample in zip(panels, samples, strict=False):
-        picture = paint.paint_mask(sample.image, sample.mask)
-        canvas.show(axes, picture, canvas.letters(sample.name, 30))
+        image = paint.paint_mask(sample.image, sample.mask)
+        canvas.show(axes, image, canvas.letters(sample.name, 30))
         axes.set_xlabel(
             f"{sample.mask.shape[1]}×{sample.mask.shape[0]}, "
             f"{100 * _foreground_share(sample.mask):.1f} % foreground",
@@ -84,8 +84,8 @@ def augmentation_figure(samples: Sequence[Sample], file: Path) -> None:
     """
     figure, panels = _panels(samples, spare=0.2)
     for axes, sample in zip(panels, samples, strict=False):
-        picture = paint.paint_mask(sample.image, sample.mask, opacity=0.2)
-        canvas.show(axes, picture, canvas.letters(sample.name, 40))
+        image = paint.paint_mask(sample.image, sample.mask, opacity=0.2)
+        canvas.show(axes, image, canvas.letters(sample.name, 40))
     canvas.save(figure, file)
 
 
@@ -95,7 +95,7 @@ def predictions_figure(
     title: str = "",
     class_names: Sequence[str] = (),
 ) -> None:
-    """Draws a row per picture: image, truth, prediction, errors and a closer look."""
+    """Draws a row per image: image, truth, prediction, errors and a closer look."""
     height, width = samples[0].mask.shape
     row = min(2.6, max(1.25, 2.15 * height / width)) + 0.12
     figure = canvas.new_figure(11.5, row * len(samples) + 0.7, title)
@@ -127,16 +127,16 @@ def _foreground_share(mask: Mask) -> float:
 def _draw_prediction(panels: npt.NDArray[Any], sample: Prediction) -> None:
     errors = paint.paint_errors(sample.image, sample.mask, sample.prediction)
     rows, columns = closer_look(sample.mask, sample.prediction)
-    pictures = [
+    images = [
         paint.as_colour(sample.image),
         paint.paint_classes(sample.mask),
         paint.paint_classes(sample.prediction),
         errors,
         errors[rows, columns],
     ]
-    for axes, picture in zip(panels[:-1], pictures[:-1], strict=True):
-        canvas.show(axes, picture)
-    canvas.show(panels[-1], pictures[-1], pixels=True)
+    for axes, image in zip(panels[:-1], images[:-1], strict=True):
+        canvas.show(axes, image)
+    canvas.show(panels[-1], images[-1], pixels=True)
     factor = canvas.shrink(errors).shape[1] / errors.shape[1]
     panels[3].add_patch(
         Rectangle(

@@ -75,7 +75,7 @@ class PlainGroupNormalization(layers.GroupNormalization):
         return tf.cast(x * scale * gamma + beta, inputs.dtype)
 
     def _mean(self, x: Tensor) -> Tensor:
-        """Returns the mean of each channel's group in each picture, (b, 1, 1, c)."""
+        """Returns the mean of each channel's group in each image, (b, 1, 1, c)."""
         channels, each = x.shape[-1], x.shape[-1] // self.groups
         share = tf.reduce_mean(x, [1, 2], keepdims=True)
         grouped = tf.reshape(share, (-1, 1, self.groups, each))
@@ -135,7 +135,7 @@ class _Counter:
 
 @register
 class MirrorBorder(layers.Layer):
-    """Mirrors a picture at its edges so far that the U's output covers all of it.
+    """Mirrors an image at its edges so far that the U's output covers all of it.
 
     With padding "same" the sides become multiples of 2^depth; with "valid" the border
     is the paper's overlap-tile margin (92 pixels at depth 4).

@@ -71,7 +71,7 @@ def build_unet(config: UNetConfig) -> keras.Model:
 def build_network(config: UNetConfig) -> keras.Model:
     """Returns the network that is trained: logits at the image's size for every size.
 
-    The picture is mirrored at its edges (the paper's overlap-tile border with padding
+    The image is mirrored at its edges (the paper's overlap-tile border with padding
     "valid") and the logits are cropped back.
     """
     image = _input(config)

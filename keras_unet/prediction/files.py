@@ -1,4 +1,4 @@
-"""Many image files in, masks and pictures of them out."""
+"""Many image files in, masks and images of them out."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ AddRow = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is made of each picture.
+    """What is made of each image.
 
     Attributes:
         output: folder for <stem>.png, the mask: 0 and 255, or the class ids of three
             and more classes.
-        overlay: also <stem>_overlay.jpg, the picture with the mask over it.
+        overlay: also <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also <stem>_probability.png, 16 bits for 0 to 1; of three and
             more classes <stem>_probability_<class id>.png for each.
-        submission: CSV file for Kaggle's run lengths of all pictures.
+        submission: CSV file for Kaggle's run lengths of all images.
     """
 
     output: Path
@@ -56,10 +56,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the pictures.
+    """What became of the images.
 
     Attributes:
-        done: number of pictures that were segmented.
+        done: number of images that were segmented.
         failed: what was wrong with the others, each naming its file or folder.
     """
 
@@ -73,16 +73,16 @@ def segment(
     wanted: Wanted,
     progress: Progress = silent,
 ) -> Outcome:
-    """Writes what is wanted of each picture that can be read.
+    """Writes what is wanted of each image that can be read.
 
     Args:
         run: whose network is used.
-        inputs: pictures, and folders of pictures.
+        inputs: images, and folders of images.
         wanted: what to write.
-        progress: called after each picture.
+        progress: called after each image.
 
     Raises:
-        BadUsage: two pictures would be written to one file, or over a picture.
+        BadUsage: two images would be written to one file, or over an image.
         BadData: no input can be used at all, or the run has no weights.
     """
     files, failed = list_files(inputs)
@@ -117,7 +117,7 @@ def list_files(inputs: Sequence[Path]) -> tuple[list[Path], list[BadData]]:
         BadData: no input gives a file.
     """
     if not inputs:
-        raise BadUsage("INPUT is missing: give pictures, or folders of pictures")
+        raise BadUsage("INPUT is missing: give images, or folders of images")
     files: dict[Path, Path] = {}
     failed: list[BadData] = []
     for path in inputs:
@@ -230,7 +230,7 @@ def _make_folder(output: Path) -> None:
 
 @contextlib.contextmanager
 def _submission(file: Path | None) -> Iterator[AddRow]:
-    """Yields a function that adds a picture's name and run lengths to ``file``."""
+    """Yields a function that adds an image's name and run lengths to ``file``."""
     if file is None:
         yield lambda name, runs: None
         return

@@ -55,7 +55,7 @@ def class_names(config: Config) -> tuple[str, ...]:
 
 
 class Segmenter:
-    """A trained network as one function of pictures.
+    """A trained network as one function of images.
 
     Attributes:
         config: of the run.
@@ -126,7 +126,7 @@ def _float32() -> Iterator[None]:
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-# Enough to keep two cores busy; a batch of Carvana's pictures takes 100 MB.
+# Enough to keep two cores busy; a batch of Carvana's images takes 100 MB.
 BATCH, READERS = 4, 2
 
 

@@ -147,7 +147,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         step = self.progress.step
         files = ", ".join(map(str, self.files_of_step(step)))
         raise BadData(
-            f"the loss became {loss} at step {step + 1}, with the pictures {files}. "
+            f"the loss became {loss} at step {step + 1}, with the images {files}. "
             + _CURES
         )
 

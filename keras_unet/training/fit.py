@@ -25,7 +25,7 @@ from keras_unet.training import callbacks, checkpoint, cluster, devices
 from keras_unet.training.callbacks import StopOnInterrupt, WeightAverage
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device
-from keras_unet.training.logs import EpochLines, ValidationStrip
+from keras_unet.training.logs import EpochLines, ValidationStrip, describe
 from keras_unet.training.optimizers import make_optimizer
 
 
@@ -51,6 +51,16 @@ class Plan:
     device: Device
     verbose: int
     say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        """Refuses a batch that the pairs do not fill or the devices cannot share."""
+        size, replicas = self.config.fit.batch_size, self.device.replicas
+        pipeline.steps_per_epoch(len(self.split.train), size)
+        if size % replicas:
+            raise BadUsage(
+                f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
+                f"take a multiple of {replicas}"
+            )
 
     @property
     def resume_command(self) -> str:
@@ -94,12 +104,11 @@ def fit(plan: Plan) -> TrainingProgress:
     With a checkpoint in the folder it goes on from there.
 
     Raises:
-        BadData: a picture cannot be read, the loss is no number, memory runs out.
-        BadUsage: the devices cannot share a batch evenly.
+        BadData: an image cannot be read, the loss is no number, memory runs out.
         KeyboardInterrupt: after Ctrl-C, once the step is done and its state saved.
     """
-    _require_even_parts(plan)
     network = compile_network(plan.config, plan.steps, plan.device)
+    describe(plan.source, plan.config, plan.split, plan.device, network, plan.say)
     recorder = _recorder(network, plan)
     progress = recorder.progress
     if progress.step:
@@ -124,15 +133,6 @@ def fit(plan: Plan) -> TrainingProgress:
     except tf.errors.OpError as error:
         raise pipeline.reading_error(error) or error from None
     return progress
-
-
-def _require_even_parts(plan: Plan) -> None:
-    size, replicas = plan.config.fit.batch_size, plan.device.replicas
-    if size % replicas:
-        raise BadUsage(
-            f"--batch-size {size} cannot be shared evenly by {replicas} devices: take "
-            f"a multiple of {replicas}"
-        )
 
 
 def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:

@@ -17,7 +17,6 @@ from keras_unet.data.pipeline import cache_line, steps_per_epoch
 from keras_unet.data.warp import has_xla
 from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
 from keras_unet.model.head import both_logits, most_probable
-from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
 from keras_unet.training.callbacks import Logs
 from keras_unet.training.checkpoint import TrainingProgress
@@ -30,7 +29,12 @@ _PARTS = ("train", "validation", "test")
 
 
 def describe(
-    folder: RunFolder, config: Config, split: Split, device: Device, say: Say
+    folder: RunFolder,
+    config: Config,
+    split: Split,
+    device: Device,
+    network: keras.Model,
+    say: Say,
 ) -> None:
     """Says what is about to happen: device, network, data, steps and where it goes."""
     height, width = config.data.image_size
@@ -39,19 +43,19 @@ def describe(
         ("device", device.name),
         ("precision", f"{device.precision} ({device.precision_reason})"),
         ("XLA", f"{'on' if device.xla else 'off'} ({device.xla_reason})"),
-        ("network", f"{build_network(config.model).count_params():,} parameters"),
+        ("network", f"{network.count_params():,} parameters"),
         ("images", ", ".join(_count(split, part) for part in _PARTS)),
         (
             "training",
             f"{config.fit.epochs} epochs of {steps} steps of "
             f"{config.fit.batch_size} images, {height}×{width}",
         ),
-        ("cache", cache_line(len(split.train), config).removeprefix("cache: ")),
+        ("cache", cache_line(len(split.train), config)),
         ("run folder", str(folder.path)),
     ]:
         say(f"{title:>10}  {text}")
     if not has_xla():
-        say(f"{'pictures':>10}  change slowly: this TensorFlow has no XLA for the CPU")
+        say(f"{'images':>10}  change slowly: this TensorFlow has no XLA for the CPU")
     if device.replicas > 1:
         say(f"{'replicas':>10}  {device.replicas}, which share each batch")
     if len({pair.group for pair in split.validation}) == 1:
@@ -74,7 +78,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
         if (folder.path / name).exists():
             say(f"{folder.path / name!s:<36}  {use}")
     say("")
-    say("segment pictures:  " + _command("predict", folder, "PICTURE --output DIR"))
+    say("segment images:  " + _command("predict", folder, "IMAGE --output DIR"))
     say("all exports:       " + _command("export", folder, ""))
     say("score other data:  " + _command("evaluate", folder, "--data DIR"))
 
@@ -197,7 +201,7 @@ class ValidationStrip(keras.callbacks.Callback):
 def draw_strip(
     images: Sequence[Image] | Image, masks: Mask, predictions: Mask
 ) -> Image:
-    """Returns one picture: a row an image, in it truth, prediction and error."""
+    """Returns one image: a row an image, in it truth, prediction and error."""
     rows = [
         np.hstack(
             [

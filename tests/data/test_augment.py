@@ -39,7 +39,7 @@ def test_without_amplitudes_every_bit_stays():
     np.testing.assert_array_equal(masks, MASKS)
 
 
-def test_a_mirrored_picture_has_exactly_its_own_pixels():
+def test_a_mirrored_image_has_exactly_its_own_pixels():
     seeds = np.stack([np.full(16, 5), np.arange(16)], -1).astype(np.int32)
     same = np.repeat(IMAGES[:1], 16, 0)
     images, _ = arrays(
@@ -87,13 +87,13 @@ def test_both_stacks_give_these_pixels():
     np.testing.assert_allclose(images[:, 2::6, 3::8].astype(int), GOLD, atol=1)
 
 
-def test_pictures_with_other_seeds_change_in_other_ways():
+def test_images_with_other_seeds_change_in_other_ways():
     same = np.repeat(IMAGES[:1], 3, 0)
     images, _ = arrays(augment(same, MASKS, SEEDS, ALL))
     assert not np.allclose(images[0].astype(int), images[1], atol=1)
 
 
-def test_a_picture_changes_in_the_same_way_in_every_batch():
+def test_an_image_changes_in_the_same_way_in_every_batch():
     whole = arrays(augment(IMAGES, MASKS, SEEDS, ALL))
     turned = arrays(augment(IMAGES[::-1], MASKS[::-1], SEEDS[::-1], ALL))
     np.testing.assert_allclose(turned[0][::-1].astype(int), whole[0], atol=1)
@@ -126,7 +126,11 @@ def test_image_and_mask_stay_on_each_other(seed, sample):
 def test_colours_stay_within_0_and_255():
     strong = replace(NOTHING, brightness=0.9, contrast=0.9, hue=0.5, noise=0.5)
     amounts = np.repeat(np.float32([[1.0], [-1.0], [0.0]]), 3, 1)
-    images = np.asarray(recolour(IMAGES.astype(np.float32), amounts, SEEDS, strong))
+    images = np.asarray(
+        recolour(
+            IMAGES.astype(np.float32), amounts, noise(SEEDS, IMAGES.shape[1:]), strong
+        )
+    )
     assert images.min() == 0
     assert images.max() == 255
 
@@ -164,7 +168,7 @@ def test_noise_has_mean_0_and_standard_deviation_1():
     assert abs(values.std() - 1) < 0.01
 
 
-def test_noise_of_two_pictures_has_nothing_in_common():
+def test_noise_of_two_images_has_nothing_in_common():
     first, second, _ = np.asarray(noise(SEEDS, (64, 96, 3))).reshape(3, -1)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
 
@@ -198,7 +202,7 @@ def test_where_all_nodes_move_alike_so_does_everything_between():
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(-1e3, 1e3, width=32), st.floats(-1e3, 1e3, width=32))
-def test_every_position_is_mirrored_back_into_the_picture(row, column):
+def test_every_position_is_mirrored_back_into_the_image(row, column):
     sources = np.full((1, 5, 8, 2), (row, column), np.float32)
     row, column = np.asarray(fold_back(sources))[0, 0, 0]
     assert -1e-3 <= row <= 4 + 1e-3

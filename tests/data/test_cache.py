@@ -7,7 +7,7 @@ from keras_unet.errors import BadUsage
 SHAPES = ((2, 3, 3), (2, 3))
 
 
-def pictures(value: int) -> tuple[np.ndarray, np.ndarray]:
+def images(value: int) -> tuple[np.ndarray, np.ndarray]:
     image, mask = (np.full(shape, value, np.uint8) for shape in SHAPES)
     return image, mask
 
@@ -21,21 +21,21 @@ def store(request, tmp_path):
 
 def test_what_was_put_is_got_back_in_any_order(store):
     for index in (3, 0, 2):
-        store.put(index, pictures(index))
+        store.put(index, images(index))
     for index in (0, 2, 3):
         image, mask = store.get(index)
-        np.testing.assert_array_equal(image, pictures(index)[0])
-        np.testing.assert_array_equal(mask, pictures(index)[1])
+        np.testing.assert_array_equal(image, images(index)[0])
+        np.testing.assert_array_equal(mask, images(index)[1])
 
 
 def test_what_was_not_put_is_not_there(store):
-    store.put(2, pictures(2))
+    store.put(2, images(2))
     assert store.get(1) is None
 
 
 def test_a_full_memory_keeps_only_the_first():
     store = MemoryStore(2, SHAPES)
-    store.put(2, pictures(2))
+    store.put(2, images(2))
     assert store.get(2) is None
 
 
@@ -45,7 +45,7 @@ def test_a_disk_without_room_is_refused(tmp_path):
 
 
 def test_a_cache_on_disk_leaves_no_file_behind(tmp_path):
-    DiskStore(4, SHAPES, tmp_path / "run").put(0, pictures(0))
+    DiskStore(4, SHAPES, tmp_path / "run").put(0, images(0))
     assert not list((tmp_path / "run").iterdir())
 
 

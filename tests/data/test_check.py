@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_unet.config import DataConfig
-from keras_unet.data.check import check_pairs
-from keras_unet.data.findings import Report
+from keras_unet.data.check import Report, check_pairs
 from keras_unet.data.pairs import find_pairs
 from keras_unet.data.records import write_records
 
@@ -29,9 +28,9 @@ def noise(seed: int) -> Image.Image:
 def put(
     root: Path, name: str, image: Image.Image, mask: Image.Image, **options: object
 ):
-    for folder, picture in [("images", image), ("masks", mask)]:
+    for folder, pixels in [("images", image), ("masks", mask)]:
         (root / folder).mkdir(exist_ok=True)
-        picture.save(root / folder / name, **options)
+        pixels.save(root / folder / name, **options)
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_good_pairs_have_no_problems_and_a_full_table(root):
         "masks": "PNG L (3)",
         "mask values": "binary, foreground above 127 (only 0 255)",
         "pixels": "background 50.0 %, foreground 50.0 %",
-        "foreground by picture": "50.0 % to 50.0 %, median 50.0 %",
+        "foreground by image": "50.0 % to 50.0 %, median 50.0 %",
         "duplicates": "0",
     }
 
@@ -84,11 +83,11 @@ def test_progress_is_told_after_each_pair(root):
     ("content", "cause"),
     [
         (b"", "is empty (0 bytes)"),
-        (b"x" * 99, "is no picture (JPEG, PNG, GIF, BMP, TIFF or WebP) or is damaged"),
+        (b"x" * 99, "is no image (JPEG, PNG, GIF, BMP, TIFF or WebP) or is damaged"),
     ],
 )
 @pytest.mark.parametrize("folder", ["images", "masks"])
-def test_a_file_that_is_no_picture_is_named(root, folder, content, cause):
+def test_a_file_that_is_no_image_is_named(root, folder, content, cause):
     (root / folder / "b.png").write_bytes(content)
     assert causes(check(root), root) == [f"{folder}/b.png: {cause}"]
 
@@ -126,7 +125,7 @@ def test_every_bad_file_is_named_not_only_the_first(root):
     ]
 
 
-def test_a_picture_over_the_limit_is_named(root):
+def test_an_image_over_the_limit_is_named(root):
     assert causes(check(root, max_pixels=48 * 32 - 1), root)[:1] == [
         "images/a.png: 48×32 pixels are more than --max-pixels 1535 allows"
     ]

@@ -64,7 +64,7 @@ def test_accents_are_equal_however_a_system_spells_them(tmp_path):
     assert names(find(tmp_path, [composed], [apart])) == [(composed, apart)]
 
 
-def test_what_lies_between_pictures_is_passed_over(tmp_path):
+def test_what_lies_between_images_is_passed_over(tmp_path):
     images, masks = lay_out(tmp_path, ["a.png"], ["a.png"])
     for name in [".DS_Store", "Thumbs.db", "notes.txt", "labels.csv"]:
         (images / name).write_text("x")
@@ -106,7 +106,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(BadData, match="holds no pictures"):
+    with pytest.raises(BadData, match="holds no images"):
         by_stem(tmp_path)
 
 

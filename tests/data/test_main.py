@@ -113,12 +113,12 @@ def test_the_report_tells_which_line_of_a_table_is_wrong(root, tmp_path):
     ]
 
 
-def test_a_report_and_a_picture_are_written_where_wanted(root, tmp_path, capsys):
+def test_a_report_and_an_image_are_written_where_wanted(root, tmp_path, capsys):
     assert main(["check", str(root), "--output", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert (len(report["pairs"]), report["class_names"][1]) == (3, "foreground")
-    with Image.open(tmp_path / "out/data.png") as picture:
-        assert picture.format == "PNG"
+    with Image.open(tmp_path / "out/data.png") as image:
+        assert image.format == "PNG"
 
 
 def test_a_folder_without_one_good_pair_still_gets_its_report(root, tmp_path, capsys):
@@ -271,7 +271,7 @@ def test_records_need_an_output(root):
     assert "--output" in ended.stderr
 
 
-def test_records_without_their_pictures_are_good_and_that_is_said(
+def test_records_without_their_images_are_good_and_that_is_said(
     records, root, tmp_path, capsys
 ):
     shutil.rmtree(root)

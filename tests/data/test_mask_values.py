@@ -7,7 +7,7 @@ from keras_unet.errors import BadData, BadUsage
 
 
 def blocks(*values: int) -> np.ndarray:
-    """A picture in which each value fills a region."""
+    """An image in which each value fills a region."""
     kind = np.int32 if max(values) > 255 else np.uint8
     return np.repeat(np.repeat(np.array([values], kind), 8, 0), 8, 1)
 

@@ -1,18 +1,42 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from keras_unet.config import DataConfig
-from keras_unet.data.masks import nearest_pixels, read_mask
+from keras_unet.data.masks import nearest_pixels, read_mask, read_values, to_class_ids
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 
 DATA = DataConfig(mask_kind="classes", class_values=(0, 9))
 
 
-def save(pixels: list[list[int]], path):
-    Image.fromarray(np.array(pixels, np.uint8)).save(path)
+CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
+BINARY = DataConfig(mask_kind="binary", foreground_above=0)
+RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
+PASCAL = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 128]
+
+
+def save_image(image: Image.Image, path: Path) -> Path:
+    image.save(path)
     return path
+
+
+def save(pixels, path: Path) -> Path:
+    return save_image(Image.fromarray(np.array(pixels, np.uint8)), path)
+
+
+def indexed(ids: list[list[int]], palette: list[int], path: Path) -> Path:
+    mask = Image.fromarray(np.array(ids, np.uint8))
+    mask.putpalette(palette)
+    return save_image(mask, path)
+
+
+def values_of(path: Path):
+    return read_values(Pair(path, path, ""), 10**7)
 
 
 def test_a_mask_file_becomes_class_ids(tmp_path):
@@ -31,7 +55,7 @@ def test_run_lengths_become_class_ids_of_the_images_size(tmp_path):
 
 def test_wrong_run_lengths_name_their_image(tmp_path):
     image = save([[5, 5]], tmp_path / "i.png")
-    with pytest.raises(BadData, match=r"i\.png: its mask: .*inside the 1×2 picture"):
+    with pytest.raises(BadData, match=r"i\.png: its mask: .*inside the 1×2 image"):
         read_mask(Pair(image, None, "g", "1 9"), DATA)
 
 
@@ -63,3 +87,96 @@ def test_each_pixel_of_a_mask_is_the_one_nearest_to_its_middle():
     mask = np.arange(6, dtype=np.uint8)[None]
     assert nearest_pixels(mask, (1, 2)).tolist() == [[1, 4]]
     assert nearest_pixels(mask[:, :2], (1, 4)).tolist() == [[0, 0, 1, 1]]
+
+
+def test_grey_mask_values_are_its_levels(tmp_path):
+    np.testing.assert_array_equal(values_of(save(RAMP, tmp_path / "a.png")), RAMP)
+
+
+def test_instance_ids_of_sixteen_bits_are_kept(tmp_path):
+    path = save_image(
+        Image.fromarray(np.array([[0, 300, 65535]], np.uint16)), tmp_path / "a.tif"
+    )
+    assert values_of(path).tolist() == [[0, 300, 65535]]
+
+
+def test_a_palette_with_colours_gives_indices(tmp_path):
+    path = indexed([[0, 1, 2, 3]], PASCAL, tmp_path / "a.png")
+    assert values_of(path).tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "palette", [[0, 0, 0, 255, 255, 255], [255, 255, 255, 0, 0, 0]]
+)
+@pytest.mark.parametrize("name", ["a.gif", "a.png"])
+def test_a_palette_without_colours_gives_what_is_seen(tmp_path, name, palette):
+    path = indexed([[0, 1, 1]], palette, tmp_path / name)
+    with Image.open(path) as mask:
+        seen = np.asarray(mask.convert("RGB"))[..., 0]
+    np.testing.assert_array_equal(values_of(path), seen)
+
+
+def test_colours_are_packed(tmp_path):
+    path = save_image(
+        Image.new("RGBA", (1, 1), (0x12, 0x34, 0x56, 9)), tmp_path / "a.png"
+    )
+    assert values_of(path).tolist() == [[0x123456]]
+
+
+def test_a_mask_of_fractions_is_refused(tmp_path):
+    path = save_image(
+        Image.fromarray(np.array([[0.5]], np.float32)), tmp_path / "a.tif"
+    )
+    with pytest.raises(BadData, match="a mask's values are whole numbers"):
+        values_of(path)
+
+
+def test_binary_values_above_the_threshold_are_foreground():
+    data = DataConfig(mask_kind="binary", foreground_above=127, ignore_value=99)
+    values = np.array([0, 99, 127, 128, 255], np.uint8)
+    assert to_class_ids(values, data).tolist() == [0, 255, 0, 1, 1]
+
+
+def test_a_colour_mask_without_colours_counts_as_grey():
+    data = DataConfig(mask_kind="binary", foreground_above=127)
+    values = np.array([0, 0x101010, 0x808080, 0xFFFFFF], np.int32)
+    assert to_class_ids(values, data).tolist() == [0, 0, 1, 1]
+
+
+def test_instances_are_foreground_whatever_their_id():
+    data = DataConfig(mask_kind="instances", foreground_above=0)
+    assert to_class_ids(np.array([0, 1, 700], np.int32), data).tolist() == [
+        0,
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("classes", [(0, 5, 9), (0x000080, 0x800000, 0x808080)])
+@given(order=st.lists(st.integers(0, 2), min_size=1, max_size=9))
+def test_class_values_become_their_positions(classes, order):
+    data = DataConfig(mask_kind="classes", class_values=classes, ignore_value=255)
+    values = np.array([*(classes[i] for i in order), 255], np.int32)
+    assert to_class_ids(values, data).tolist() == [*order, 255]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32])
+def test_an_unknown_mask_value_is_refused(kind):
+    data = DataConfig(mask_kind="classes", class_values=(0, 1))
+    with pytest.raises(BadData, match="unknown mask value 7 9: the classes are 0 1"):
+        to_class_ids(np.array([0, 9, 7, 1], kind), data)
+
+
+def test_values_of_open_meaning_are_not_guessed_at():
+    with pytest.raises(ValueError, match="call find_coding first"):
+        to_class_ids(RAMP, DataConfig())
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CARVANA.is_dir(), reason="needs ../shared/data/carvana")
+def test_carvanas_palette_and_its_colours_are_the_same_mask():
+    path = min((CARVANA / "train_masks").iterdir())
+    with Image.open(path) as gif:
+        by_colour = np.asarray(gif.convert("RGB"))[..., 0] > 127
+    mask = to_class_ids(values_of(path), BINARY)
+    np.testing.assert_array_equal(mask, by_colour)

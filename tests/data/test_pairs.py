@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from splits import split_of
 
 from keras_unet.config import DataConfig
+from keras_unet.data.layouts import look
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import (
     Split,
     find_pairs,
-    look_everywhere,
-    split_of,
     split_pairs,
 )
 from keras_unet.errors import BadData, BadUsage
@@ -78,7 +78,7 @@ def test_mask_files_come_before_run_lengths(tmp_path):
     assert all(p.mask for p in find_pairs(DataConfig(data=tmp_path)))
 
 
-def test_the_plain_layout_is_recognised_and_every_picture_is_its_own_group(tmp_path):
+def test_the_plain_layout_is_recognised_and_every_image_is_its_own_group(tmp_path):
     pairs = find_pairs(DataConfig(data=plain(tmp_path, ["b_01", "a_01"])))
     assert [p.group for p in pairs] == ["a_01", "b_01"]
 
@@ -120,7 +120,7 @@ def test_no_folder_at_all_is_wrong_usage():
     ("made", "message"),
     [
         ([], "is empty; expected images/ and masks/, or Kaggle's train/"),
-        (["pictures/a.png"], "holds pictures/; expected images/"),
+        (["images/a.png"], "holds images/; expected images/"),
         (["train/a_01.jpg"], "holds train/; expected images/"),
     ],
 )
@@ -187,18 +187,19 @@ def test_a_given_validation_folder_validates_and_a_tenth_of_the_rest_tests(tmp_p
     assert (len(test), train | test) == (1, {"a", "b", "c"})
 
 
-def test_a_look_everywhere_has_the_pairs_of_the_validation_folder_too(tmp_path):
+def test_the_pairs_of_the_validation_folder_are_found_apart(tmp_path):
     data = DataConfig(
         data=kaggle(tmp_path / "x", "a"), validation=kaggle(tmp_path / "y", "b")
     )
-    assert groups(look_everywhere(data).pairs) == {"a", "b"}
+    found = look(data)
+    assert (groups(found.pairs), groups(found.validation)) == ({"a"}, {"b"})
 
 
 def test_a_group_of_the_validation_folder_in_the_rest_is_refused(tmp_path):
     data = DataConfig(
         data=kaggle(tmp_path / "x", "abc"), validation=kaggle(tmp_path / "y", "cd")
     )
-    with pytest.raises(BadData, match="group c is also in the rest of the data"):
+    with pytest.raises(BadData, match="group c of --validation is also in the rest"):
         split_of(data)
 
 

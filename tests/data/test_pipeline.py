@@ -29,7 +29,7 @@ def config(**changes: object) -> Config:
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory) -> list[Pair]:
-    """Ten pictures, each of a colour of its own, with a box of foreground."""
+    """Ten images, each of a colour of its own, with a box of foreground."""
     folder = tmp_path_factory.mktemp("pairs")
     return [_pair(folder, number) for number in range(COUNT)]
 
@@ -44,7 +44,7 @@ def _pair(folder: Path, number: int) -> Pair:
 
 
 def numbers(batches: tf.data.Dataset) -> list[list[int]]:
-    """Returns which pictures are in each batch."""
+    """Returns which images are in each batch."""
     return [
         (images.mean((1, 2, 3)) / 20).round().astype(int).tolist()
         for images, _ in batches.as_numpy_iterator()
@@ -64,7 +64,7 @@ def test_batches_have_the_shapes_and_types_of_the_network(pairs):
     assert (mask.shape.as_list(), mask.dtype) == ([3, *SIZE, 1], tf.uint8)
 
 
-def test_an_epoch_shows_no_picture_twice(pairs):
+def test_an_epoch_shows_no_image_twice(pairs):
     shown = np.array(numbers(pipeline.training_batches(pairs, config())))
     for epoch in shown.reshape(3, -1):
         assert len(set(epoch)) == 9
@@ -107,7 +107,7 @@ def test_a_cache_changes_nothing(pairs, cache, tmp_path):
     )
 
 
-def test_a_cached_picture_is_not_read_again(tmp_path):
+def test_a_cached_image_is_not_read_again(tmp_path):
     pairs = [_pair(tmp_path, number) for number in range(3)]
     in_memory = config(data=replace(config().data, cache="memory"))
     batches = pipeline.validation_batches(pairs, in_memory)
@@ -117,7 +117,7 @@ def test_a_cached_picture_is_not_read_again(tmp_path):
     assert numbers(batches) == first
 
 
-def test_validation_shows_every_picture_once_and_in_order(pairs):
+def test_validation_shows_every_image_once_and_in_order(pairs):
     shown = numbers(pipeline.validation_batches(pairs, config()))
     assert shown == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
 
@@ -140,7 +140,7 @@ def test_a_rest_of_an_epoch_makes_no_step():
 
 def test_a_file_that_breaks_is_named(tmp_path):
     pairs = [_pair(tmp_path, number) for number in range(3)]
-    pairs[1].image.write_bytes(b"no picture")
+    pairs[1].image.write_bytes(b"no image")
     with pytest.raises(tf.errors.OpError) as caught:
         list(pipeline.validation_batches(pairs, config()))
     error = pipeline.reading_error(caught.value)
@@ -192,4 +192,4 @@ def test_a_photograph_taken_upright_is_turned_as_its_exif_data_say(tmp_path):
 def test_what_is_kept_where_is_said_in_a_line():
     memory = config(data=DataConfig(image_size=(1000, 1000), cache="memory"))
     assert "400 MB of memory" in pipeline.cache_line(100, memory)
-    assert "pictures, which fill 30%" in pipeline.cache_line(10**9, memory)
+    assert "images, which fill 30%" in pipeline.cache_line(10**9, memory)

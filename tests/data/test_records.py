@@ -43,7 +43,7 @@ def test_a_record_lies_where_the_index_says(folder):
     assert content[record.offset : record.offset + record.length] == b"two"
 
 
-def test_the_index_has_the_size_of_the_pictures(folder):
+def test_the_index_has_the_size_of_the_images(folder):
     assert records.image_size(folder) == (20, 30)
 
 
@@ -181,8 +181,8 @@ def test_a_folder_that_exists_is_refused(pairs, tmp_path):
         records.write_records(pairs, DATA, tmp_path / "out")
 
 
-def test_a_picture_that_cannot_be_read_leaves_nothing_half_written(pairs, tmp_path):
-    pairs[3].image.write_bytes(b"no picture")
+def test_an_image_that_cannot_be_read_leaves_nothing_half_written(pairs, tmp_path):
+    pairs[3].image.write_bytes(b"no image")
     with pytest.raises(BadData, match=r"3\.png"):
         records.write_records(pairs, DATA, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["files"]

@@ -21,7 +21,7 @@ def test_shrinking_by_two_averages_four_pixels():
     np.testing.assert_allclose(resize_image(image, (3, 4)), means, atol=1e-3)
 
 
-def test_a_picture_of_the_size_already_is_itself_as_float32():
+def test_an_image_of_the_size_already_is_itself_as_float32():
     image = noise((5, 7))
     resized = resize_image(image, (5, 7))
     assert resized.dtype == tf.float32
@@ -30,7 +30,7 @@ def test_a_picture_of_the_size_already_is_itself_as_float32():
 
 @settings(deadline=None, max_examples=40)
 @given(SIZES, SIZES)
-def test_a_picture_of_one_colour_keeps_it_at_every_size(old, new):
+def test_an_image_of_one_colour_keeps_it_at_every_size(old, new):
     image = np.full((*old, 3), (0, 100, 255), np.uint8)
     resized = resize_image(image, new)
     np.testing.assert_allclose(
@@ -40,7 +40,7 @@ def test_a_picture_of_one_colour_keeps_it_at_every_size(old, new):
 
 @settings(deadline=None, max_examples=40)
 @given(SIZES, SIZES)
-def test_no_value_leaves_the_range_of_the_picture(old, new):
+def test_no_value_leaves_the_range_of_the_image(old, new):
     image = noise(old)
     resized = np.asarray(resize_image(image, new))
     assert image.min() - 1e-3 <= resized.min() <= resized.max() <= image.max() + 1e-3
@@ -54,7 +54,7 @@ def test_a_graph_that_does_not_know_the_size_gives_the_same(size):
     np.testing.assert_array_equal(in_graph(image), resize_image(image, size))
 
 
-def test_a_batch_is_resized_picture_by_picture():
+def test_a_batch_is_resized_image_by_image():
     images = np.stack([noise((9, 11)), 255 - noise((9, 11))])
     each = [resize_image(image, (4, 20)) for image in images]
     np.testing.assert_allclose(resize_image(images, (4, 20)), each, atol=1e-4)

@@ -61,10 +61,10 @@ def test_runs_may_come_in_any_order():
         ("1 2 3", "there are 3 numbers"),
         ("1 two", "whole numbers"),
         ("1 99999999999999999999", "whole numbers"),
-        ("1 9223372036854775807", "inside the 2×3 picture"),
-        ("2 9223372036854775807", "inside the 2×3 picture"),
-        ("0 2", "inside the 2×3 picture: not from pixel 0"),
-        ("5 3", "inside the 2×3 picture: not from pixel 5"),
+        ("1 9223372036854775807", "inside the 2×3 image"),
+        ("2 9223372036854775807", "inside the 2×3 image"),
+        ("0 2", "inside the 2×3 image: not from pixel 0"),
+        ("5 3", "inside the 2×3 image: not from pixel 5"),
         ("3 0", "1 pixel or more, not 0"),
         ("1 3 2 2", "two share pixel 2"),
         ("1 2 1 2", "two share pixel 1"),
@@ -79,6 +79,6 @@ def test_malformed_run_lengths_are_refused(text, said):
 @pytest.mark.skipif(not CARVANA.exists(), reason="needs the Carvana photos")
 def test_a_real_mask_comes_back():
     file = min((CARVANA / "train_masks").iterdir())
-    with Image.open(file) as picture:
-        mask = np.asarray(picture)
+    with Image.open(file) as image:
+        mask = np.asarray(image)
     np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)

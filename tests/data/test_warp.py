@@ -17,7 +17,7 @@ def test_a_compiled_function_can_be_part_of_a_graph():
     assert list(dataset.as_numpy_iterator()) == [0, 2, 4]
 
 
-def test_without_xla_pictures_change_in_the_same_way(monkeypatch):
+def test_without_xlan_images_change_in_the_same_way(monkeypatch):
     expected = augment(IMAGES, MASKS, SEEDS, ALL)
     monkeypatch.setattr(warp, "has_xla", lambda: False)
     found = augment(IMAGES, MASKS, SEEDS, ALL)
@@ -59,7 +59,7 @@ def test_half_a_pixel_back_is_the_mean_of_two_neighbours():
     np.testing.assert_allclose(warped[:, :, 1:], means, atol=1e-4)
 
 
-def test_a_picture_one_pixel_high_is_warped_too():
+def test_an_image_one_pixel_high_is_warped_too():
     row = IMAGE[:, :1]
     warped = warp_plain(row, np.zeros((2, 1, 12, 2), np.float32))
     np.testing.assert_allclose(warped, row, atol=1e-4)

@@ -7,9 +7,9 @@ import json
 import pytest
 from bright_run import make_data, make_run
 from PIL import Image
+from splits import split_of
 
 from keras_unet.config import AugmentConfig
-from keras_unet.data.pairs import split_of
 from keras_unet.errors import BadData
 from keras_unet.evaluation.report import draw_augmentation, evaluate_run, score_parts
 
@@ -100,6 +100,6 @@ def test_every_transformation_of_the_run_is_drawn(tmp_path):
     for augment in (AugmentConfig("none"), AugmentConfig("both", 10.0, noise=0.1)):
         changed = dataclasses.replace(config, augment=augment)
         draw_augmentation(pair, changed, tmp_path / "augmentation.png")
-        with Image.open(tmp_path / "augmentation.png") as picture:
-            sizes.append(picture.size[0])
+        with Image.open(tmp_path / "augmentation.png") as image:
+            sizes.append(image.size[0])
     assert sizes[1] > 2 * sizes[0]

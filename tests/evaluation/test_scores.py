@@ -52,7 +52,7 @@ def test_precision_and_recall_are_over_all_pixels(segmenter, tmp_path):
     assert (totals["precision"], totals["recall"]) == (0.5, 1.0)
 
 
-def test_pictures_larger_than_the_network_s_are_scored_at_their_own_size(
+def test_images_larger_than_the_network_s_are_scored_at_their_own_size(
     segmenter, tmp_path
 ):
     truth = np.kron(square(), np.ones((3, 3), np.uint8))
@@ -124,7 +124,7 @@ def test_an_unknown_mask_value_is_told_with_its_file(tmp_path):
         read_pair(pair, 3, data)
 
 
-def test_broken_run_lengths_are_told_with_their_picture(tmp_path):
+def test_broken_run_lengths_are_told_with_their_image(tmp_path):
     draw(tmp_path / "car.png", square())
     with pytest.raises(BadData, match=r"car\.png: its mask: run lengths"):
         read_pair(Pair(tmp_path / "car.png", None, "car", "1 2 3"), 3, BINARY)

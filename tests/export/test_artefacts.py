@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tiny_run
 from PIL import Image
+from splits import split_of
 
-from keras_unet.data.pairs import split_of
 from keras_unet.errors import BadData
 from keras_unet.export.artefacts import export_run
 from keras_unet.run_folder import RunFolder
@@ -82,7 +82,7 @@ def test_the_latency_of_requests_of_one_four_and_sixteen_is_measured(exported):
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory):
-    """A run whose training pictures are black, so that int8's ranges are garbage."""
+    """A run whose training images are black, so that int8's ranges are garbage."""
     folder = tmp_path_factory.mktemp("spoilt")
     run = copy_of(tiny_run.trained(), folder)
     export_run(run, ("saved_model", "int8"))
@@ -91,10 +91,11 @@ def spoilt(tmp_path_factory):
     data = folder / "black"
     shutil.copytree(config.data.data, data)
     moved = dataclasses.replace(config.data, data=data)
-    for pair in split_of(moved).train:
+    split = split_of(moved)
+    for pair in split.train:
         Image.fromarray(np.zeros((*tiny_run.OWN_SIZE, 3), np.uint8)).save(pair.image)
     with pytest.raises(BadData) as error:
-        export_run(run, ("saved_model", "int8"), moved)
+        export_run(run, ("saved_model", "int8"), split)
     return str(error.value), before, files(run)
 
 
@@ -115,7 +116,7 @@ def test_a_second_export_is_the_next_version_and_keeps_the_first(tmp_path):
     assert sorted(p.name for p in run.saved_model.iterdir()) == ["7", "8"]
 
 
-def test_a_run_whose_pictures_are_gone_says_which_folder_is_missing(tmp_path):
+def test_a_run_whose_images_are_gone_says_which_folder_is_missing(tmp_path):
     run = copy_of(tiny_run.trained(), tmp_path)
     text = run.config_file.read_text()
     run.config_file.write_text(text.replace("tiny_run_", "gone_"))

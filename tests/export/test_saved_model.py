@@ -41,14 +41,14 @@ def encoded(image, kind, **options):
     return file.getvalue()
 
 
-def masks_of(loaded, *pictures):
-    found = loaded.signatures["serving_default"](image_bytes=tf.constant(pictures))
+def masks_of(loaded, *images):
+    found = loaded.signatures["serving_default"](image_bytes=tf.constant(images))
     files = found["mask_png_bytes"].numpy()
     return [np.asarray(Image.open(io.BytesIO(file))) for file in files]
 
 
-def test_pictures_of_different_sizes_get_masks_of_their_own_sizes(loaded, segmenter):
-    images = [tiny_run.picture(seed, (50 + seed, 80))[0] for seed in range(3)]
+def test_images_of_different_sizes_get_masks_of_their_own_sizes(loaded, segmenter):
+    images = [tiny_run.make_image(seed, (50 + seed, 80))[0] for seed in range(3)]
     for image, mask in zip(
         images, masks_of(loaded, *map(tiny_run.png, images)), strict=True
     ):
@@ -56,7 +56,7 @@ def test_pictures_of_different_sizes_get_masks_of_their_own_sizes(loaded, segmen
 
 
 def test_the_tensor_signature_gives_the_keras_networks_probability(loaded, segmenter):
-    image, _ = tiny_run.picture(3)
+    image, _ = tiny_run.make_image(3)
     found = loaded.signatures["tensor"](image=tf.constant(image[np.newaxis]))
     np.testing.assert_allclose(
         found["probability"][0], segmenter.probability(image), atol=1e-5
@@ -65,7 +65,7 @@ def test_the_tensor_signature_gives_the_keras_networks_probability(loaded, segme
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
 def test_every_format_is_read_as_pillow_reads_it(loaded, segmenter, kind):
-    content = encoded(tiny_run.picture(5)[0], kind)
+    content = encoded(tiny_run.make_image(5)[0], kind)
     image = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     (mask,) = masks_of(loaded, content)
     wanted = 255 * tiny_run.keras_mask(segmenter, image)
@@ -75,33 +75,33 @@ def test_every_format_is_read_as_pillow_reads_it(loaded, segmenter, kind):
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
 def test_pngs_of_every_mode_are_read_as_pillow_reads_them(loaded, segmenter, mode):
     file = io.BytesIO()
-    picture = Image.fromarray(tiny_run.picture(5)[0]).convert(mode)
-    picture.save(file, "PNG")
+    image = Image.fromarray(tiny_run.make_image(5)[0]).convert(mode)
+    image.save(file, "PNG")
     (mask,) = masks_of(loaded, file.getvalue())
-    wanted = tiny_run.keras_mask(segmenter, np.asarray(picture.convert("RGB")))
+    wanted = tiny_run.keras_mask(segmenter, np.asarray(image.convert("RGB")))
     np.testing.assert_array_equal(mask, 255 * wanted)
 
 
 @pytest.mark.parametrize("mode", ["L", "P"])
 def test_bmps_with_a_palette_get_its_colours(loaded, segmenter, mode):
     file = io.BytesIO()
-    picture = Image.fromarray(tiny_run.picture(5)[0]).convert(mode)
-    picture.save(file, "BMP")
+    image = Image.fromarray(tiny_run.make_image(5)[0]).convert(mode)
+    image.save(file, "BMP")
     (mask,) = masks_of(loaded, file.getvalue())
-    wanted = tiny_run.keras_mask(segmenter, np.asarray(picture.convert("RGB")))
+    wanted = tiny_run.keras_mask(segmenter, np.asarray(image.convert("RGB")))
     np.testing.assert_array_equal(mask, 255 * wanted)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff", b"RIFF____WEBP"])
-def test_bytes_that_are_no_picture_are_named_by_their_position(loaded, content):
-    good = tiny_run.png(tiny_run.picture(0)[0])
+@pytest.mark.parametrize("content", [b"", b"no image", b"\xff", b"RIFF____WEBP"])
+def test_bytes_that_are_no_image_are_named_by_their_position(loaded, content):
+    good = tiny_run.png(tiny_run.make_image(0)[0])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"position.*\[1\]"):
         masks_of(loaded, good, content, good)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
 def test_a_truncated_file_fails_its_request_and_not_the_next(loaded, kind):
-    good = encoded(tiny_run.picture(0)[0], kind)
+    good = encoded(tiny_run.make_image(0)[0], kind)
     with pytest.raises(tf.errors.InvalidArgumentError):
         masks_of(loaded, good[: len(good) // 2])
     assert len(masks_of(loaded, good)) == 1
@@ -118,7 +118,7 @@ def strict(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
-def test_a_picture_above_the_pixel_limit_is_named_by_its_position(strict, kind):
+def test_an_image_above_the_pixel_limit_is_named_by_its_position(strict, kind):
     small, large = np.zeros((10, 10, 3), np.uint8), np.zeros((101, 200, 3), np.uint8)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"above 20000.*\n?.*1"):
         masks_of(strict, encoded(small, kind), encoded(large, kind))
@@ -132,7 +132,7 @@ def test_a_gif_whose_frame_is_larger_than_its_header_says_is_refused(strict):
 
 
 def test_the_frames_of_a_gif_count_together(strict):
-    frames = [Image.fromarray(tiny_run.picture(seed)[0]) for seed in range(4)]
+    frames = [Image.fromarray(tiny_run.make_image(seed)[0]) for seed in range(4)]
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"above 20000"):
@@ -141,7 +141,7 @@ def test_the_frames_of_a_gif_count_together(strict):
 
 @pytest.mark.parametrize("length", range(10, 40, 3))
 def test_a_gif_that_ends_anywhere_fails_and_nothing_hangs(strict, length):
-    content = encoded(tiny_run.picture(0)[0], "GIF")[:length]
+    content = encoded(tiny_run.make_image(0)[0], "GIF")[:length]
     with pytest.raises(tf.errors.InvalidArgumentError):
         masks_of(strict, content)
 
@@ -161,14 +161,14 @@ def test_every_weight_is_stored_once(tmp_path):
 
 def test_a_network_of_three_classes_answers_with_class_ids(tmp_path):
     run = tiny_run.trained(classes=3)
-    image, _ = tiny_run.picture(1)
+    image, _ = tiny_run.make_image(1)
     (mask,) = masks_of(exported(run, tmp_path), tiny_run.png(image))
     np.testing.assert_array_equal(mask, tiny_run.keras_mask(Segmenter(run), image))
 
 
 def test_a_grey_network_with_valid_padding_takes_rgb_and_keeps_the_size(tmp_path):
     run = tiny_run.trained(channels=1, padding="valid")
-    image, _ = tiny_run.picture(1)
+    image, _ = tiny_run.make_image(1)
     (mask,) = masks_of(exported(run, tmp_path), tiny_run.png(image))
     grey = np.asarray(Image.fromarray(image).convert("L"))[..., np.newaxis]
     assert np.mean(mask != 255 * tiny_run.keras_mask(Segmenter(run), grey)) < 0.002
@@ -190,9 +190,9 @@ def through_c(tmp_path_factory):
     """The mask's file and the probability that the C API gives of one image."""
     folder = tmp_path_factory.mktemp("c_api")
     exported(tiny_run.trained(), folder)
-    image, _ = tiny_run.picture(4)
+    image, _ = tiny_run.make_image(4)
     (folder / "image").write_bytes(image.tobytes())
-    (folder / "picture").write_bytes(tiny_run.png(image))
+    (folder / "image").write_bytes(tiny_run.png(image))
     names = tensor_names(folder / "1")
 
     def asked(given, came, start, end, shape):
@@ -203,12 +203,12 @@ def through_c(tmp_path_factory):
         "libraries": str(Path(tf.__file__).parent),
         "model": str(folder / "1"),
         "runs": [
-            asked("picture", "mask", "image_bytes", "mask_png_bytes", None),
+            asked("image", "mask", "image_bytes", "mask_png_bytes", None),
             asked("image", "probability", "image", "probability", [1, *image.shape]),
         ],
     }
     (folder / "job.json").write_text(json.dumps(job))
-    script = Path(__file__).with_name("c_api.py")
+    script = Path(__file__).parents[1] / "c_api.py"
     subprocess.run([sys.executable, script, folder / "job.json"], check=True)
     probability = np.frombuffer((folder / "probability").read_bytes(), np.float32)
     shape = (*image.shape[:2], 2)

@@ -40,25 +40,25 @@ def folder(tmp_path_factory):
     folder, run = tmp_path_factory.mktemp("run"), tiny_run.trained()
     config = run.load_config()
     write_saved_model(load_network(run), config, folder / "saved_model" / "1")
-    write_warm_up(folder / "saved_model" / "1", [tiny_run.picture(0)[0]])
+    write_warm_up(folder / "saved_model" / "1", [tiny_run.make_image(0)[0]])
     write_serving(folder / "serving", config.model.classes, config.data.max_pixels)
-    image = tiny_run.picture(4)[0]
+    image = tiny_run.make_image(4)[0]
     Image.fromarray(image).save(folder / "car.png")
     return folder
 
 
 @pytest.fixture(scope="module")
 def answer(folder):
-    """What a server answers to the bytes of one picture."""
+    """What a server answers to the bytes of one image."""
     loaded = tf.saved_model.load(str(folder / "saved_model" / "1"))
     signature = loaded.signatures["serving_default"]
-    return lambda pictures: signature(image_bytes=tf.constant(pictures))
+    return lambda images: signature(image_bytes=tf.constant(images))
 
 
 @pytest.fixture(scope="module")
 def wanted():
     return 255 * tiny_run.keras_mask(
-        Segmenter(tiny_run.trained()), tiny_run.picture(4)[0]
+        Segmenter(tiny_run.trained()), tiny_run.make_image(4)[0]
     )
 
 
@@ -141,8 +141,8 @@ def test_warm_up_requests_of_every_batch_size_are_answered(folder, answer):
         log.ParseFromString(record.numpy())
         request = log.predict_log.request
         assert request.model_spec.signature_name == "serving_default"
-        pictures = tf.make_ndarray(request.inputs["image_bytes"])
-        sizes.append(len(answer(pictures.tolist())["mask_png_bytes"]))
+        images = tf.make_ndarray(request.inputs["image_bytes"])
+        sizes.append(len(answer(images.tolist())["mask_png_bytes"]))
     assert sizes == [1, 4, 16]
 
 
@@ -160,9 +160,9 @@ def grpc_server(answer):
 
     class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request, context):  # noqa: N802
-            pictures = tf.make_ndarray(request.inputs["image_bytes"]).tolist()
+            images = tf.make_ndarray(request.inputs["image_bytes"]).tolist()
             try:
-                found = answer(pictures)
+                found = answer(images)
             except tf.errors.InvalidArgumentError as error:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
             response = predict_pb2.PredictResponse()
@@ -202,8 +202,8 @@ def test_bad_bytes_fail_their_request_and_the_server_goes_on(grpc_address):
     import grpc
 
     with pytest.raises(grpc.RpcError, match="position"):
-        client.over_grpc(grpc_address, b"no picture")
-    assert client.over_grpc(grpc_address, tiny_run.png(tiny_run.picture(1)[0]))
+        client.over_grpc(grpc_address, b"no image")
+    assert client.over_grpc(grpc_address, tiny_run.png(tiny_run.make_image(1)[0]))
 
 
 @pytest.fixture(scope="module")
@@ -255,8 +255,8 @@ def test_the_curl_example_saves_the_keras_networks_mask(
     np.testing.assert_array_equal(mask_in(tmp_path / "mask.png"), wanted)
 
 
-def test_the_client_turns_a_picture_that_lies_on_its_side(tmp_path):
-    upright = Image.fromarray(tiny_run.picture(0)[0])
+def test_the_client_turns_an_image_that_lies_on_its_side(tmp_path):
+    upright = Image.fromarray(tiny_run.make_image(0)[0])
     exif = Image.Exif()
     exif[client.ORIENTATION] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "p.png", exif=exif)
@@ -265,12 +265,12 @@ def test_the_client_turns_a_picture_that_lies_on_its_side(tmp_path):
 
 
 def test_the_client_sends_an_upright_jpeg_as_it_is(tmp_path):
-    Image.fromarray(tiny_run.picture(0)[0]).save(tmp_path / "p.jpg")
+    Image.fromarray(tiny_run.make_image(0)[0]).save(tmp_path / "p.jpg")
     assert client.upright(tmp_path / "p.jpg") == (tmp_path / "p.jpg").read_bytes()
 
 
 def test_the_client_turns_formats_the_server_cannot_read_into_png(tmp_path):
-    Image.fromarray(tiny_run.picture(0)[0]).save(tmp_path / "p.webp")
+    Image.fromarray(tiny_run.make_image(0)[0]).save(tmp_path / "p.webp")
     assert client.upright(tmp_path / "p.webp").startswith(b"\x89PNG")
 
 
@@ -318,8 +318,8 @@ def _wait_for(address, seconds=60):
 @needs_server
 def test_the_server_itself_gives_the_keras_networks_mask(real_server, wanted):
     rest, grpc_at, _ = real_server
-    picture = tiny_run.png(tiny_run.picture(4)[0])
-    for mask in (client.over_rest(rest, picture), client.over_grpc(grpc_at, picture)):
+    image = tiny_run.png(tiny_run.make_image(4)[0])
+    for mask in (client.over_rest(rest, image), client.over_grpc(grpc_at, image)):
         np.testing.assert_array_equal(mask_in(io.BytesIO(mask)), wanted)
 
 
@@ -339,14 +339,14 @@ def test_the_server_itself_reads_the_warm_up_requests(real_server):
 @needs_server
 def test_the_server_itself_serves_on_under_bad_bytes(real_server):
     rest, _, _ = real_server
-    good = tiny_run.png(tiny_run.picture(4)[0])
+    good = tiny_run.png(tiny_run.make_image(4)[0])
 
-    def send(picture):
+    def send(image):
         try:
-            return bool(client.over_rest(rest, picture))
+            return bool(client.over_rest(rest, image))
         except urllib.error.HTTPError as error:
             return error.code
 
     with futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(send, [good, b"no picture"] * 16))
+        list(pool.map(send, [good, b"no image"] * 16))
     assert send(good) is True

@@ -14,7 +14,7 @@ from keras_unet.prediction.segmenter import Segmenter
 KINDS = tiny_run.KINDS
 LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 5e-3, "dynamic": 0.1, "int8": 0.3}
 LABELS = ("background", "foreground")
-IMAGE = tiny_run.picture(100, tiny_run.SIZE)[0]
+IMAGE = tiny_run.make_image(100, tiny_run.SIZE)[0]
 
 
 @pytest.fixture
@@ -138,9 +138,9 @@ def segmented(kind, image):
         output_category_mask=True,
         output_confidence_masks=True,
     )
-    picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, image)
+    given = mediapipe.Image(mediapipe.ImageFormat.SRGB, image)
     with vision.ImageSegmenter.create_from_options(options) as segmenter:
-        found = segmenter.segment(picture)
+        found = segmenter.segment(given)
         labels = list(segmenter.labels)
     category = found.category_mask.numpy_view().squeeze()
     confidence = [mask.numpy_view().squeeze() for mask in found.confidence_masks]

@@ -89,7 +89,7 @@ def test_pixels_go_in_as_they_are(tables):
     assert (list(options.mean), list(options.std)) == ([0.0], [1.0])
 
 
-def test_the_picture_is_rgb_from_0_to_255(tables):
+def test_the_image_is_rgb_from_0_to_255(tables):
     (image,) = tables.subgraphMetadata[0].inputTensorMetadata
     assert image.content.contentProperties.colorSpace == 1
     assert (list(image.stats.min), list(image.stats.max)) == ([0.0], [255.0])

@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 import tiny_run
+from splits import split_of
 
-from keras_unet.data.pairs import split_of
 from keras_unet.errors import BadData
 from keras_unet.export.verify import examine, judge
 

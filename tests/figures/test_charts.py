@@ -19,9 +19,9 @@ def make_part(name="test", images=4, classes=2):
 
 
 def size_of(file):
-    with Image.open(file) as picture:
-        picture.load()
-        return picture.size
+    with Image.open(file) as image:
+        image.load()
+        return image.size
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])

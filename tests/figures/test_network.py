@@ -59,5 +59,5 @@ def test_border_and_crop_are_left_out_where_they_do_nothing():
 )
 def test_every_kind_of_network_is_drawn(tmp_path, config):
     network_figure(build_network(config), (30, 46), tmp_path / "u.png")
-    with Image.open(tmp_path / "u.png") as picture:
-        assert min(picture.size) > 400
+    with Image.open(tmp_path / "u.png") as image:
+        assert min(image.size) > 400

@@ -1,4 +1,4 @@
-"""Masks and errors as colours on pictures."""
+"""Masks and errors as colours on images."""
 
 import numpy as np
 import pytest
@@ -44,8 +44,8 @@ def test_a_binary_mask_is_shown_black_and_white(square):
 
 
 def test_classes_are_shown_in_colours_of_their_own():
-    picture = paint.paint_classes(np.array([[0, 1, 2, 255]], np.uint8))
-    assert len({tuple(pixel) for pixel in picture[0]}) == 4
+    image = paint.paint_classes(np.array([[0, 1, 2, 255]], np.uint8))
+    assert len({tuple(pixel) for pixel in image[0]}) == 4
 
 
 def test_misses_false_alarms_and_hits_have_the_legend_s_colours(grey, square):

@@ -1,4 +1,4 @@
-"""Pictures of data and predictions: what is written, and for which inputs."""
+"""Images of data and predictions: what is written, and for which inputs."""
 
 import numpy as np
 import pytest
@@ -32,9 +32,9 @@ def make_prediction(**options):
 
 
 def size_of(file):
-    with Image.open(file) as picture:
-        picture.load()
-        return picture.size
+    with Image.open(file) as image:
+        image.load()
+        return image.size
 
 
 def test_the_data_figure_is_a_readable_png(tmp_path):
@@ -90,7 +90,7 @@ def test_any_file_name_can_be_a_title(tmp_path, name):
 
 
 @pytest.mark.parametrize("size", [(300, 20), (20, 300), (1, 1)])
-def test_pictures_of_any_shape_are_drawn(tmp_path, size):
+def test_images_of_any_shape_are_drawn(tmp_path, size):
     sample = Prediction(
         "x", np.zeros((*size, 1), np.uint8), *[np.zeros(size, np.uint8)] * 2, 1.0
     )
@@ -122,7 +122,7 @@ def test_the_closer_look_is_where_the_errors_are():
     assert prediction[rows, columns].sum() == 25
 
 
-def test_the_closer_look_stays_inside_the_picture():
+def test_the_closer_look_stays_inside_the_image():
     mask, prediction = np.zeros((60, 120), np.uint8), np.zeros((60, 120), np.uint8)
     prediction[-1, -1] = 1
     rows, columns = closer_look(mask, prediction)

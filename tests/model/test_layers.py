@@ -58,12 +58,12 @@ def test_dropout_is_no_parameter_and_rests_outside_of_training(x):
 
 
 @pytest.mark.parametrize("size", [2, 3, 20, 92, 93])
-def test_a_border_larger_than_the_picture_is_mirrored_again(size):
-    picture = np.random.default_rng(0).uniform(size=(1, size, size, 1))
-    picture = picture.astype("float32")
+def test_a_border_larger_than_the_image_is_mirrored_again(size):
+    image = np.random.default_rng(0).uniform(size=(1, size, size, 1))
+    image = image.astype("float32")
     layer = MirrorBorder(4, "valid")
     dynamic = tf.function(layer, input_signature=[tf.TensorSpec((1, None, None, 1))])
-    np.testing.assert_array_equal(layer(picture), dynamic(picture))
+    np.testing.assert_array_equal(layer(image), dynamic(image))
 
 
 @pytest.mark.parametrize(

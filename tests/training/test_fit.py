@@ -3,10 +3,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from splits import split_of
 from tiny_run import write_pairs
 
 from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
-from keras_unet.data.pairs import split_of
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import checkpoint, devices
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_first_weights(config, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_loss_that_is_no_number_names_step_and_pictures(config, tmp_path):
+def test_a_loss_that_is_no_number_names_step_and_images(config, tmp_path):
     wild = dataclasses.replace(
         config,
         fit=dataclasses.replace(

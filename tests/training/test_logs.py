@@ -29,8 +29,8 @@ def watch(logit, masks, logs=None, averaged=None):
         bias.assign([averaged])
         steps.assign(1000.0)
         beside = [average, strip]
-    pictures = IMAGES.astype("float32"), masks[..., np.newaxis].astype("float32")
-    network.fit(*pictures, validation_data=pictures, callbacks=beside, verbose=0)
+    images = IMAGES.astype("float32"), masks[..., np.newaxis].astype("float32")
+    network.fit(*images, validation_data=images, callbacks=beside, verbose=0)
     return said
 
 

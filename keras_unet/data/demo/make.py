@@ -1,4 +1,4 @@
-"""The demo set: pictures of drawn cars with exact masks, laid out as Kaggle's Carvana.
+"""The demo set: images of drawn cars with exact masks, laid out as Kaggle's Carvana.
 
 ``train/<car>_<view>.jpg``, ``train_masks/<car>_<view>_mask.gif`` and
 ``train_masks.csv`` with the masks as run lengths. ``demo.json`` says what was drawn.
@@ -80,12 +80,12 @@ def make_demo(
         cars: how many; each shape and colour comes in turn.
         seed: of shapes, colours, studio and noise.
         size: height and width in pixels.
-        views: pictures of each car on a full turn.
-        progress: called with pictures drawn and pictures in all.
+        views: images of each car on a full turn.
+        progress: called with images drawn and images in all.
 
     Raises:
         BadData: the folder holds something else, or cannot be written.
-        BadUsage: no cars, no views or more than 16, or pictures too small.
+        BadUsage: no cars, no views or more than 16, or images too small.
     """
     recipe = _Recipe(cars, views, seed, *size)
     _require(recipe)
@@ -112,7 +112,7 @@ def _require(recipe: _Recipe) -> None:
         raise BadUsage(f"the demo set's seed must be 0 or more, not {recipe.seed}")
     if min(recipe.height, recipe.width) < SMALLEST:
         raise BadUsage(
-            f"demo pictures are {SMALLEST} pixels or more on a side, "
+            f"demo images are {SMALLEST} pixels or more on a side, "
             f"not {recipe.height}×{recipe.width}"
         )
 
@@ -146,7 +146,7 @@ def _is_there(folder: Path, recipe: _Recipe) -> bool:
 
 
 def _names(recipe: _Recipe) -> Iterator[tuple[int, int, str]]:
-    """Yields car, view and the picture's name without its ending."""
+    """Yields car, view and the image's name without its ending."""
     for car in range(recipe.cars):
         name = np.random.default_rng((recipe.seed, car)).bytes(6).hex()
         for view in range(recipe.views):
@@ -183,13 +183,13 @@ def _write(file: Path, text: str) -> None:
 
 def _save_mask(mask: Mask, file: Path) -> None:
     height, width = mask.shape
-    picture = Image.frombytes("P", (width, height), mask.tobytes())
-    picture.putpalette([0, 0, 0, 255, 255, 255])
-    picture.save(file, optimize=False)
+    image = Image.frombytes("P", (width, height), mask.tobytes())
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(file, optimize=False)
 
 
 def _draw(recipe: _Recipe) -> Iterator[tuple[str, types.Image, Mask]]:
-    """Yields name, image (h, w, 3) and mask (h, w) of every picture."""
+    """Yields name, image (h, w, 3) and mask (h, w) of every image."""
     for car, view, name in _names(recipe):
         if view == 0:
             rng = np.random.default_rng((recipe.seed, car, 0))

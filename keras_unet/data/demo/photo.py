@@ -17,7 +17,7 @@ from keras_unet.types import Mask
 Float = npt.NDArray[np.float32]
 
 FINER = 3
-"""Pixels drawn across one of the picture: with 9 of them no mask pixel is a tie."""
+"""Pixels drawn across one of the image: with 9 of them no mask pixel is a tie."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Studio:
 
 
 class Frame(NamedTuple):
-    """A part of the picture, and where it shows the points of a model."""
+    """A part of the image, and where it shows the points of a model."""
 
     rows: slice
     columns: slice
@@ -72,7 +72,7 @@ def frame_around(points: Array, size: tuple[int, int]) -> Frame:
 
 
 def lay(scene: Float, layer: Image.Image, frame: Frame) -> None:
-    """Paints a picture with transparency onto a frame of the scene (h, w, 3)."""
+    """Paints an image with transparency onto a frame of the scene (h, w, 3)."""
     pixels = np.asarray(layer, np.float32)
     below = scene[frame.rows, frame.columns]
     below += pixels[..., 3:] / 255 * (pixels[..., :3] - below)
@@ -91,17 +91,17 @@ def draw_backdrop(studio: Studio, size: tuple[int, int]) -> Float:
     share = np.clip((down - edge) / (0.03 * height) + 0.5, 0, 1)[..., None]
     scene = (1 - share) * wall[..., None] * studio.wall
     scene = (scene + share * floor[..., None] * studio.floor) * 255
-    picture: Float = scene.astype(np.float32)
+    image: Float = scene.astype(np.float32)
     everywhere = Frame(slice(0, height), slice(0, width), np.zeros((0, 2)))
-    lay(picture, _draw_fittings(studio, size), everywhere)
-    return picture
+    lay(image, _draw_fittings(studio, size), everywhere)
+    return image
 
 
 def _draw_fittings(studio: Studio, size: tuple[int, int]) -> Image.Image:
     """Returns the sign on the wall and the turntable's edge as RGBA."""
     fine = (size[0] * FINER, size[1] * FINER)
-    picture = Image.new("RGBA", (fine[1], fine[0]))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGBA", (fine[1], fine[0]))
+    draw = ImageDraw.Draw(image)
     low, high = studio.project(np.array([[0, 5.5, 0.75], [0, 5.5, 1.75]]), fine)[:, 1]
     font = ImageFont.load_default(1.35 * (low - high))
     middle = (fine[1] / 2, (low + high) / 2)
@@ -110,7 +110,7 @@ def _draw_fittings(studio: Studio, size: tuple[int, int]) -> Image.Image:
     circle = np.stack([3.1 * np.cos(turn), 3.1 * np.sin(turn), 0 * turn], axis=1)
     outline = studio.project(circle, fine)[:, :2].ravel().tolist()
     draw.line(outline, (60, 62, 66, 110), width=max(1, fine[1] // 480))
-    return picture.reduce(FINER)
+    return image.reduce(FINER)
 
 
 Order = npt.NDArray[np.int64]
@@ -175,7 +175,7 @@ def photograph(
         turn: angle of the turntable: 0 shows the nose, π / 2 has it on the left.
         studio: the place that ``draw_backdrop`` drew.
         backdrop: the studio without a car (h, w, 3), 0..255.
-        noise: added to the picture (h, w, 1).
+        noise: added to the image (h, w, 1).
     """
     turned, camera = _turn(model, turn), studio.camera()
     colours = _shade(turned, studio)
@@ -250,8 +250,8 @@ def _draw(
     """Returns a frame of RGBA with polygons in ``paint`` (n, 4), one over the other."""
     height = frame.rows.stop - frame.rows.start
     width = frame.columns.stop - frame.columns.start
-    picture = Image.new("RGBA", (width * finer, height * finer))
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGBA", (width * finer, height * finer))
+    draw = ImageDraw.Draw(image)
     corners = (frame.points * finer - 0.5).ravel().tolist()
     fills = np.rint(paint * 255).astype(int).tolist()
     starts = (2 * model.starts).tolist()
@@ -259,7 +259,7 @@ def _draw(
     for polygon in polygons.tolist():
         outline = corners[starts[polygon] : ends[polygon]]
         draw.polygon(outline, fill=tuple(fills[polygon]))
-    return picture
+    return image
 
 
 def _mirror(scene: Float, model: Model, colours: Array, studio: Studio) -> None:

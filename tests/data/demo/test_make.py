@@ -32,8 +32,8 @@ def contents(folder):
 
 
 def read(file):
-    with Image.open(file) as picture:
-        return np.asarray(picture)
+    with Image.open(file) as image:
+        return np.asarray(image)
 
 
 def masks(folder):
@@ -56,15 +56,15 @@ def test_images_have_the_size_that_was_asked_for(demo):
     assert {read(file).shape for file in demo.glob("train/*.jpg")} == {(*SIZE, 3)}
 
 
-def test_masks_are_palette_pictures_of_index_0_and_1(demo):
-    with Image.open(min(demo.glob("train_masks/*.gif"))) as picture:
-        assert picture.mode == "P"
+def test_masks_are_palette_images_of_index_0_and_1(demo):
+    with Image.open(min(demo.glob("train_masks/*.gif"))) as image:
+        assert image.mode == "P"
     assert {value for mask in masks(demo) for value in np.unique(mask)} == {0, 1}
 
 
 def test_masks_shown_as_colours_are_black_and_white(demo):
-    with Image.open(min(demo.glob("train_masks/*.gif"))) as picture:
-        colours = picture.convert("RGB").getcolors()
+    with Image.open(min(demo.glob("train_masks/*.gif"))) as image:
+        colours = image.convert("RGB").getcolors()
     assert {colour for _, colour in colours} == {(0, 0, 0), (255, 255, 255)}
 
 
@@ -77,12 +77,12 @@ def test_the_run_lengths_are_those_of_the_masks(demo):
     assert not rows
 
 
-def test_a_car_is_a_good_part_of_its_picture(demo):
+def test_a_car_is_a_good_part_of_its_image(demo):
     shares = [mask.mean() for mask in masks(demo)]
     assert 0.05 < min(shares) < max(shares) < 0.5
 
 
-def test_no_car_touches_the_edge_of_its_picture(demo):
+def test_no_car_touches_the_edge_of_its_image(demo):
     assert not any(
         mask[[0, -1]].any() or mask[:, [0, -1]].any() for mask in masks(demo)
     )
@@ -93,7 +93,7 @@ def test_windows_are_part_of_the_car(demo):
     assert max(holes) <= 2
 
 
-def test_the_picture_without_the_car_is_the_empty_studio(tmp_path):
+def test_the_image_without_the_car_is_the_empty_studio(tmp_path):
     folder = make_demo(tmp_path / "set", cars=1, size=(160, 240), views=2)
     one, two = (read(f).astype(float) for f in sorted(folder.glob("train/*")))
     car = np.any(masks(folder), axis=0)
@@ -245,6 +245,6 @@ def test_calls_at_the_same_time_make_one_set(demo, tmp_path):
         ({"size": (320, 8)}, "not 320×8"),
     ],
 )
-def test_settings_without_a_picture_are_refused(tmp_path, wrong, said):
+def test_settings_without_an_image_are_refused(tmp_path, wrong, said):
     with pytest.raises(BadUsage, match=said):
         make_demo(tmp_path / "set", **wrong)
