@@ -23,11 +23,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+import keras_unet
 from benchmarks.machine import packages, processor
-from keras_unet.config import AugmentConfig, Config, DataConfig, FitConfig
+from keras_unet import (
+    AugmentConfig,
+    BadUsage,
+    Config,
+    DataConfig,
+    FitConfig,
+    Pair,
+)
 from keras_unet.console import load_tensorflow, parse, run_verb
-from keras_unet.data.pair import Pair
-from keras_unet.errors import BadUsage
 
 YARDSTICK = "yardstick: Pillow and NumPy"
 _EPOCHS = 4  # in one go, as in training: an iterator costs some images to start
@@ -122,22 +128,18 @@ def measure(
 
 
 def _prepare(flags: Flags, folder: Path) -> tuple[list[Pair], Config]:
-    from keras_unet.data.check import check_pairs
-    from keras_unet.data.demo.make import make_demo
-    from keras_unet.data.pairs import find_pairs
-
     data = DataConfig(
-        data=flags.data or make_demo(folder / "demo", cars=3),
+        data=flags.data or keras_unet.make_demo(folder / "demo", cars=3),
         image_size=flags.image_size,
         cache="none",
     )
-    pairs = find_pairs(data)
+    prepared = keras_unet.prepare(data)
+    data, pairs = prepared.data, prepared.pairs
     count = min(flags.images, len(pairs)) // flags.batch_size * flags.batch_size
     if not count:
         raise BadUsage(f"--batch-size {flags.batch_size} is more than the images")
     # Spread over all of them: neighbours are views of one car.
     pairs = [pairs[k * len(pairs) // count] for k in range(count)]
-    data = check_pairs(pairs, data).resolved
     fit = FitConfig(batch_size=flags.batch_size, epochs=_EPOCHS)
     config = Config(data=data, augment=NO_CHANGE, fit=fit, output=folder / "run")
     return pairs, replace(config, model=replace(config.model, filters=flags.filters))
@@ -169,17 +171,14 @@ def _yardstick(pair: Pair, size: tuple[int, int]) -> list[npt.NDArray[Any]]:
 
 def _stages(pairs: Sequence[Pair], config: Config) -> dict[str, Callable[[], int]]:
     """Returns the steps that one pair goes through, each by itself."""
-    from keras_unet.data.images import image_shape
-    from keras_unet.data.masks import read_mask
-    from keras_unet.data.resize import read_resized
-
     data, channels = config.data, config.model.channels
-    shape = image_shape(pairs[0].image, data.max_pixels)
-    original = replace(data, image_size=shape)
+    shape = keras_unet.read_mask(pairs[0], data).shape
+    original = replace(data, image_size=(shape[0], shape[1]))
+    read = keras_unet.read_resized
     stages: dict[str, Callable[[Pair], object]] = {
-        "image at its own size": lambda p: read_resized(p.image, channels, original),
-        "image": lambda p: read_resized(p.image, channels, data),
-        "mask": lambda p: read_mask(p, data, data.image_size),
+        "image at its own size": lambda p: read(p.image, channels, original),
+        "image": lambda p: read(p.image, channels, data),
+        "mask": lambda p: keras_unet.read_mask(p, data, data.image_size),
     }
     return {name: partial(_each, stage, pairs) for name, stage in stages.items()}
 
@@ -219,16 +218,12 @@ def _records(
     folder: Path,
     coding: Literal["jpeg", "png", "raw"],
 ) -> Sequence[Pair]:
-    from keras_unet.data import records
-
-    records.write_records(pairs, config.data, folder / coding, coding)
-    return records.find_recorded(folder / coding).pairs
+    keras_unet.write_records(pairs, config.data, folder / coding, coding)
+    return keras_unet.prepare(replace(config.data, data=folder / coding)).pairs
 
 
 def _batches(pairs: Sequence[Pair], config: Config) -> Callable[[], int]:
-    from keras_unet.data import pipeline
-
-    dataset: Any = pipeline.training_batches(pairs, config)
+    dataset: Any = keras_unet.training_batches(pairs, config)
     return lambda: sum(len(images) for images, _ in dataset)
 
 
@@ -242,19 +237,16 @@ def _training_lines(pairs: Sequence[Pair], config: Config) -> Iterator[str]:
 
 def _train(pairs: Sequence[Pair], config: Config, epochs: int) -> tuple[float, int]:
     """Returns the share of waiting from epoch 2 on, and the growth of memory since."""
-    from keras_unet.data import pipeline
-    from keras_unet.training import devices
-    from keras_unet.training.fit import compile_network
-
     config = replace(
         config,
         data=replace(config.data, cache="memory"),
         fit=replace(config.fit, epochs=epochs),
         augment=AugmentConfig(brightness=0.1, contrast=0.1, hue=0.05),
     )
-    steps = pipeline.steps_per_epoch(len(pairs), config.fit.batch_size)
-    network = compile_network(config, steps, devices.use(config.fit))
-    batches = iter(pipeline.training_batches(pairs, config))
+    steps = len(pairs) // config.fit.batch_size
+    device = keras_unet.use_device(config.fit)
+    network = keras_unet.compile_network(config, steps, device)
+    batches = iter(keras_unet.training_batches(pairs, config))
     train = network.make_train_function() or network.train_function
     waited, worked, memory = 0.0, 0.0, 0
     for step in range(epochs * steps):

@@ -22,8 +22,8 @@ from rich.table import Table
 
 from benchmarks.machine import packages, processor
 from benchmarks.turns import Seconds, Step, take_turns
+from keras_unet import BadData
 from keras_unet.console import parse, run_verb
-from keras_unet.errors import BadData
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+import keras_unet
 from benchmarks.machine import packages, processor
 from benchmarks.turns import Seconds, Step, take_turns
-from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
+from keras_unet import BadUsage, Config, DataConfig, FitConfig, UNetConfig
 from keras_unet.console import load_tensorflow, parse, run_verb
-from keras_unet.errors import BadUsage
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,8 @@ def on_cpu(flags: Flags) -> Iterator[str]:
     # Without this our side would take a GPU where there is one.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     load_tensorflow()
-    from keras_unet.training.devices import choose_precision
-
-    precision, _ = choose_precision(flags.precision, [])
+    fit = FitConfig(precision=flags.precision)
+    precision = keras_unet.use_device(fit).precision
     height, width = size = flags.image_size or (256, 384)
     model = UNetConfig(filters=flags.filters, normalization="batch", dropout=0.0)
     # OpenMP, which PyTorch computes with, loses most where cores are shared.
@@ -155,13 +154,11 @@ def forward_macs(model: UNetConfig, image_size: tuple[int, int]) -> int:
     load_tensorflow()
     import keras
 
-    from keras_unet.model.layers import padded_size
-    from keras_unet.model.unet import draw_u
-
-    sides = [padded_size(side, model.depth, model.padding) for side in image_size]
-    image = keras.Input((*sides, model.channels))
+    image = keras.Input((*image_size, model.channels))
+    # All shapes are known only of a network for one size.
+    network = keras.models.clone_model(keras_unet.build_network(model), image)
     total = 0
-    for layer in keras.Model(image, draw_u(image, model)).layers:
+    for layer in network.layers:
         # Each pixel of the smaller side meets each weight once.
         if isinstance(layer, keras.layers.Conv2DTranspose):
             total += math.prod(layer.input.shape[1:3]) * math.prod(layer.kernel.shape)
@@ -182,10 +179,8 @@ def _keras_step(config: Config) -> Step:
     load_tensorflow()
     import tensorflow as tf
 
-    from keras_unet.training import devices
-    from keras_unet.training.fit import compile_network
-
-    network = compile_network(config, 1000, devices.use(config.fit))
+    device = keras_unet.use_device(config.fit)
+    network = keras_unet.compile_network(config, 1000, device)
     shape = (config.fit.batch_size, *config.data.image_size, config.model.channels)
     image = tf.random.uniform(shape, 0, 255, seed=0)
     batches = itertools.repeat((image, tf.cast(image[..., :1] > 128, tf.uint8)))

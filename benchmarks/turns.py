@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.errors import BadData
+from keras_unet import BadData
 
 Step = Callable[[], float]
 Seconds = npt.NDArray[np.float64]

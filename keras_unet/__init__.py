@@ -9,11 +9,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AugmentConfig": "config",
+    "BadData": "errors",
+    "BadUsage": "errors",
     "Config": "config",
     "DataConfig": "config",
     "ExportConfig": "config",
     "FitConfig": "config",
     "LossConfig": "config",
+    "Pair": "data.pair",
     "RunFolder": "run_folder",
     "Segmenter": "prediction.segmenter",
     "SegmentationLoss": "model.losses",
@@ -21,12 +24,25 @@ _HOMES = {
     "border_weights": "model.weight_map",
     "build_network": "model.unet",
     "build_unet": "model.unet",
+    "compile_network": "training.fit",
+    "draw_augmentation": "evaluation.report",
+    "draw_data": "evaluation.report",
     "evaluate_run": "evaluation.report",
     "export_run": "export.artefacts",
     "load_network": "prediction.segmenter",
     "make_demo": "data.demo.make",
+    "network_figure": "figures.network",
+    "paint_mask": "figures.paint",
+    "prepare": "data.pairs",
     "preset": "presets",
+    "read_mask": "data.masks",
+    "read_resized": "data.resize",
     "segmentation_metrics": "model.metrics",
+    "training_batches": "data.pipeline",
+    "unet_logits": "model.unet",
+    "use_device": "training.devices",
+    "validation_batches": "data.pipeline",
+    "write_records": "data.records",
 }
 
 __all__ = sorted(_HOMES)
@@ -36,7 +52,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES[name]
-    if home not in ("config", "presets"):
+    if home not in ("config", "errors", "presets"):
         importlib.import_module(f"{__name__}.console").load_tensorflow()
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)
 

@@ -83,7 +83,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
         from keras_unet.training import devices
         from keras_unet.training.fit import Plan, fit
 
-        device = devices.use(config.fit)
+        device = devices.use_device(config.fit)
         verbose = int(sys.stdout.isatty())
         plan = Plan(folder, folder, config, split, device, verbose, say)
     with on_interrupt(from_training_on, folder, plan.resume_command):
@@ -128,7 +128,7 @@ def _work(run: RunFolder, config: Config) -> RunFolder:
     from keras_unet.training import devices
     from keras_unet.training.fit import Plan, fit
 
-    device = devices.use(config.fit)
+    device = devices.use_device(config.fit)
     with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:
         fit(Plan(RunFolder(folder), run, config, split, device, 0, _mute))
     return run

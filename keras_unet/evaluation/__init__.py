@@ -1,1 +1,4 @@
-"""What a run is worth: numbers, tables and figures."""
+"""What a run is worth: numbers, tables and figures.
+
+Doors: ``scores``, ``report``.
+"""

@@ -1,1 +1,4 @@
-"""From a run to files that production takes."""
+"""A run as files for servers and phones.
+
+Doors: ``artefacts``.
+"""

@@ -1,1 +1,5 @@
-"""The figures that a person looks at."""
+"""The figures that a person looks at.
+
+Doors: ``samples`` (data, augmentation, predictions), ``charts`` (history, scores),
+``network`` (the U), ``paint`` (masks over images).
+"""

@@ -1,1 +1,4 @@
-"""The network of the paper."""
+"""The network of the paper, its losses and its metrics.
+
+Doors: ``unet``, ``head``, ``layers``, ``losses``, ``metrics``, ``weight_map``.
+"""

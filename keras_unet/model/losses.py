@@ -38,7 +38,7 @@ def cross_entropy(
             pixels, not by their weight, as in the U-Net paper: in an image of one
             class a class weight would cancel out otherwise.
     """
-    return _mean(weight * _surprise(mask, logits, valid), valid)
+    return _mean(weight * _pixel_cross_entropy(mask, logits, valid), valid)
 
 
 def focal_loss(
@@ -52,10 +52,10 @@ def focal_loss(
 
     p is the probability of the pixel's own class; ``weight`` as in ``cross_entropy``.
     """
-    surprise = _surprise(mask, logits, valid)
+    entropy = _pixel_cross_entropy(mask, logits, valid)
     # A power below 1 has an infinite slope at 0, where well learnt pixels are.
-    missing = tf.maximum(-tf.math.expm1(-surprise), 1e-7)
-    return _mean(weight * missing**gamma * surprise, valid)
+    missing = tf.maximum(-tf.math.expm1(-entropy), 1e-7)
+    return _mean(weight * missing**gamma * entropy, valid)
 
 
 def dice_loss(mask: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def _chosen(config: LossConfig, weight: Tensor) -> list[tuple[float, Loss]]:
     return [(share, loss) for share, loss in losses if share > 0]
 
 
-def _surprise(mask: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
+def _pixel_cross_entropy(mask: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
     """Returns −log p of each pixel's own class, (b, h, w, 1), 0 where not valid."""
     logits = tf.cast(logits, tf.float32)
     if logits.shape[-1] == 1:
@@ -192,8 +192,8 @@ def _surprise(mask: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
         return valid * tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)
     # A label outside of the classes would be NaN, also where it does not count.
     labels = tf.where(valid[..., 0] > 0, tf.cast(mask[..., 0], tf.int32), 0)
-    surprise = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return valid * surprise[..., None]
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return valid * entropy[..., None]
 
 
 def _planes(mask: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

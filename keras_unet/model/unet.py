@@ -1,7 +1,7 @@
 """The U-Net of Ronneberger, Fischer and Brox (2015) as a Keras functional model.
 
-Figure 1 of https://arxiv.org/abs/1505.04597 is ``draw_u``: down the left side, through
-the bottom, up the right side beside the skips.
+Figure 1 of https://arxiv.org/abs/1505.04597 is ``unet_logits``: down the left side,
+through the bottom, up the right side beside the skips.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keras_unet.model.layers import CropLike, MirrorBorder
 from keras_unet.types import Tensor
 
 
-def draw_u(image: Tensor, config: UNetConfig) -> Tensor:
+def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
     """Returns the logits (b, h, w, classes) of an image (b, h, w, channels) in 0..255.
 
     Height and width must be multiples of 2^depth; with padding "valid" they must be
@@ -65,7 +65,7 @@ def build_unet(config: UNetConfig) -> keras.Model:
     if config.padding == "same":
         return build_network(config)
     image = _input(config)
-    return keras.Model(image, draw_u(image, config), name="unet")
+    return keras.Model(image, unet_logits(image, config), name="unet")
 
 
 def build_network(config: UNetConfig) -> keras.Model:
@@ -78,7 +78,7 @@ def build_network(config: UNetConfig) -> keras.Model:
     halvings = config.depth + (config.stem_stride == 2)
     padded = MirrorBorder(halvings, config.padding, name="border")(image)
     logits = CropLike(name="logits_crop", dtype="float32")(
-        [draw_u(padded, config), image]
+        [unet_logits(padded, config), image]
     )
     return keras.Model(image, logits, name="unet")
 

@@ -1,1 +1,4 @@
-"""A run's network on images of any size and number."""
+"""A run's network on images of any size and number.
+
+Doors: ``segmenter``, ``files``.
+"""

@@ -1,1 +1,4 @@
-"""Training: what it computes with, what it keeps and what it says."""
+"""Training: what it computes with, what it keeps and what it says.
+
+Doors: ``fit``, ``devices``, ``cluster``, ``logs``.
+"""

@@ -49,7 +49,7 @@ class Device:
         return int(self.strategy.num_replicas_in_sync)
 
 
-def use(fit: FitConfig) -> Device:
+def use_device(fit: FitConfig) -> Device:
     """Sets Keras's precision policy and returns the device that training takes."""
     # A strategy over several workers must be made before any device is touched.
     strategy = _strategy()

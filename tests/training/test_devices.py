@@ -23,13 +23,13 @@ needs_gpu = pytest.mark.skipif(
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_a_precision_that_is_asked_for_is_taken(precision):
-    assert devices.use(FitConfig(precision=precision)).precision == precision
+    assert devices.use_device(FitConfig(precision=precision)).precision == precision
 
 
 def test_without_a_gpu_no_float16_and_no_xla():
     if tf.config.list_logical_devices("GPU"):
         pytest.skip("this machine has a GPU")
-    device = devices.use(FitConfig())
+    device = devices.use_device(FitConfig())
     assert device.precision in ("float32", "mixed_bfloat16")
     assert not device.xla
 
@@ -37,7 +37,7 @@ def test_without_a_gpu_no_float16_and_no_xla():
 def test_a_deterministic_run_on_a_cpu_is_one_of_float32():
     if tf.config.list_logical_devices("GPU"):
         pytest.skip("this machine has a GPU")
-    assert devices.use(FitConfig(deterministic=True)).precision == "float32"
+    assert devices.use_device(FitConfig(deterministic=True)).precision == "float32"
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_xla_is_for_gpus_of_cuda_and_rocm(build, compiles):
 
 
 def test_xla_can_be_asked_for():
-    assert devices.use(FitConfig(xla="on")).xla
+    assert devices.use_device(FitConfig(xla="on")).xla
 
 
 def test_one_process_has_one_replica():
-    assert devices.use(FitConfig()).replicas == 1
+    assert devices.use_device(FitConfig()).replicas == 1
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
@@ -71,7 +71,7 @@ def test_the_loss_of_a_mixed_precision_step_is_that_of_float32(precision):
             model=UNetConfig(filters=4, depth=2, dropout=0.0),
             fit=FitConfig(precision=policy, epochs=1),
         )
-        network = compile_network(config, 1, devices.use(config.fit))
+        network = compile_network(config, 1, devices.use_device(config.fit))
         losses.append(network.evaluate(images, masks, verbose=0, return_dict=True))
     assert losses[1]["loss"] == pytest.approx(losses[0]["loss"], abs=0.02)
 
@@ -83,7 +83,7 @@ def test_on_a_gpu_float16_and_xla_learn():
         model=UNetConfig(filters=16, depth=2, dropout=0.0, normalization="batch"),
         fit=FitConfig(epochs=1),
     )
-    device = devices.use(config.fit)
+    device = devices.use_device(config.fit)
     assert (device.precision, device.xla) == ("mixed_float16", True)
     network = compile_network(config, 60, device)
     images = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")

@@ -40,7 +40,7 @@ def plan_of(config, folder, say=print):
         source=RunFolder(folder),
         config=config,
         split=split_of(config.data),
-        device=devices.use(config.fit),
+        device=devices.use_device(config.fit),
         verbose=0,
         say=say,
     )
@@ -92,7 +92,7 @@ def test_history_has_a_row_per_epoch(config, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_first_weights(config, tmp_path):
-    device = devices.use(config.fit)
+    device = devices.use_device(config.fit)
     first, second = (compile_network(config, 3, device).get_weights() for _ in "ab")
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
