@@ -1,18 +1,15 @@
 """The command that segments images, and the job behind it."""
 
 import csv
-import os
 
 import numpy as np
 import pytest
 from bright_run import draw, load, make_run, square
-from PIL import Image
-from unprivileged import as_python_3_14, close, open_copy
 
 from keras_unet.data import rle
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadUsage
 from keras_unet.predict import main
-from keras_unet.prediction.files import Wanted, check_names, list_files, segment
+from keras_unet.prediction.files import Wanted, segment
 
 
 @pytest.fixture(scope="module")
@@ -141,41 +138,10 @@ def test_the_end_says_how_many_masks_were_written(run, images, tmp_path, capsys)
     assert capsys.readouterr().out == f"2 masks in {tmp_path / 'out'}\n"
 
 
-def test_progress_counts_the_images_that_failed(run, images, tmp_path):
-    (images / "z.png").write_bytes(b"no image")
-    inputs = [images, tmp_path / "gone.png"]
-    seen = []
-    segment(run, inputs, Wanted(tmp_path / "out"), lambda *counts: seen.append(counts))
-    assert seen[-1] == (4, 4)
-
-
-def test_two_images_with_one_output_are_refused_before_any_work(
-    run, images, tmp_path, capsys
-):
-    Image.fromarray(load(images / "a.png")).save(images / "a.bmp")
-    assert predict(run, images, "--output", tmp_path / "out") == 2
-    message = capsys.readouterr().err
-    assert "a.bmp" in message
-    assert "a.png" in message
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.skipif(os.name != "nt", reason="other systems tell A from a")
-def test_on_windows_names_that_differ_in_case_alone_are_one_output(tmp_path):
-    files = [tmp_path / "x" / "A.jpg", tmp_path / "y" / "a.jpg"]
-    with pytest.raises(BadUsage, match="would both be written"):
-        check_names(files, Wanted(tmp_path / "out"))
-
-
 def test_images_are_never_written_over(run, images, capsys):
     assert predict(run, images, "--output", images) == 2
     assert "would be written over" in capsys.readouterr().err
     assert load(images / "a.png").ndim == 3
-
-
-def test_an_image_named_twice_is_segmented_once(images):
-    files, _ = list_files([images, images / "a.png"])
-    assert len(files) == 2
 
 
 @pytest.mark.parametrize(
@@ -198,24 +164,6 @@ def test_without_one_input_there_is_one_message_and_nothing_is_written(
     assert predict(run, *words) == 1
     assert capsys.readouterr().err == f"error: {message.format(tmp_path)}\n"
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("python", ["own", "3.14"])
-@pytest.mark.parametrize("name", ["", "a.png"])
-def test_an_input_that_may_not_be_looked_at_is_said_so(
-    images, monkeypatch, python, name
-):
-    if python == "3.14":
-        as_python_3_14(monkeypatch)
-    with open_copy(images) as copy:
-        close(copy)
-        with pytest.raises(BadData, match=f"set/?{name}: may not be read"):
-            list_files([copy / name])
-
-
-def test_no_input_is_wrong_usage(run, tmp_path):
-    with pytest.raises(BadUsage, match="INPUT"):
-        segment(run, [], Wanted(tmp_path / "out"))
 
 
 def test_an_output_that_is_a_file_is_refused(run, images, tmp_path, capsys):

@@ -4,7 +4,6 @@ import pytest
 
 from keras_unet.config import PresetName
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import write_whole
 from keras_unet.presets import preset
 from keras_unet.run_folder import RunFolder
 
@@ -45,28 +44,3 @@ def test_clearing_leaves_what_no_run_wrote(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     run.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    file = tmp_path / "state.npz"
-    file.write_text("old")
-
-    def fail_half_way():
-        with write_whole(file) as aside:
-            aside.write_text("ne")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        fail_half_way()
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [
-        ("state.npz", "old")
-    ]
-
-
-def test_a_folder_replaces_a_folder(tmp_path):
-    target = tmp_path / "1"
-    for text in ("first", "second"):
-        with write_whole(target) as aside:
-            aside.mkdir()
-            (aside / "file").write_text(text)
-    assert (target / "file").read_text() == "second"

@@ -5,11 +5,11 @@ import pytest
 from bright_run import SIZE, draw, make_run, square
 from PIL import Image
 
-from keras_unet.config import DataConfig
+from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data import rle
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
-from keras_unet.evaluation.scores import read_pair, score_pairs
+from keras_unet.evaluation.scores import confusion, read_pair, score_pairs, scores
 from keras_unet.prediction.segmenter import Segmenter
 
 BINARY = DataConfig(mask_kind="binary", foreground_above=127)
@@ -128,3 +128,41 @@ def test_broken_run_lengths_are_told_with_their_image(tmp_path):
     draw(tmp_path / "car.png", square())
     with pytest.raises(BadData, match=r"car\.png: its mask: run lengths"):
         read_pair(Pair(tmp_path / "car.png", None, "car", "1 2 3"), 3, BINARY)
+
+
+def test_confusion_counts_truth_in_rows_and_prediction_in_columns():
+    mask, prediction = np.array([0, 1, 1, 2, IGNORE]), np.array([0, 1, 2, 2, 1])
+    wanted = [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    assert confusion(mask, prediction, 3).tolist() == wanted
+
+
+def test_confusion_of_a_mask_of_bytes_does_not_wrap_around():
+    mask = np.full(3, 200, np.uint8)
+    assert confusion(mask, mask, 201)[200, 200] == 3
+
+
+def test_scores_of_two_classes_are_those_of_the_foreground():
+    found = scores(np.array([[5, 1], [2, 4]]))
+    wanted = {"dice": 8 / 11, "iou": 4 / 7, "precision": 4 / 5, "recall": 4 / 6}
+    assert found == pytest.approx(wanted | {"accuracy": 9 / 12})
+
+
+def test_scores_of_three_classes_leave_out_one_that_nobody_saw():
+    found = scores(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ("sky", "tree", "car"))
+    assert found == pytest.approx(
+        {
+            "dice": (6 / 7 + 8 / 9) / 2,
+            "iou": (3 / 4 + 4 / 5) / 2,
+            "precision": (1 + 4 / 5) / 2,
+            "recall": (3 / 4 + 1) / 2,
+            "accuracy": 7 / 8,
+            "dice_sky": 6 / 7,
+            "dice_tree": 8 / 9,
+            "dice_car": 1.0,
+        }
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores_of_no_pixel_are_all_1(classes):
+    assert set(scores(np.zeros((classes, classes), np.int64)).values()) == {1.0}

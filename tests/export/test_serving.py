@@ -255,25 +255,6 @@ def test_the_curl_example_saves_the_keras_networks_mask(
     np.testing.assert_array_equal(mask_in(tmp_path / "mask.png"), wanted)
 
 
-def test_the_client_turns_an_image_that_lies_on_its_side(tmp_path):
-    upright = Image.fromarray(tiny_run.make_image(0)[0])
-    exif = Image.Exif()
-    exif[client.ORIENTATION] = 6
-    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "p.png", exif=exif)
-    sent = mask_in(io.BytesIO(client.upright(tmp_path / "p.png")))
-    np.testing.assert_array_equal(sent, np.asarray(upright))
-
-
-def test_the_client_sends_an_upright_jpeg_as_it_is(tmp_path):
-    Image.fromarray(tiny_run.make_image(0)[0]).save(tmp_path / "p.jpg")
-    assert client.upright(tmp_path / "p.jpg") == (tmp_path / "p.jpg").read_bytes()
-
-
-def test_the_client_turns_formats_the_server_cannot_read_into_png(tmp_path):
-    Image.fromarray(tiny_run.make_image(0)[0]).save(tmp_path / "p.webp")
-    assert client.upright(tmp_path / "p.webp").startswith(b"\x89PNG")
-
-
 @pytest.fixture(scope="module")
 def real_server(folder, tmp_path_factory):
     """tensorflow_model_server with two versions of the model; its addresses and log."""

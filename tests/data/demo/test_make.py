@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
 
 from keras_unet.data import rle
 from keras_unet.data.demo.make import make_demo
@@ -75,31 +74,6 @@ def test_the_run_lengths_are_those_of_the_masks(demo):
         name = file.name.replace("_mask.gif", ".jpg")
         np.testing.assert_array_equal(rle.decode(rows.pop(name), *SIZE), read(file))
     assert not rows
-
-
-def test_a_car_is_a_good_part_of_its_image(demo):
-    shares = [mask.mean() for mask in masks(demo)]
-    assert 0.05 < min(shares) < max(shares) < 0.5
-
-
-def test_no_car_touches_the_edge_of_its_image(demo):
-    assert not any(
-        mask[[0, -1]].any() or mask[:, [0, -1]].any() for mask in masks(demo)
-    )
-
-
-def test_windows_are_part_of_the_car(demo):
-    holes = [ndimage.binary_fill_holes(mask).sum() - mask.sum() for mask in masks(demo)]
-    assert max(holes) <= 2
-
-
-def test_the_image_without_the_car_is_the_empty_studio(tmp_path):
-    folder = make_demo(tmp_path / "set", cars=1, size=(160, 240), views=2)
-    one, two = (read(f).astype(float) for f in sorted(folder.glob("train/*")))
-    car = np.any(masks(folder), axis=0)
-    wall = ~ndimage.binary_dilation(car, iterations=8)
-    # The upper half has no shadow; what differs is grain and JPEG.
-    assert np.abs(one - two)[:80][wall[:80]].mean() < 8 < np.abs(one - two)[car].mean()
 
 
 def test_the_same_seed_gives_the_same_bytes(demo, tmp_path):
