@@ -19,6 +19,7 @@ from keras_unet.files import write_whole
 from keras_unet.model.layers import StatelessDropout
 
 FILE = "state.npz"
+_BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass
@@ -73,11 +74,11 @@ def restore(
         BadData: the file is broken or belongs to another network.
     """
     try:
-        with np.load(file) as arrays:
+        with file.open("rb") as stream, np.load(stream) as arrays:
             for group, variables in _state(network, average).items():
                 _assign(variables, group, arrays)
             return TrainingProgress(**json.loads(str(arrays["progress"])))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise BadData(
             f"{file} is no checkpoint of this run: {error}. "
             "Start again with --overwrite."

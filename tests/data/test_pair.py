@@ -1,0 +1,32 @@
+from pathlib import Path
+
+from keras_unet.data.pair import Fingerprint, Problem, Record, listing
+
+
+def test_problems_of_one_cause_are_told_together():
+    files = [Path("d/a"), Path("d/b"), Path("d/c"), Path("d/e")]
+    problems = [Problem(file, "is torn") for file in files]
+    text = listing([*problems, Problem(Path("x"), "is odd")], "see there")
+    assert text.splitlines() == [
+        "5 things are wrong with the data:",
+        "  is torn (4 files): d/a, b, c, …",
+        "  x: is odd",
+        "see there",
+    ]
+
+
+def test_one_problem_is_one_line():
+    assert listing([Problem(Path("a"), "is torn", "line 3")]) == "a, line 3: is torn"
+
+
+def test_a_file_is_known_by_size_time_and_content(tmp_path):
+    (tmp_path / "a").write_text("abc")
+    with (tmp_path / "a").open("rb") as file:
+        found = Fingerprint.of(file)
+    assert (found.size, found.modified) == (3, (tmp_path / "a").stat().st_mtime_ns)
+    assert found.sha256 == Fingerprint.of_text("abc").sha256
+
+
+def test_a_record_is_known_by_its_checksum():
+    record = Record(Path("a.tfrecord"), 12, 7, 0xABC)
+    assert record.fingerprint == Fingerprint(7, 0, "crc32 00000abc")

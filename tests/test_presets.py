@@ -1,0 +1,30 @@
+from typing import get_args
+
+import pytest
+
+from keras_unet.config import PresetName
+from keras_unet.presets import preset, preset_in
+
+
+@pytest.mark.parametrize("name", get_args(PresetName))
+def test_every_preset_goes_by_its_name(name):
+    assert preset(name).preset == name
+
+
+def test_an_unknown_preset_is_an_error():
+    with pytest.raises(KeyError):
+        preset("cars")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "demo"),
+        (["--preset", "carvana"], "carvana"),
+        (["--epochs", "3", "--preset=hela"], "hela"),
+        # What parses the command line says what is wrong with it.
+        (["--preset", "cars"], "demo"),
+    ],
+)
+def test_the_preset_of_a_command_line_gives_its_defaults(words, name):
+    assert preset_in(words).preset == name

@@ -1,0 +1,51 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_unet.config import UNetConfig
+from keras_unet.errors import BadData
+from keras_unet.model.unet import build_network
+from keras_unet.training import checkpoint
+from keras_unet.training.checkpoint import TrainingProgress
+
+
+def compiled(filters=2):
+    network = build_network(UNetConfig(filters=filters, depth=1, dropout=0.5))
+    network.compile(keras.optimizers.Adam(), "mse", jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def trained():
+    network = compiled()
+    images = np.zeros((2, 4, 4, 3), "float32")
+    network.fit(images, np.ones((2, 4, 4, 1)), epochs=2, verbose=0)
+    return network
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    network, other = trained(), compiled()
+    progress = TrainingProgress(step=2, epoch=1, best=0.5, history=[{"epoch": 1}])
+    checkpoint.save(tmp_path / "state.npz", network, progress)
+    # Keras makes the metrics' variables when it first needs them.
+    other.test_on_batch(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 1)))
+    assert checkpoint.restore(tmp_path / "state.npz", other) == progress
+    for one, two in zip(network.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert int(np.asarray(other.optimizer.iterations)) == 2
+    assert int(other.get_layer("bottom_dropout").calls) == 2
+
+
+@pytest.mark.parametrize("cut", [0, 100, -50])
+def test_a_damaged_file_is_named_with_the_way_on(tmp_path, cut):
+    file, network = tmp_path / "state.npz", trained()
+    checkpoint.save(file, network, TrainingProgress())
+    file.write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(BadData, match=r"state\.npz is no checkpoint .*--overwrite"):
+        checkpoint.restore(file, network)
+
+
+def test_the_state_of_another_network_is_refused(tmp_path):
+    checkpoint.save(tmp_path / "state.npz", trained(), TrainingProgress())
+    with pytest.raises(BadData, match="is no checkpoint of this run"):
+        checkpoint.restore(tmp_path / "state.npz", compiled(filters=3))
