@@ -1,4 +1,7 @@
-"""Random-access caches of decoded, resized pairs: in memory or in one unnamed file."""
+"""Random-access caches of decoded, resized pairs: in memory or in one unnamed file.
+
+By hand, because the cache of ``tf.data`` is read in the order that it was filled in.
+"""
 
 from __future__ import annotations
 

@@ -171,15 +171,17 @@ def split_of_run(
         )
     found = look(data)
     pairs = {_name(p.image, moved): p for p in (*found.pairs, *found.validation)}
+    alone = {_name(problem.file, moved): problem for problem in found.problems}
     parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     problems = []
-    rows = _rows_of(run)
-    for row in rows:
-        image = Path(row["image"])
-        pair = pairs.pop(_name(image, moved), None)
-        problems += _changes(pair, row) if pair else [Problem(image, "is gone")]
+    for row in _rows_of(run):
+        name = _name(Path(row["image"]), moved)
+        pair = pairs.pop(name, None)
         if pair:
+            problems += _changes(pair, row)
             parts[row["part"]].append(dataclasses.replace(pair, group=row["group"]))
+        else:
+            problems.append(alone.get(name, Problem(Path(row["image"]), "is gone")))
     if problems:
         raise BadData(
             f"{listing(problems)}\nThe run was made with other data "

@@ -1,4 +1,7 @@
-"""Masks as Kaggle writes them: run lengths, row by row, counted from 1."""
+"""Masks as Kaggle writes them: run lengths, row by row, counted from 1.
+
+By hand, because pycocotools goes column by column.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ Every function takes a mask of class ids (b, h, w, 1), logits (b, h, w, classes)
 ``valid`` (b, h, w, 1), 1 where a pixel counts and 0 where not, and returns (b,). One
 channel of logits is foreground against background, more are classes. An image without
 a valid pixel has the loss 0.
+
+By hand, because Keras' losses know no ignored class id (3.15) or no Dice at all (2.15).
 """
 
 from __future__ import annotations

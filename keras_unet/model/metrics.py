@@ -1,5 +1,8 @@
 """Scores of segmentation as Keras metrics on logits.
 
+By hand, because Keras' ``MeanIoU`` takes class ids only, and none of Keras' metrics is
+a mean over images.
+
 Pixels are counted in integers over the whole set: neither the size nor the order of
 the batches matters. A class that is neither in the mask nor in the prediction scores 1.
 """

@@ -1,4 +1,8 @@
-"""The full state of a training, in one file that is replaced as a whole."""
+"""The full state of a training, in one file that is replaced as a whole.
+
+By hand, because ``tf.train.Checkpoint`` and Keras' ``BackupAndRestore`` lose the stream
+of the dropout and the running scores of an epoch half done.
+"""
 
 from __future__ import annotations
 

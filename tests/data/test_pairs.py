@@ -1,23 +1,30 @@
+import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from bright_run import make_data
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from splits import split_of
+from splits import remember, split_of
 
-from keras_unet.config import DataConfig
+from keras_unet.config import Config, DataConfig
 from keras_unet.data.layouts import look
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import (
     Split,
     find_pairs,
+    split_of_run,
     split_pairs,
 )
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.run_folder import RunFolder
 
+PARTS = ("train", "validation", "test")
 CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
 
 
@@ -230,3 +237,101 @@ def test_one_group_is_too_few_beside_a_validation_folder(tmp_path):
 def test_carvanas_cars_are_split_four_to_each_side():
     split = split_of(DataConfig(data=CARVANA))
     assert (len(split.train), len(split.validation), len(split.test)) == (512, 64, 64)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that was made with six pairs."""
+    data = DataConfig(data=make_data(tmp_path / "data", count=6))
+    run = RunFolder(tmp_path / "run")
+    run.save_config(Config(data=data))
+    return remember(run)
+
+
+def names_of(split):
+    return {part: [pair.image.name for pair in vars(split)[part]] for part in PARTS}
+
+
+def test_a_run_keeps_the_split_that_it_was_made_with(run):
+    split, notes = split_of_run(run)
+    assert names_of(split) == names_of(split_of(run.load_config().data))
+    assert notes == ()
+
+
+def test_where_size_and_time_are_the_same_no_file_of_a_run_is_opened(run, monkeypatch):
+    images = {file for file in run.load_config().data.data.rglob("*.png")}
+    opened, really = set(), Path.open
+
+    def watched(path, *arguments, **options):
+        opened.add(path)
+        return really(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", watched)
+    split_of_run(run)
+    assert run.split_file in opened
+    assert not images & opened
+
+
+@pytest.mark.parametrize(
+    ("folder", "cause"), [("images", "is gone"), ("masks", "has no mask in")]
+)
+def test_a_file_that_is_gone_is_named(run, folder, cause):
+    (run.load_config().data.data / folder / "car03.png").unlink()
+    with pytest.raises(BadData, match=rf"images/car03\.png: {cause}") as error:
+        split_of_run(run)
+    assert "split.csv" in str(error.value)
+
+
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_a_file_that_has_changed_is_named(run, folder):
+    file = run.load_config().data.data / folder / "car03.png"
+    other = np.zeros((16, 24), np.uint8)
+    Image.fromarray(other).save(file)
+    with pytest.raises(BadData, match=r"car03\.png: has changed since the training"):
+        split_of_run(run)
+
+
+def test_a_file_that_was_only_touched_is_the_same(run):
+    os.utime(run.load_config().data.data / "masks" / "car03.png", (1, 1))
+    split_of_run(run)
+
+
+def test_an_image_that_is_new_is_said_and_left_out(run):
+    data = run.load_config().data.data
+    before = names_of(split_of_run(run)[0])
+    for folder in ("images", "masks"):
+        shutil.copy(data / folder / "car03.png", data / folder / "new.png")
+    split, notes = split_of_run(run)
+    assert names_of(split) == before
+    assert notes == ("1 image is new since the training and left out (new.png)",)
+
+
+def test_data_that_have_moved_are_the_same(run, tmp_path):
+    shutil.move(tmp_path / "data", tmp_path / "elsewhere")
+    split, _ = split_of_run(run, tmp_path / "elsewhere")
+    assert split.train[0].image.parent == tmp_path / "elsewhere" / "images"
+
+
+@pytest.mark.parametrize("content", [None, "", "image,part\na.png,train\n"])
+def test_a_list_of_images_that_is_none_is_named(run, content):
+    run.split_file.unlink()
+    if content is not None:
+        run.split_file.write_text(content)
+    with pytest.raises(BadData, match=r"split\.csv is (missing|damaged)"):
+        split_of_run(run)
+
+
+def test_run_lengths_that_have_changed_are_named(tmp_path):
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    table = tmp_path / "data" / "train_masks.csv"
+    for car in "abc":
+        Image.new("RGB", (4, 3)).save(tmp_path / "data" / "train" / f"{car}_01.jpg")
+    rows = "".join(f"{car}_01.jpg,1 3\n" for car in "abc")
+    table.write_text("img,rle_mask\n" + rows)
+    run = RunFolder(tmp_path / "run")
+    run.save_config(Config(data=DataConfig(data=tmp_path / "data")))
+    remember(run)
+    split_of_run(run)
+    table.write_text("img,rle_mask\n" + rows.replace("a_01.jpg,1 3", "a_01.jpg,1 4"))
+    with pytest.raises(BadData, match=r"a_01\.jpg: has other run lengths"):
+        split_of_run(run)
