@@ -1,7 +1,11 @@
 """A quiet TensorFlow, GPUs only for the tests that ask for them, and no leaks."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +13,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def pytest_configure(config):
+    keep_looks_apart()
     if "gpu" not in (config.option.markexpr or ""):
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+def keep_looks_apart():
+    """Has the tests and their processes remember files apart from the user's."""
+    if "KERAS_UNET_TESTS_CACHE" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="keras_unet_cache_")
+        os.environ["KERAS_UNET_TESTS_CACHE"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # Matplotlib would make its list of fonts anew.
+    fonts = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("MPLCONFIGDIR", str(fonts / "matplotlib"))
+    os.environ["XDG_CACHE_HOME"] = os.environ["KERAS_UNET_TESTS_CACHE"]
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.config import DataConfig
+from keras_unet.console import Progress, silent
 from keras_unet.data.images import opened, read_header
 from keras_unet.data.masks import nearest_pixels, read_values
 from keras_unet.data.pair import INDEX, Found, Pair, Record
@@ -40,7 +41,7 @@ def write_records(
     data: DataConfig,
     folder: Path,
     coding: Coding = "jpeg",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Writes pairs at ``data.image_size`` into a new folder, complete or not at all.
 
@@ -62,8 +63,7 @@ def write_records(
         rows = []
         for row in _write_shards(pairs, data, aside, coding):
             rows.append(row)
-            if progress:
-                progress(len(rows), len(pairs))
+            progress(len(rows), len(pairs))
         write_index(aside, data.image_size, coding, rows)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from keras_unet import types
+from keras_unet.console import Progress, silent
 from keras_unet.data import rle
 from keras_unet.data.demo.car import build_cabin, build_shell
 from keras_unet.data.demo.photo import Model, Studio, draw_backdrop, join, photograph
@@ -68,7 +69,7 @@ def make_demo(
     seed: int = 0,
     size: tuple[int, int] = (320, 480),
     views: int = 16,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Draws the demo set into a folder that it makes; returns the folder.
 
@@ -160,9 +161,7 @@ def _files(folder: Path, recipe: _Recipe) -> Iterator[Path]:
         yield folder / "train_masks" / f"{name}_mask.gif"
 
 
-def _fill(
-    folder: Path, recipe: _Recipe, progress: Callable[[int, int], None] | None
-) -> None:
+def _fill(folder: Path, recipe: _Recipe, progress: Progress) -> None:
     (folder / "train").mkdir()
     (folder / "train_masks").mkdir()
     rows = []
@@ -170,8 +169,7 @@ def _fill(
         Image.fromarray(image).save(folder / "train" / f"{name}.jpg", quality=88)
         _save_mask(mask, folder / "train_masks" / f"{name}_mask.gif")
         rows.append(f"{name}.jpg,{rle.encode(mask)}\n")
-        if progress:
-            progress(len(rows), recipe.cars * recipe.views)
+        progress(len(rows), recipe.cars * recipe.views)
     _write(folder / "train_masks.csv", "img,rle_mask\n" + "".join(sorted(rows)))
     _write(folder / MARK, json.dumps(asdict(recipe), indent=2) + "\n")
 
