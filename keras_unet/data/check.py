@@ -15,9 +15,9 @@ import numpy as np
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.look import Look, Seen, look_at
+from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_values import Coding, MaskValues, find_coding
 from keras_unet.data.masks import to_class_ids
-from keras_unet.data.memory import Memory
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
 from keras_unet.errors import BadData
 
@@ -209,8 +209,8 @@ def _look_at_all(
 ) -> Iterator[Seen]:
     # Pillow lets other threads run while it decodes.
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    with Memory() as memory, threads:
-        looks = threads.map(lambda pair: look_at(pair, max_pixels, memory), pairs)
+    with LookCache() as cache, threads:
+        looks = threads.map(lambda pair: look_at(pair, max_pixels, cache), pairs)
         for done, seen in enumerate(looks, 1):
             progress(done, len(pairs))
             yield seen

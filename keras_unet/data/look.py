@@ -10,16 +10,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_unet.data.images import (
-    Header,
-    Unreadable,
-    decode_image,
-    opened,
-    read_header,
-)
+from keras_unet.data.images import Header, Unreadable, decode_image, opened, read_header
+from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_values import Kind, MaskValues, count_values
 from keras_unet.data.masks import GREY_STEP, decode_mask_values, decode_runs
-from keras_unet.data.memory import Memory
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
 from keras_unet.errors import BadData
 from keras_unet.types import Values
@@ -70,29 +64,29 @@ class Seen:
     notices: tuple[Problem, ...] = ()
 
 
-def look_at(pair: Pair, max_pixels: int, memory: Memory) -> Seen:
+def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
     """Returns what is in the files of ``pair``, all pixels read.
 
     Args:
         pair: which.
         max_pixels: the largest image that is opened.
-        memory: what is known of files that have not changed since.
+        cache: what is known of files that have not changed since.
     """
     if pair.record and not all(f.is_file() for f in (pair.image, pair.mask) if f):
         return _look_at_record(pair, pair.record)
     problems, notices = list[Problem](), list[Problem]()
     image = mask = None
     try:
-        image = _remembered(pair.image, max_pixels, False, memory)
+        image = _remembered(pair.image, max_pixels, False, cache)
         notices += _about_image(pair.image, image)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
     try:
         if pair.mask is not None:
-            mask = _remembered(pair.mask, max_pixels, True, memory)
+            mask = _remembered(pair.mask, max_pixels, True, cache)
             notices += _about_name(pair.mask, mask)
         elif image is not None:
-            mask = _look_at_runs(pair, image, memory)
+            mask = _look_at_runs(pair, image, cache)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
     if image and mask and pair.mask:
@@ -101,20 +95,20 @@ def look_at(pair: Pair, max_pixels: int, memory: Memory) -> Seen:
     return Seen(pair, image, mask, tuple(problems), tuple(notices))
 
 
-def _remembered(path: Path, max_pixels: int, is_mask: bool, memory: Memory) -> Look:
+def _remembered(path: Path, max_pixels: int, is_mask: bool, cache: LookCache) -> Look:
     """Returns what is in a file, which is opened only if it is not known.
 
     Raises:
         Unreadable: the file cannot be used.
     """
     with_time = _key(path, max_pixels, is_mask)
-    known = memory.get(with_time) if with_time else None
+    known = cache.get(with_time) if with_time else None
     if known is not None:
         return _from_json(known)
     with opened(path) as file:
         look = _look_into(file, max_pixels, is_mask)
     if with_time and time.time() - look.fingerprint.modified / 1e9 > _FRESH:
-        memory.keep(with_time, _to_json(look))
+        cache.keep(with_time, _to_json(look))
     return look
 
 
@@ -141,7 +135,7 @@ def _look_into(file: BinaryIO, max_pixels: int, is_mask: bool) -> Look:
     return Look(fingerprint, header, is_dark=bool(is_dark))
 
 
-def _look_at_runs(pair: Pair, image: Look, memory: Memory) -> Look:
+def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
     """Returns what is in the pair's run lengths.
 
     Raises:
@@ -150,11 +144,11 @@ def _look_at_runs(pair: Pair, image: Look, memory: Memory) -> Look:
     shape = image.header.shape if image.header else (0, 0)
     fingerprint = Fingerprint.of_text(pair.run_lengths or "")
     key = f"runs {shape} {fingerprint.sha256}"
-    known = memory.get(key)
+    known = cache.get(key)
     if known is not None:
         return _from_json(known)
     look = Look(fingerprint, values=count_values(decode_runs(pair, shape), "runs"))
-    memory.keep(key, _to_json(look))
+    cache.keep(key, _to_json(look))
     return look
 
 

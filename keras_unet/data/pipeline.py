@@ -15,7 +15,9 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data import records
 from keras_unet.data.augment import augment
-from keras_unet.data.cache import (
+from keras_unet.data.masks import class_ids, read_mask
+from keras_unet.data.pair import Pair
+from keras_unet.data.pair_cache import (
     Arrays,
     DiskStore,
     MemoryStore,
@@ -23,8 +25,6 @@ from keras_unet.data.cache import (
     Store,
     machine_memory,
 )
-from keras_unet.data.masks import class_ids, read_mask
-from keras_unet.data.pair import Pair
 from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.types import Tensor

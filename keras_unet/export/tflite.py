@@ -16,7 +16,11 @@ import tensorflow as tf
 
 from keras_unet.console import held_back_stderr
 from keras_unet.errors import BadData
-from keras_unet.export.tflite_file import operators, with_float16_weights, with_metadata
+from keras_unet.export.tflite_tables import (
+    operators,
+    with_float16_weights,
+    with_metadata,
+)
 from keras_unet.prediction.segmenter import probability_of
 
 MOBILE_GPU_OPERATORS = frozenset(

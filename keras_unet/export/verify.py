@@ -29,7 +29,7 @@ from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import confusion, read_pair, scores
 from keras_unet.export.serving import BATCHES
-from keras_unet.export.tflite_file import operators
+from keras_unet.export.tflite_tables import operators
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.segmenter import Segmenter
 from keras_unet.run_folder import RunFolder

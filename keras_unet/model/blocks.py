@@ -9,8 +9,8 @@ from __future__ import annotations
 from keras import layers
 
 from keras_unet.config import UNetConfig
+from keras_unet.model.border import CropLike
 from keras_unet.model.layers import (
-    CropLike,
     FusedBatchNormalization,
     PlainGroupNormalization,
     StatelessDropout,

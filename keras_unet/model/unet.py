@@ -10,14 +10,8 @@ import keras
 from keras import layers
 
 from keras_unet.config import UNetConfig
-from keras_unet.model.blocks import (
-    convolve,
-    convolve_twice,
-    drop,
-    go_down,
-    go_up,
-)
-from keras_unet.model.layers import CropLike, MirrorBorder
+from keras_unet.model.blocks import convolve, convolve_twice, drop, go_down, go_up
+from keras_unet.model.border import CropLike, MirrorBorder
 from keras_unet.types import Tensor
 
 

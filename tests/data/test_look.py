@@ -6,7 +6,7 @@ from PIL import Image
 
 from keras_unet.data import look
 from keras_unet.data.look import look_at
-from keras_unet.data.memory import Memory
+from keras_unet.data.look_cache import LookCache
 from keras_unet.data.pair import Pair
 
 OLD = 1_600_000_000
@@ -16,7 +16,7 @@ OLD = 1_600_000_000
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with Memory() as memory:
+    with LookCache() as memory:
         yield memory
 
 

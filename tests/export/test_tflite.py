@@ -7,7 +7,7 @@ import tiny_run
 from keras_unet.config import UNetConfig
 from keras_unet.errors import BadData
 from keras_unet.export.tflite import frozen, write_tflite
-from keras_unet.export.tflite_file import operators
+from keras_unet.export.tflite_tables import operators
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.segmenter import Segmenter
 

@@ -8,7 +8,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_unet.config import UNetConfig
 from keras_unet.export.tflite import frozen, write_tflite
-from keras_unet.export.tflite_file import (
+from keras_unet.export.tflite_tables import (
     operators,
     unpack,
     with_float16_weights,

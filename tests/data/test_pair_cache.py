@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_unet.data.cache import DiskStore, MemoryStore, machine_memory
+from keras_unet.data.pair_cache import DiskStore, MemoryStore, machine_memory
 from keras_unet.errors import BadUsage
 
 SHAPES = ((2, 3, 3), (2, 3))

@@ -2,7 +2,7 @@ import sqlite3
 
 import pytest
 
-from keras_unet.data.memory import Memory
+from keras_unet.data.look_cache import LookCache
 
 
 @pytest.fixture(autouse=True)
@@ -12,28 +12,28 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_what_is_kept_is_there_for_the_next_command():
-    with Memory() as memory:
+    with LookCache() as memory:
         memory.keep("a", [1, {"b": None}])
-    with Memory() as memory:
+    with LookCache() as memory:
         assert memory.get("a") == [1, {"b": None}]
         assert memory.get("b") is None
 
 
 def test_what_is_kept_again_replaces_what_was_there():
-    with Memory() as memory:
+    with LookCache() as memory:
         memory.keep("a", 1)
         memory.keep("a", 2)
         assert memory.get("a") == 2
 
 
 def test_a_damaged_file_is_made_anew(cache):
-    with Memory() as memory:
+    with LookCache() as memory:
         memory.keep("a", 1)
     (file,) = cache.iterdir()
     file.write_bytes(b"no database" * 1000)
-    with Memory() as memory:
+    with LookCache() as memory:
         memory.keep("b", 2)
-    with Memory() as memory:
+    with LookCache() as memory:
         memory.keep("c", 3)
         assert (memory.get("a"), memory.get("c")) == (None, 3)
 
@@ -41,13 +41,13 @@ def test_a_damaged_file_is_made_anew(cache):
 def test_where_nothing_can_be_kept_nothing_is_remembered(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with Memory() as memory:
+    with LookCache() as memory:
         memory.keep("a", 1)
         assert memory.get("a") is None
 
 
 def test_two_processes_may_write_at_once(cache):
-    with Memory() as memory:
+    with LookCache() as memory:
         memory.keep("a", 1)
         (file,) = cache.iterdir()
         other = sqlite3.connect(file)

@@ -21,7 +21,7 @@ _VERSION = 1
 """Of what is remembered; to be raised when a look finds more or something else."""
 
 
-class Memory:
+class LookCache:
     """What was found, by a key that changes with the file.
 
     It is a cache: where it cannot be kept or read, files are looked at again.
@@ -36,7 +36,10 @@ class Memory:
         self._table: sqlite3.Connection | None = None
         try:
             self._table = self._opened()
-        except (sqlite3.Error, OSError):
+        except (sqlite3.OperationalError, OSError):
+            # No place for it, or another process holds it too long.
+            self.close()
+        except sqlite3.Error:
             self._forget()
 
     def get(self, key: str) -> Any:
@@ -86,7 +89,7 @@ class Memory:
             self._table.close()
         self._table = None
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> LookCache:
         """Returns itself; the file is closed at the end of the block."""
         return self
 
