@@ -151,6 +151,11 @@ def table(folder: Path, text: str) -> Path:
     return path
 
 
+def look_up(folder: Path, text: str, *names: str) -> Found:
+    images = {Path(name).stem: [folder / name] for name in names}
+    return find_run_lengths(images, table(folder, text), car_of)
+
+
 @pytest.mark.parametrize(
     ("name", "car"),
     [("0cdf_01.jpg", "0cdf"), ("my_car_16.jpg", "my_car"), ("x.jpg", "x")],
@@ -160,21 +165,21 @@ def test_the_group_is_the_car(name, car):
 
 
 def test_run_lengths_stand_in_for_mask_files(tmp_path):
-    found = find(tmp_path, "img,rle_mask\na_01.jpg,1 3 7 2\n", "a_01.jpg")
+    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3 7 2\n", "a_01.jpg")
     assert found.pairs == (
         Pair(tmp_path / "a_01.jpg", None, "a", run_lengths="1 3 7 2"),
     )
 
 
 def test_an_image_without_a_row_is_named(tmp_path):
-    found = find(tmp_path, "img,rle_mask\na_01.jpg,1 3\n", "a_01.jpg", "a_02.jpg")
+    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3\n", "a_01.jpg", "a_02.jpg")
     assert [p.cause for p in found.problems] == [
         f"has no row in {tmp_path}/train_masks.csv"
     ]
 
 
 def test_a_row_without_an_image_is_named(tmp_path):
-    found = find(tmp_path, "img,rle_mask\na_01.jpg,1 3\na_02.jpg,1 3\n", "a_01.jpg")
+    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3\na_02.jpg,1 3\n", "a_01.jpg")
     assert [str(p) for p in found.problems] == [
         f"{tmp_path}/train_masks.csv, row a_02: has no image in {tmp_path}"
     ]
@@ -195,16 +200,16 @@ def test_two_images_of_one_name_are_named(tmp_path):
     ],
 )
 def test_a_wrong_row_is_named_by_its_line(tmp_path, line, said):
-    found = find(tmp_path, f"img,rle_mask\na_01.jpg,1 3\n{line}\n", "a_01.jpg")
+    found = look_up(tmp_path, f"img,rle_mask\na_01.jpg,1 3\n{line}\n", "a_01.jpg")
     assert [str(p) for p in found.problems] == [f"{tmp_path}/train_masks.csv, {said}"]
 
 
 def test_a_table_with_another_delimiter_is_one_cause(tmp_path):
     lines = "".join(f"a_{number:02}.jpg;1 3\n" for number in range(30))
-    found = find(tmp_path, f"img,rle_mask\n{lines}", "a_01.jpg")
+    found = look_up(tmp_path, f"img,rle_mask\n{lines}", "a_01.jpg")
     assert {p.cause for p in found.problems if p.part} == {"has no comma"}
 
 
 def test_a_table_without_a_header_is_refused(tmp_path):
     with pytest.raises(BadData, match="must begin with a header such as img,rle_mask"):
-        find(tmp_path, "", "a_01.jpg")
+        look_up(tmp_path, "", "a_01.jpg")

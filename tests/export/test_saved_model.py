@@ -150,8 +150,8 @@ def through_c(tmp_path_factory):
     folder = tmp_path_factory.mktemp("c_api")
     exported(tiny_run.trained(), folder)
     image, _ = tiny_run.make_image(4)
-    (folder / "image").write_bytes(image.tobytes())
-    (folder / "image").write_bytes(tiny_run.png(image))
+    (folder / "pixels").write_bytes(image.tobytes())
+    (folder / "file").write_bytes(tiny_run.png(image))
     names = tensor_names(folder / "1")
 
     def asked(given, came, start, end, shape):
@@ -162,8 +162,8 @@ def through_c(tmp_path_factory):
         "libraries": str(Path(tf.__file__).parent),
         "model": str(folder / "1"),
         "runs": [
-            asked("image", "mask", "image_bytes", "mask_png_bytes", None),
-            asked("image", "probability", "image", "probability", [1, *image.shape]),
+            asked("file", "mask", "image_bytes", "mask_png_bytes", None),
+            asked("pixels", "probability", "image", "probability", [1, *image.shape]),
         ],
     }
     (folder / "job.json").write_text(json.dumps(job))
