@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from keras_unet.training import checkpoint, devices
 from keras_unet.training.fit import Plan, compile_network, fit
 
 
-@pytest.fixture
-def config(tmp_path):
-    write_pairs(tmp_path / "data")
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted") / "data"
+    write_pairs(folder)
     return Config(
         data=DataConfig(
-            data=tmp_path / "data",
+            data=folder,
             image_size=(16, 24),
             mask_kind="binary",
             foreground_above=0,
@@ -56,13 +58,28 @@ class KilledError(Exception):
     pass
 
 
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    """Returns the run folder of a training that was never stopped, by its --ema."""
+
+    @functools.cache
+    def trained(ema):
+        folder = tmp_path_factory.mktemp("whole")
+        fit(plan_of(with_ema(config, ema), folder))
+        return folder
+
+    return trained
+
+
+def with_ema(config, ema):
+    return dataclasses.replace(config, fit=dataclasses.replace(config.fit, ema=ema))
+
+
 @pytest.mark.parametrize(("step", "ema"), [(1, 0.0), (4, 0.9), (5, 0.0), (7, 0.0)])
 def test_a_resumed_training_equals_one_that_was_never_stopped(
-    config, tmp_path, monkeypatch, step, ema
+    config, whole, tmp_path, monkeypatch, step, ema
 ):
-    config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, ema=ema))
-    fit(plan_of(config, tmp_path / "whole"))
-
+    config, never_stopped = with_ema(config, ema), state(whole(ema))
     save = checkpoint.save
 
     def save_then_die(file, network, progress, average):
@@ -76,15 +93,14 @@ def test_a_resumed_training_equals_one_that_was_never_stopped(
             fit(plan_of(config, tmp_path / "stopped"))
     fit(plan_of(config, tmp_path / "stopped"))
 
-    whole, stopped = state(tmp_path / "whole"), state(tmp_path / "stopped")
-    assert whole.keys() == stopped.keys()
-    for name, array in whole.items():
+    stopped = state(tmp_path / "stopped")
+    assert never_stopped.keys() == stopped.keys()
+    for name, array in never_stopped.items():
         np.testing.assert_array_equal(array, stopped[name], err_msg=name)
 
 
-def test_history_has_a_row_per_epoch(config, tmp_path):
-    fit(plan_of(config, tmp_path / "run"))
-    with RunFolder(tmp_path / "run").history_file.open() as file:
+def test_history_has_a_row_per_epoch(whole):
+    with RunFolder(whole(0.0)).history_file.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert {"loss", "dice", "val_dice", "learning_rate", "seconds"} <= rows[0].keys()
