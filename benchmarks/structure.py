@@ -52,14 +52,14 @@ def modules_of(folder: Path) -> list[Module]:
     for name, path in files.items():
         text = path.read_text("utf-8")
         tree = ast.parse(text)
-        if path.name == "__init__.py" and len(tree.body) == 1:
+        if path.name == "__init__.py" and len(tree.body) <= 1:
             continue
         functions = tuple(
             node.end_lineno - node.lineno + 1
             for node in ast.walk(tree)
             if isinstance(node, ast.FunctionDef) and node.end_lineno
         )
-        imports = frozenset(_imports(tree, folder.name, set(files)))
+        imports = frozenset(_imports(tree, folder.resolve().name, set(files)))
         found.append(Module(name, len(text.splitlines()), functions, imports))
     return found
 

@@ -45,6 +45,9 @@ _HOMES = {
     "write_records": "data.records",
 }
 
+_LIGHT = ("config", "data.pair", "errors", "presets", "run_folder")
+"""Homes without TensorFlow."""
+
 __all__ = sorted(_HOMES)
 
 
@@ -52,7 +55,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES[name]
-    if home not in ("config", "errors", "presets"):
+    if home not in _LIGHT:
         importlib.import_module(f"{__name__}.console").load_tensorflow()
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)
 

@@ -16,6 +16,9 @@ from keras_unet.errors import BadData, BadUsage
 
 _T = TypeVar("_T")
 
+Say = Callable[[Any], None]
+"""Prints a line, or a table."""
+
 
 def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -> _T:
     """Returns what ``tyro`` makes of the command line; a wrong one ends with status 2.
@@ -57,7 +60,7 @@ def run_verb(verb: Callable[[], int | None]) -> int:
         return 130
 
 
-def speaker() -> Callable[[Any], None]:
+def speaker() -> Say:
     """Returns a function that prints a line, never cut or coloured, or a table."""
     from rich.console import Console
 
@@ -136,24 +139,18 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
     Where stderr is no terminal, nothing is shown.
     """
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
     )
     console = Console(file=sys.stderr)
     shown = console.is_terminal
-    with Progress(*columns, console=console, disable=not shown) as bar:
+    with progress.Progress(*columns, console=console, disable=not shown) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

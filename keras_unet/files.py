@@ -7,32 +7,41 @@ import csv
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 
 @contextlib.contextmanager
-def write_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path, flush: bool = True) -> Iterator[Path]:
     """Yields a name beside ``path`` to write to; renames it at the end.
 
     Whatever happens in between, even a power cut, the old one or the new one is there
     as a whole; of two folders, which no system exchanges at once, the old one may be
     left under the name ``.replaced-<name>``. The name written to keeps the suffixes,
     which Keras reads.
+
+    Args:
+        path: file or folder.
+        flush: False spares the milliseconds that surviving a power cut takes.
     """
     with _aside(path) as aside:
         yield aside
-        _flush(aside)
-        if path.is_dir():
-            old = path.with_name(f".replaced-{path.name}")
-            remove(old)
-            path.replace(old)
-            aside.replace(path)
-            remove(old)
-        else:
-            aside.replace(path)
-        _flush_entry(path.parent)
+        put_in_place(aside, path, flush)
+
+
+def put_in_place(made: Path, path: Path, flush: bool = True) -> None:
+    """Renames what was made on the same disk to ``path``, as ``write_whole`` says."""
+    if flush:
+        _flush(made)
+    old = path.with_name(f".replaced-{path.name}")
+    if path.is_dir():
+        remove(old)
+        path.replace(old)
+    made.replace(path)
+    remove(old)
+    if flush:
+        _flush_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -50,7 +59,7 @@ def write_new(folder: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             folder.rmdir()
         aside.rename(folder)
-        _flush_entry(folder.parent)
+        _flush_folder(folder.parent)
 
 
 def remove(path: Path) -> None:
@@ -62,18 +71,28 @@ def remove(path: Path) -> None:
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
-    """Returns the rows of a CSV file by its header; none where there is no file."""
+    """Returns the rows of a CSV file by its header; none where there is no file.
+
+    Raises:
+        ValueError: it is no CSV file.
+    """
     if not file.is_file():
         return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    # Names of files need not be text.
+    with file.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        try:
+            return list(csv.DictReader(stream))
+        except csv.Error as error:
+            raise ValueError(f"{file}: {error}") from error
 
 
 def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a CSV file whole, its columns those of the first row."""
+    """Writes a CSV file whole, of one row at least; its columns are the first one's."""
     with (
         write_whole(file) as aside,
-        aside.open("w", newline="", encoding="utf-8") as stream,
+        aside.open(
+            "w", newline="", encoding="utf-8", errors="surrogateescape"
+        ) as stream,
     ):
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
         writer.writeheader()
@@ -94,21 +113,17 @@ def _aside(path: Path) -> Iterator[Path]:
 
 def _flush(path: Path) -> None:
     """Has what was written reach the disk before its name does."""
-    for file in _inside(path):
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
+    for inside in [*path.rglob("*"), path] if path.is_dir() else [path]:
+        if inside.is_dir():
+            _flush_folder(inside)
+        else:
+            # For reading alone, Windows flushes nothing.
+            with inside.open("r+b") as stream:
+                os.fsync(stream.fileno())
 
 
-def _inside(path: Path) -> Iterable[Path]:
-    return (
-        (file for file in path.rglob("*") if file.is_file())
-        if path.is_dir()
-        else [path]
-    )
-
-
-def _flush_entry(folder: Path) -> None:
-    """Has the new name reach the disk, where folders can be opened to say so."""
+def _flush_folder(folder: Path) -> None:
+    """Has the names in a folder reach the disk, where a folder can be opened."""
     with contextlib.suppress(OSError):
         entry = os.open(folder, os.O_RDONLY)
         try:

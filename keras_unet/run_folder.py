@@ -151,7 +151,9 @@ def differences(old: Any, new: Any) -> list[tuple[str, Any, Any]]:
     return found
 
 
-def _build(cls: type[_T], values: dict[str, Any]) -> _T:
+def _build(cls: type[_T], values: Any) -> _T:
+    if not isinstance(values, dict):
+        raise ValueError(f"{cls.__name__} must be an object, not {values!r}")
     types = get_type_hints(cls)
     unknown = sorted(values.keys() - types.keys())
     if unknown:

@@ -6,12 +6,13 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_unet.config import Config, DataConfig
 from keras_unet.console import (
+    Say,
     load_tensorflow,
     on_interrupt,
     parse,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from keras_unet.data.pairs import Prepared, Split
     from keras_unet.training.fit import Plan
 
-Say = Callable[[Any], None]
 
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
@@ -118,7 +118,8 @@ def _finish(plan: Plan, say: Say) -> None:
 
 def _without_original(split: Split) -> int:
     pairs = [*split.train, *split.validation, *split.test]
-    return sum(not pair.image.is_file() for pair in pairs)
+    files = [[file for file in (pair.image, pair.mask) if file] for pair in pairs]
+    return sum(not all(file.is_file() for file in pair) for pair in files)
 
 
 def _work(run: RunFolder, config: Config) -> RunFolder:
@@ -151,13 +152,14 @@ def _gather(
     Prepared is what a new run is begun with; one that goes on has its own pairs.
 
     Raises:
-        BadUsage: no data was given, or fewer classes than the masks hold.
+        BadUsage: no data was given, or more classes than the masks hold.
         BadData: an image or mask is unusable; every file is named with its cause.
     """
     from keras_unet.data.pairs import prepare, split_of_run
 
     config = _with_whole_paths(_with_data(config, say))
-    if config.resume and folder.split_file.is_file():
+    if config.resume and folder.config_file.is_file() and folder.split_file.is_file():
+        config = _with_what_was_found(config, folder.load_config())
         _require_same_run(folder, config)
         split, notes = split_of_run(folder)
         for note in notes:
@@ -171,6 +173,25 @@ def _gather(
     config = dataclasses.replace(config, data=prepared.data, model=model)
     _require_same_run(folder, config)
     return config, prepared.split(), prepared
+
+
+def _with_what_was_found(config: Config, old: Config) -> Config:
+    """Returns the config with what it leaves open about masks as the run found it."""
+    names = (
+        *("mask_kind", "foreground_above"),
+        *("class_values", "class_names", "ignore_value"),
+    )
+    found = {
+        name: getattr(old.data, name)
+        for name in names
+        if getattr(config.data, name) == getattr(DataConfig(), name)
+    }
+    classes = old.model.classes if config.model.classes == 1 else config.model.classes
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, **found),
+        model=dataclasses.replace(config.model, classes=classes),
+    )
 
 
 def _classes(config: Config, data: DataConfig) -> int:

@@ -17,7 +17,7 @@ Values = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
 """What a mask's file says of each pixel (h, w), before that becomes class ids."""
 
 Probability = npt.NDArray[np.float32]
-"""(h, w, classes), which sum to one; two channels for foreground and background."""
+"""(h, w, classes), which sum to one; of a binary network [background, foreground]."""
 
 Tensor = Any
 """A symbolic or eager tensor: both stacks share no public name for it."""

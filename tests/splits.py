@@ -1,12 +1,12 @@
 """The split of some data, as a training would make it."""
 
-from keras_unet.data.layouts import look
+from keras_unet.data.layouts import find
 from keras_unet.data.pairs import prepare, split_pairs
 
 
 def split_of(data):
     """Returns the split of a DataConfig, whose files are not looked into."""
-    found = look(data)
+    found = find(data)
     return split_pairs(found.pairs, found.validation)
 
 

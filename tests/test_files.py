@@ -1,6 +1,9 @@
+import os
+from pathlib import Path
+
 import pytest
 
-from keras_unet.files import write_whole
+from keras_unet.files import read_rows, write_new, write_rows, write_whole
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -26,3 +29,52 @@ def test_a_folder_replaces_a_folder(tmp_path):
             aside.mkdir()
             (aside / "file").write_text(text)
     assert (target / "file").read_text() == "second"
+
+
+def test_rows_come_back_whatever_their_names_are(tmp_path):
+    rows = [
+        {"image": 'é 🚗,"x".png', "part": "test"},
+        {"image": "\udce9.png", "part": ""},
+    ]
+    write_rows(tmp_path / "rows.csv", rows)
+    assert read_rows(tmp_path / "rows.csv") == rows
+
+
+def test_without_a_file_there_are_no_rows(tmp_path):
+    assert read_rows(tmp_path / "rows.csv") == []
+
+
+def test_a_new_folder_appears_when_it_is_complete(tmp_path):
+    with write_new(tmp_path / "new") as aside:
+        (aside / "a").write_text("1")
+        assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new" / "a").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_new_folder_takes_no_other_ones_place(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "mine").write_text("1")
+    with pytest.raises(OSError, match="new"), write_new(tmp_path / "new"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert (tmp_path / "new" / "mine").is_file()
+
+
+def test_what_an_interrupted_exchange_left_goes_with_the_next_one(tmp_path):
+    (tmp_path / ".replaced-a").mkdir()
+    with write_whole(tmp_path / "a") as aside:
+        aside.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    happened = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (happened.append("flush"), fsync(fd)))
+    monkeypatch.setattr(
+        Path, "replace", lambda a, b: (happened.append("rename"), replace(a, b))
+    )
+    with write_whole(tmp_path / "a") as aside:
+        aside.write_text("1")
+    assert happened == ["flush", "rename", "flush"]

@@ -53,11 +53,11 @@ class Check:
     def run(self) -> int:
         """Prints what the folder holds; returns 1 where something is wrong with it."""
         from keras_unet.data.check import check_data
-        from keras_unet.data.layouts import look
+        from keras_unet.data.layouts import find
 
         data = _with_folder(self.data, self.folder)
         with progress_bar("pairs") as progress:
-            report = check_data(look(data), data, self.classes, progress)
+            report = check_data(find(data), data, self.classes, progress)
         _show(report, self.output)
         if self.output:
             print("report: " + ", ".join(map(str, _write_report(report, self.output))))
@@ -139,6 +139,11 @@ class Records:
         from keras_unet.data.records import write_records
 
         data = _with_folder(self.data, self.folder)
+        if data.validation:
+            raise BadUsage(
+                "records are of one set: write those of --validation apart, and give "
+                "their folder to train as its --validation"
+            )
         pairs = find_pairs(data)
         with progress_bar("pairs") as progress:
             write_records(pairs, data, self.output, self.coding, progress)

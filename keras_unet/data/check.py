@@ -209,11 +209,15 @@ def _look_at_all(
 ) -> Iterator[Seen]:
     # Pillow lets other threads run while it decodes.
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    with LookCache() as cache, threads:
+    with LookCache() as cache:
         looks = threads.map(lambda pair: look_at(pair, max_pixels, cache), pairs)
-        for done, seen in enumerate(looks, 1):
-            progress(done, len(pairs))
-            yield seen
+        try:
+            for done, seen in enumerate(looks, 1):
+                progress(done, len(pairs))
+                yield seen
+        finally:
+            # After Ctrl-C nobody waits for the rest.
+            threads.shutdown(cancel_futures=True)
 
 
 def _values(whole: Iterable[Seen]) -> list[MaskValues]:

@@ -116,7 +116,7 @@ def _target(folder: Path, archive: Path, member: zipfile.ZipInfo) -> Path:
 
 
 def _copy(file: IO[bytes], target: Path) -> None:
-    with write_whole(target) as aside, aside.open("wb") as out:
+    with write_whole(target, flush=False) as aside, aside.open("wb") as out:
         shutil.copyfileobj(file, out, 1 << 20)
 
 

@@ -34,7 +34,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError),
+    struct.error,
+)
 _OPENING = threading.Lock()
 
 
@@ -79,6 +82,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield file
         except Undecodable as error:
             raise Unreadable(path, str(error)) from error
+        except OSError as error:
+            raise Unreadable(path, f"cannot be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True)

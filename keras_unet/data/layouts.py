@@ -17,7 +17,7 @@ from keras_unet.data.pair import INDEX, Found, Pair, Problem
 from keras_unet.errors import BadData, BadUsage
 
 
-def look(data: DataConfig) -> Found:
+def find(data: DataConfig) -> Found:
     """Returns the pairs of ``data``, sorted by name, and the files that make none.
 
     Those of --validation are apart from the rest.
@@ -37,7 +37,7 @@ def look(data: DataConfig) -> Found:
     pairs = tuple(sorted(found.pairs, key=lambda pair: normal(pair.image.name)))
     if data.validation is None:
         return Found(pairs, found.problems)
-    given = look(_validation_of(data))
+    given = find(_validation_of(data))
     return Found(pairs, found.problems + given.problems, given.pairs)
 
 
@@ -168,7 +168,7 @@ def by_stem(folder: Path) -> Stems:
     """
     stems: Stems = defaultdict(list)
     for path in sorted(_files(folder)):
-        stems[unicodedata.normalize("NFC", path.stem)].append(path)
+        stems[stem_of(path)].append(path)
     if not stems:
         raise BadData(f"{folder}: holds no images")
     return dict(stems)
@@ -256,7 +256,7 @@ _SHOWN = 30
 
 def car_of(image: Path) -> str:
     """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
-    return re.sub(r"_\d+$", "", image.stem)
+    return re.sub(r"_\d+$", "", stem_of(image))
 
 
 def find_run_lengths(

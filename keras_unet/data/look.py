@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -119,8 +121,10 @@ def _key(path: Path, max_pixels: int, is_mask: bool) -> str | None:
         # Opening it says what is wrong.
         return None
     kind = "mask" if is_mask else "image"
-    when = f"{status.st_size} {status.st_mtime_ns}"
-    return f"{kind} {max_pixels} {when} {path.absolute()}"
+    state = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    # Names need not be text.
+    name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()
+    return f"{kind} {max_pixels} {state} {name}"
 
 
 def _look_into(file: BinaryIO, max_pixels: int, is_mask: bool) -> Look:

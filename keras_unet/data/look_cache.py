@@ -5,7 +5,6 @@ In SQLite, which several processes may write to at once.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
@@ -15,10 +14,15 @@ from typing import Any
 
 import PIL
 
-_MOST = 2_000_000
-"""Files that are remembered; of more, the latest."""
 _VERSION = 1
 """Of what is remembered; to be raised when a look finds more or something else."""
+_SET_UP = (
+    # What a power cut loses is looked at again.
+    "PRAGMA synchronous = OFF",
+    "CREATE TABLE IF NOT EXISTS looks (key TEXT PRIMARY KEY, found)",
+    # Of two million files and more, the latest are kept.
+    "DELETE FROM looks WHERE rowid <= (SELECT MAX(rowid) - 2000000 FROM looks)",
+)
 
 
 class LookCache:
@@ -29,18 +33,15 @@ class LookCache:
 
     def __init__(self) -> None:
         """Opens the file, or makes it."""
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        name = f"looks-{_VERSION}-pillow-{PIL.__version__}.sqlite"
-        self._file = Path(home) / "keras_unet" / name
         self._lock = threading.Lock()
         self._table: sqlite3.Connection | None = None
         try:
-            self._table = self._opened()
-        except (sqlite3.OperationalError, OSError):
-            # No place for it, or another process holds it too long.
+            home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            name = f"looks-{_VERSION}-pillow-{PIL.__version__}.sqlite"
+            self._open(Path(home) / "keras_unet" / name)
+        except (OSError, RuntimeError):
+            # There is no place for it, or no home.
             self.close()
-        except sqlite3.Error:
-            self._forget()
 
     def get(self, key: str) -> Any:
         """Returns what was kept under the key, or None."""
@@ -51,37 +52,31 @@ class LookCache:
         """Keeps what ``json`` can write."""
         self._execute("REPLACE INTO looks VALUES (?, ?)", key, json.dumps(found))
 
-    def _opened(self) -> sqlite3.Connection:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        table = sqlite3.connect(
-            self._file, isolation_level=None, check_same_thread=False
-        )
-        # What a power cut loses is looked at again.
-        table.execute("PRAGMA synchronous = OFF")
-        table.execute("CREATE TABLE IF NOT EXISTS looks (key TEXT PRIMARY KEY, found)")
-        table.execute(
-            "DELETE FROM looks WHERE rowid <= (SELECT MAX(rowid) - ? FROM looks)",
-            (_MOST,),
-        )
-        return table
+    def _open(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._table = sqlite3.connect(
+                file, isolation_level=None, check_same_thread=False
+            )
+            for statement in _SET_UP:
+                self._table.execute(statement)
+        except sqlite3.OperationalError:
+            # Another process has it for too long, or the disk is full.
+            self.close()
+        except sqlite3.Error:
+            # It is damaged: the next command makes it anew.
+            self.close()
+            file.unlink(missing_ok=True)
 
     def _execute(self, statement: str, *values: str) -> list[Any]:
         with self._lock:
-            try:
-                return (
-                    self._table.execute(statement, values).fetchall()
-                    if self._table
-                    else []
-                )
-            except sqlite3.Error:
-                self._forget()
+            if not self._table:
                 return []
-
-    def _forget(self) -> None:
-        """Goes on without memory; a damaged file is made anew the next time."""
-        self.close()
-        with contextlib.suppress(OSError):
-            self._file.unlink(missing_ok=True)
+            try:
+                return self._table.execute(statement, values).fetchall()
+            except sqlite3.Error:
+                self.close()
+                return []
 
     def close(self) -> None:
         """Closes the file."""

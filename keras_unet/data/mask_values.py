@@ -81,7 +81,7 @@ def find_coding(masks: Sequence[MaskValues], data: DataConfig) -> Coding:
         BadData: what the values mean cannot be told.
         BadUsage: the given names or values do not fit together.
     """
-    seen = _Seen(masks, data.ignore_value)
+    seen = _AllValues(masks, data.ignore_value)
     if data.mask_kind != "auto":
         return _fill(data, seen, "as given")
     if data.class_values:
@@ -91,7 +91,7 @@ def find_coding(masks: Sequence[MaskValues], data: DataConfig) -> Coding:
     return _guess(data, seen)
 
 
-class _Seen:
+class _AllValues:
     """The values of all masks together.
 
     Attributes:
@@ -140,7 +140,7 @@ class _Seen:
         )
 
 
-def _guess(data: DataConfig, seen: _Seen) -> Coding:
+def _guess(data: DataConfig, seen: _AllValues) -> Coding:
     values = seen.values
     if len(values) <= 1 or (len(values) == 2 and values[0] == 0):
         return _fill(replace(data, mask_kind="binary"), seen, f"only {shown(values)}")
@@ -151,7 +151,7 @@ def _guess(data: DataConfig, seen: _Seen) -> Coding:
     return _guess_grey(data, seen)
 
 
-def _guess_colours(data: DataConfig, seen: _Seen) -> Coding:
+def _guess_colours(data: DataConfig, seen: _AllValues) -> Coding:
     if len(seen.values) > _MOST_CLASSES:
         raise BadData(
             f"the masks have {len(seen.values)} colours, too many for classes: name "
@@ -161,14 +161,14 @@ def _guess_colours(data: DataConfig, seen: _Seen) -> Coding:
     return _classes(data, seen, f"{len(seen.values)} colours")
 
 
-def _guess_wide(data: DataConfig, seen: _Seen) -> Coding:
+def _guess_wide(data: DataConfig, seen: _AllValues) -> Coding:
     if len(seen.values) <= _MOST_CLASSES and not seen.vary():
         return _classes(data, seen, "the same few 16-bit values in every mask")
     reason = f"{len(seen.values)} 16-bit values, other ones in each mask"
     return _fill(replace(data, mask_kind="instances"), seen, reason)
 
 
-def _guess_grey(data: DataConfig, seen: _Seen) -> Coding:
+def _guess_grey(data: DataConfig, seen: _AllValues) -> Coding:
     values = seen.values
     if values == [0, 1, IGNORE]:
         return _guess_mixed(data, seen)
@@ -194,7 +194,7 @@ def _guess_grey(data: DataConfig, seen: _Seen) -> Coding:
     )
 
 
-def _guess_mixed(data: DataConfig, seen: _Seen) -> Coding:
+def _guess_mixed(data: DataConfig, seen: _AllValues) -> Coding:
     binary = replace(data, mask_kind="binary", foreground_above=0)
     if any({1, IGNORE} <= values for values in seen.per_mask):
         reason = "0 and 1, and 255 for ignored"
@@ -202,7 +202,7 @@ def _guess_mixed(data: DataConfig, seen: _Seen) -> Coding:
     return _fill(binary, seen, "0 and 1 in some masks, 0 and 255 in others")
 
 
-def _has_soft_edges(seen: _Seen) -> bool:
+def _has_soft_edges(seen: _AllValues) -> bool:
     dark = [value for value in seen.values if value <= _DARK]
     light = [value for value in seen.values if value >= _LIGHT]
     between = [value for value in seen.values if _DARK < value < _LIGHT]
@@ -214,11 +214,11 @@ def _has_soft_edges(seen: _Seen) -> bool:
     return many or (len(between) > 2 and not seen.are_regions(between))
 
 
-def _classes(data: DataConfig, seen: _Seen, reason: str) -> Coding:
+def _classes(data: DataConfig, seen: _AllValues, reason: str) -> Coding:
     return _fill(replace(data, mask_kind="classes"), seen, reason)
 
 
-def _fill(data: DataConfig, seen: _Seen, reason: str) -> Coding:
+def _fill(data: DataConfig, seen: _AllValues, reason: str) -> Coding:
     if data.mask_kind == "classes":
         return _fill_classes(data, seen, reason)
     above = data.foreground_above
@@ -231,7 +231,7 @@ def _fill(data: DataConfig, seen: _Seen, reason: str) -> Coding:
     )
 
 
-def _fill_classes(data: DataConfig, seen: _Seen, reason: str) -> Coding:
+def _fill_classes(data: DataConfig, seen: _AllValues, reason: str) -> Coding:
     found = [value for value in seen.values if value != data.ignore_value]
     values = data.class_values or tuple(found)
     if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):
@@ -263,7 +263,7 @@ def _named(data: DataConfig, names: list[str]) -> DataConfig:
     return replace(data, class_names=data.class_names or tuple(names))
 
 
-def _threshold(seen: _Seen) -> int:
+def _threshold(seen: _AllValues) -> int:
     highest = seen.values[-1] if seen.values else 0
     if highest > IGNORE:
         return 0

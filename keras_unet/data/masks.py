@@ -136,7 +136,7 @@ def nearest_pixels(mask: _Pixels, size: tuple[int, int] | None) -> _Pixels:
 
 
 def to_class_ids(values: Values, data: DataConfig) -> Mask:
-    """Returns class ids, uint8, of what ``read_mask_values`` returned; 255: ignored.
+    """Returns class ids, uint8, of what ``decode_mask_values`` returned; 255: ignored.
 
     Args:
         values: integers of any shape.

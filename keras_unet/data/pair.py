@@ -121,8 +121,10 @@ class Fingerprint:
         """Returns that of an open file."""
         status = os.fstat(file.fileno())
         file.seek(0)
-        content = hashlib.sha256(file.read()).hexdigest()
-        return cls(status.st_size, status.st_mtime_ns, content)
+        content = hashlib.sha256()
+        while piece := file.read(1 << 20):
+            content.update(piece)
+        return cls(status.st_size, status.st_mtime_ns, content.hexdigest())
 
     @classmethod
     def of_text(cls, text: str | bytes) -> Fingerprint:

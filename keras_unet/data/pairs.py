@@ -14,7 +14,7 @@ from pathlib import Path
 from keras_unet.config import DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
-from keras_unet.data.layouts import look, normal, stem_of
+from keras_unet.data.layouts import find, normal, stem_of
 from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
 from keras_unet.errors import BadData
 from keras_unet.files import read_rows, write_rows
@@ -93,7 +93,7 @@ def prepare(
         BadData: an image or mask is unusable; every file is named with its cause.
         BadUsage: no data was given, or what was contradicts itself.
     """
-    found = look(data)
+    found = find(data)
     report = check_data(found, data, classes, progress)
     if report.problems:
         raise BadData(listing(report.problems))
@@ -110,10 +110,10 @@ def find_pairs(data: DataConfig) -> list[Pair]:
     """Returns the pairs of ``data``, sorted by name; no file was looked into.
 
     Raises:
-        BadData: as by ``look``, or a file has no partner or two.
-        BadUsage: as by ``look``.
+        BadData: as by ``find``, or a file has no partner or two.
+        BadUsage: as by ``find``.
     """
-    found = look(data)
+    found = find(data)
     if found.problems:
         raise BadData(listing(found.problems))
     return list(found.pairs)
@@ -155,7 +155,8 @@ def split_of_run(
 ) -> tuple[Split, tuple[str, ...]]:
     """Returns the pairs that the run was made with, and notes for the screen.
 
-    No file is opened whose size and time of change are those of the training.
+    No file is opened whose size and time of change are those of the training. Of
+    records, it is the records that must be the same, not the files behind them.
 
     Args:
         run: its split.csv says which pairs.
@@ -169,8 +170,9 @@ def split_of_run(
         data = dataclasses.replace(
             data, data=moved, images=None, masks=None, validation=None
         )
-    found = look(data)
-    pairs = {_name(p.image, moved): p for p in (*found.pairs, *found.validation)}
+    found = find(data)
+    every = (*found.pairs, *found.validation)
+    pairs = {_name(pair.image, moved): pair for pair in every}
     alone = {_name(problem.file, moved): problem for problem in found.problems}
     parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     problems = []
@@ -193,7 +195,10 @@ def split_of_run(
 
 
 def _rows_of(run: RunFolder) -> list[dict[str, str]]:
-    rows = read_rows(run.split_file)
+    try:
+        rows = read_rows(run.split_file)
+    except ValueError as error:
+        raise BadData(f"{run.split_file} is damaged: {error}") from None
     wanted = {
         "image",
         "group",
@@ -213,7 +218,7 @@ def _rows_of(run: RunFolder) -> list[dict[str, str]]:
 
 
 def _name(image: Path, moved: Path | None) -> str:
-    return image.name if moved else str(image)
+    return normal(image.name) if moved else str(image)
 
 
 def _new(pairs: Iterable[Pair]) -> tuple[str, ...]:
@@ -234,21 +239,25 @@ def _changes(pair: Pair, row: Mapping[str, str]) -> list[Problem]:
         files.append((pair.mask, "mask"))
     elif Fingerprint.of_text(pair.run_lengths or "").sha256 != row["mask_sha256"]:
         return [Problem(pair.image, "has other run lengths than in the training")]
-    return [
-        Problem(file, "has changed since the training")
+    causes = [
+        (file, _change(file, *(row[name] for name in _columns(kind, _NONE))))
         for file, kind in files
-        if not _is_same(file, *(row[name] for name in _columns(kind, _NONE)))
     ]
+    return [Problem(file, cause) for file, cause in causes if cause]
 
 
-def _is_same(file: Path, size: str, modified: str, sha256: str) -> bool:
-    status = file.stat()
-    if str(status.st_size) != size:
-        return False
-    if str(status.st_mtime_ns) == modified:
-        return True
-    with file.open("rb") as stream:
-        return Fingerprint.of(stream).sha256 == sha256
+def _change(file: Path, size: str, modified: str, sha256: str) -> str | None:
+    changed = "has changed since the training"
+    try:
+        status = file.stat()
+        if str(status.st_size) != size:
+            return changed
+        if str(status.st_mtime_ns) == modified:
+            return None
+        with file.open("rb") as stream:
+            return None if Fingerprint.of(stream).sha256 == sha256 else changed
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def _columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:

@@ -28,7 +28,7 @@ from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_new
 from keras_unet.types import Values
 
-Coding = Literal["jpeg", "png", "raw"]
+ImageCoding = Literal["jpeg", "png", "raw"]
 
 _SHARD_BYTES = 2**27
 _FRAME_BYTES = 12  # of a TFRecord: eight for its length, four for that one's checksum
@@ -40,7 +40,7 @@ def write_records(
     pairs: Sequence[Pair],
     data: DataConfig,
     folder: Path,
-    coding: Coding = "jpeg",
+    coding: ImageCoding = "jpeg",
     progress: Progress = silent,
 ) -> None:
     """Writes pairs at ``data.image_size`` into a new folder, complete or not at all.
@@ -93,7 +93,7 @@ def read_record(
     image = _image(feature, channels)
     values = np.frombuffer(_bytes(feature["mask_values"]), "<i4")
     lengths = np.frombuffer(_bytes(feature["mask_lengths"]), "<u4")
-    # As wide as ``read_mask_values`` has them.
+    # As wide as ``decode_mask_values`` has them.
     values = values.astype(np.uint8) if values.max() < 256 else values
     mask = np.repeat(meaning(values), lengths).reshape(image.shape[:2])
     wanted = size or image.shape[:2]
@@ -101,7 +101,7 @@ def read_record(
 
 
 def _write_shards(
-    pairs: Sequence[Pair], data: DataConfig, folder: Path, coding: Coding
+    pairs: Sequence[Pair], data: DataConfig, folder: Path, coding: ImageCoding
 ) -> Iterator[dict[str, Any]]:
     """Writes the files, and yields the index's row of each pair."""
     waiting = iter(pairs)
@@ -120,7 +120,7 @@ def _write_shards(
         number += 1
 
 
-def _example(pair: Pair, data: DataConfig, coding: Coding) -> tf.train.Example:
+def _example(pair: Pair, data: DataConfig, coding: ImageCoding) -> tf.train.Example:
     with opened(pair.image) as file:
         header = read_header(file, data.max_pixels)
     channels = 1 if header.mode in ("1", "L", "LA", "I;16") else 3
@@ -142,7 +142,7 @@ def _example(pair: Pair, data: DataConfig, coding: Coding) -> tf.train.Example:
     )
 
 
-def _encoded(image: types.Image, coding: Coding) -> bytes:
+def _encoded(image: types.Image, coding: ImageCoding) -> bytes:
     if coding == "raw":
         return image.tobytes()
     with tf.device("CPU"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import AugmentConfig, Config, DataConfig
-from keras_unet.console import Progress, silent
+from keras_unet.console import Progress, Say, silent
 from keras_unet.data.augment import augment
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
@@ -34,7 +34,6 @@ from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask
 
-Say = Callable[[str], None]
 Parts = Mapping[str, Sequence[Pair]]
 
 OVERALL = ("images", "seconds")
@@ -106,7 +105,7 @@ def write_scores(run: RunFolder, scored: Mapping[str, Scores]) -> None:
         BadData: the metrics.json that is there is not one of ours.
     """
     metrics = _read_metrics(run.metrics_file)
-    rows = read_rows(run.per_image_file)
+    rows = _rows(run.per_image_file)
     for name, scores in scored.items():
         totals = {key: round(value, 6) for key, value in scores.totals.items()}
         count, seconds = len(scores.images), round(scores.seconds, 3)
@@ -124,10 +123,13 @@ def write_scores(run: RunFolder, scored: Mapping[str, Scores]) -> None:
 def draw_training(run: RunFolder) -> None:
     """Draws training.png from history.csv, if there is one."""
     if run.history_file.is_file():
-        history = [
-            {name: float(value) for name, value in row.items()}
-            for row in read_rows(run.history_file)
-        ]
+        try:
+            history = [
+                {name: float(value) for name, value in row.items()}
+                for row in read_rows(run.history_file)
+            ]
+        except (ValueError, TypeError) as error:
+            raise BadData(f"{run.history_file} is damaged: {error}") from None
         charts.training_figure(history, run.figures / "training.png")
 
 
@@ -230,3 +232,13 @@ def _read_metrics(file: Path) -> dict[str, Any]:
         return {key: dict(metrics[key]) for key in metrics if key not in OVERALL}
     except (ValueError, TypeError) as error:
         raise BadData(f"{file} holds no scores of ours ({error}); remove it") from None
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = [*read_rows(file)]
+    except ValueError as error:
+        raise BadData(f"{file} holds no scores of ours ({error}); remove it") from None
+    if any("part" not in row for row in rows):
+        raise BadData(f"{file} holds no scores of ours (no column part); remove it")
+    return rows

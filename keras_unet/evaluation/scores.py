@@ -39,7 +39,7 @@ class ScoredImage:
     Attributes:
         image: its file.
         group: its group.
-        dice: as by ``metrics.scores``, of this image alone.
+        dice: as by ``scores``, of this image alone.
         iou: likewise.
         precision: likewise.
         recall: likewise.

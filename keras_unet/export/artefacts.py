@@ -21,7 +21,7 @@ from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES
-from keras_unet.files import write_whole
+from keras_unet.files import put_in_place, write_whole
 from keras_unet.prediction.segmenter import class_names, load_network
 from keras_unet.run_folder import RunFolder
 
@@ -117,7 +117,7 @@ def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
     else:
         place = run.tflite / made.name
     place.parent.mkdir(exist_ok=True)
-    made.replace(place)
+    put_in_place(made, place)
     return place.relative_to(run.path).as_posix()
 
 
@@ -127,7 +127,7 @@ def _report(run: RunFolder, measured: dict[str, Any], images: int) -> None:
     if run.export_report.is_file():
         try:
             before = json.loads(run.export_report.read_text("utf-8"))["artefacts"]
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             raise BadData(
                 f"{run.export_report} is no report of an export; remove it"
             ) from None
@@ -140,7 +140,7 @@ def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:
     """Returns a row for the Keras network and one for each artefact.
 
     Args:
-        measured: what ``artefacts.export_run`` returned.
+        measured: what ``export_run`` returned.
     """
     table = Table("artefact", caption="latency of one image, on this machine's CPU")
     for title in ("size", "operators", "difference", "Dice", "latency"):

@@ -131,7 +131,7 @@ def write_warm_up(version: Path, images: Sequence[np.ndarray]) -> int:
 
     Args:
         version: folder of one version of the SavedModel.
-        images: images (h, w, 3) uint8, one at least, as clients would send them.
+        images: (h, w, 3) uint8, one at least, as clients would send them.
     """
     if importlib.util.find_spec("tensorflow_serving") is None:
         return 0

@@ -91,7 +91,7 @@ def write_tflite(
         kind: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
         file: what is written.
         labels: names of the channels that come out.
-        images: int8: images (h, w, 3) whose activations set the ranges.
+        images: int8: those (h, w, 3) whose activations set the ranges.
 
     Raises:
         BadData: the network needs an operator that phones' GPUs do not take.

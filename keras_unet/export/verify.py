@@ -33,7 +33,7 @@ from keras_unet.export.tflite_tables import operators
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.segmenter import Segmenter
 from keras_unet.run_folder import RunFolder
-from keras_unet.types import Image, Probability, Tensor
+from keras_unet.types import Image, Mask, Probability, Tensor
 
 LARGEST_DIFFERENCE = {"saved_model": 1e-4, "float32": 1e-4, "float16": 5e-3}
 """Of probabilities from the Keras network's; quantised files are judged by Dice."""
@@ -51,7 +51,7 @@ LARGEST_LOSS = {
 def examine(
     run: RunFolder, config: Config, pairs: Sequence[Pair], artefacts: dict[str, Path]
 ) -> dict[str, dict[str, Any]]:
-    """Returns what ``measure.measure`` finds in an interpreter that made none of it.
+    """Returns what ``measure`` finds in an interpreter that made none of it.
 
     Args:
         run: folder with the weights.
@@ -67,7 +67,7 @@ def examine(
     with tempfile.TemporaryDirectory() as folder:
         job, result = Path(folder) / "job", Path(folder) / "result.json"
         job.write_bytes(pickle.dumps(told))
-        _run_fresh(__name__, str(job), str(result))
+        _run_fresh(str(job), str(result))
         measured: dict[str, dict[str, Any]] = json.loads(result.read_text("utf-8"))
     return measured
 
@@ -109,7 +109,7 @@ def _complaints(name: str, figures: dict[str, Any], wanted_dice: float) -> list[
     return wrong
 
 
-def _run_fresh(module: str, *arguments: str) -> None:
+def _run_fresh(*arguments: str) -> None:
     package = str(Path(__file__).parents[2])
     paths = [package, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {
@@ -119,7 +119,7 @@ def _run_fresh(module: str, *arguments: str) -> None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", __name__, *arguments],
         env=environment,
         capture_output=True,
         encoding="utf-8",
@@ -176,7 +176,7 @@ class OpenedRun:
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns what is known of the network without the validation images."""
-        small = self._segmenter.at_size(image)[np.newaxis]
+        small = self._segmenter.resized(image)[np.newaxis]
         return {
             "parameters": self._segmenter.network.count_params(),
             "seconds_per_image": _seconds(lambda: self._segmenter.forward(small)),
@@ -276,7 +276,7 @@ class _Tally:
         self.mean: list[float] = []
         self.confusions: list[npt.NDArray[np.int64]] = []
 
-    def add(self, mask: Image, came: Probability, wanted: Probability) -> None:
+    def add(self, mask: Mask, came: Probability, wanted: Probability) -> None:
         difference = np.abs(came - wanted)
         self.largest.append(float(difference.max()))
         self.mean.append(float(difference.mean()))

@@ -1,4 +1,4 @@
-"""Images of a run: its data, its augmentation and its predictions.
+"""Figures of a run: its data, its augmentation and its predictions.
 
 Each function takes arrays and writes one PNG, whole or not at all.
 """

@@ -11,18 +11,18 @@ from keras_unet.types import Tensor
 
 
 def to_probability(logits: Tensor) -> Tensor:
-    """Returns the classes' probabilities (b, h, w, c ≥ 2), which sum to one.
+    """Returns the classes' probabilities ([b,] h, w, c ≥ 2), which sum to one.
 
     One logit x becomes the two channels [1 − p, p], p = sigmoid(x).
     """
-    return tf.nn.softmax(both_logits(logits))
+    return tf.nn.softmax(class_logits(logits))
 
 
 def most_probable(scores: Tensor) -> Tensor:
-    """Returns each pixel's highest channel, uint8 (b, h, w).
+    """Returns each pixel's highest channel, uint8 ([b,] h, w).
 
     Args:
-        scores: probability or logits (b, h, w, c ≥ 2).
+        scores: probability or logits ([b,] h, w, c ≥ 2).
     """
     if scores.shape[-1] == 2:
         # In a fifth of the time that argmax takes.
@@ -30,8 +30,8 @@ def most_probable(scores: Tensor) -> Tensor:
     return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
 
 
-def both_logits(logits: Tensor) -> Tensor:
-    """Returns logits of two channels and more: one logit x becomes [0, x]."""
+def class_logits(logits: Tensor) -> Tensor:
+    """Returns a logit for each class (b, h, w, c ≥ 2): one logit x becomes [0, x]."""
     if logits.shape[-1] > 1:
         return logits
     # Softmax over [0, x] is [1 − sigmoid(x), sigmoid(x)].

@@ -3,8 +3,7 @@
 By hand, because Keras' ``MeanIoU`` takes class ids only, and none of Keras' metrics is
 a mean over images.
 
-Pixels are counted in integers over the whole set: neither the size nor the order of
-the batches matters. A class that is neither in the mask nor in the prediction scores 1.
+Pixels are counted as ``evaluation.scores`` does it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_unet.errors import BadUsage
-from keras_unet.model.head import both_logits, most_probable
+from keras_unet.model.head import class_logits, most_probable
 from keras_unet.types import Tensor
 
 Score = Literal["dice", "iou", "precision", "recall", "accuracy"]
@@ -159,7 +158,7 @@ class PixelScore(keras.metrics.Metric):
 
 def _confusion(mask: Tensor, logits: Tensor) -> Tensor:
     """Returns the confusion matrix of each image, int64 (b, classes, classes)."""
-    prediction = most_probable(both_logits(logits))
+    prediction = most_probable(class_logits(logits))
     # 255 is no class: its row of the one-hot mask is 0. float32 counts 16 million
     # pixels an image without an error.
     side = max(logits.shape[-1], 2)

@@ -1,4 +1,4 @@
-"""Many image files in, masks and images of them out."""
+"""Many image files in, masks and overlays out."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def segment(
     """
     files, failed = list_files(inputs)
     total = len(files) + len(failed)
-    check_names(files, wanted)
+    check_names(files, wanted, run.load_config().model.classes)
     segmenter = Segmenter(run)
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
@@ -145,8 +145,13 @@ def _files_of(path: Path) -> list[Path]:
     return sorted(file for same in by_stem(path).values() for file in same)
 
 
-def check_names(files: Sequence[Path], wanted: Wanted) -> None:
+def check_names(files: Sequence[Path], wanted: Wanted, classes: int = 1) -> None:
     """Refuses inputs that would be written to one file, or over an input.
+
+    Args:
+        files: the inputs.
+        wanted: what is made of each.
+        classes: of the network; 1 and 2 are background and foreground.
 
     Raises:
         BadUsage: names the two.
@@ -154,7 +159,7 @@ def check_names(files: Sequence[Path], wanted: Wanted) -> None:
     inputs = {_real(file): file for file in files}
     came_from: dict[Path, Path] = {}
     for file in files:
-        for name in output_names(file, wanted):
+        for name in _output_names(file, wanted, classes):
             target = _real(wanted.output / name)
             if target in inputs:
                 raise BadUsage(
@@ -175,11 +180,19 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def output_names(file: Path, wanted: Wanted) -> list[str]:
+def _output_names(file: Path, wanted: Wanted, classes: int) -> list[str]:
     """Returns the names of the files that are made of ``file``, the mask's first."""
     names = [f"{file.stem}.png"]
     names += [f"{file.stem}_overlay.jpg"] if wanted.overlay else []
-    return names + ([f"{file.stem}_probability.png"] if wanted.probabilities else [])
+    probabilities = _probability_names(file, classes) if wanted.probabilities else {}
+    return [*names, *probabilities.values()]
+
+
+def _probability_names(file: Path, classes: int) -> dict[int, str]:
+    """Returns the name of each probability's file by its class id."""
+    if classes <= 2:
+        return {1: f"{file.stem}_probability.png"}
+    return {k: f"{file.stem}_probability_{k}.png" for k in range(classes)}
 
 
 def _readable(
@@ -210,8 +223,8 @@ def _write(
     if wanted.overlay:
         _save(paint_mask(image, mask), wanted.output / f"{file.stem}_overlay.jpg")
     if wanted.probabilities:
-        for class_id in [1] if binary else range(probability.shape[-1]):
-            name = f"{file.stem}_probability{'' if binary else f'_{class_id}'}.png"
+        names = _probability_names(file, probability.shape[-1])
+        for class_id, name in names.items():
             levels = np.round(probability[..., class_id] * 65535).astype(np.uint16)
             _save(levels, wanted.output / name)
 

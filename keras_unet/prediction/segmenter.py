@@ -84,13 +84,13 @@ class Segmenter:
 
     def probabilities(self, images: Sequence[Image]) -> list[Probability]:
         """Returns the probabilities of images of any sizes, each at its own size."""
-        predicted = self.forward(tf.stack([self.at_size(image) for image in images]))
+        predicted = self.forward(tf.stack([self.resized(image) for image in images]))
         return [
             np.asarray(_enlarge(one, tf.constant(image.shape[:2])))
             for one, image in zip(predicted, images, strict=True)
         ]
 
-    def at_size(self, image: Image) -> Tensor:
+    def resized(self, image: Image) -> Tensor:
         """Returns the image as the network sees it, float32 at the run's size."""
         return resize_image(image, self.config.data.image_size)
 

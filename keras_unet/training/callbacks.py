@@ -6,7 +6,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,9 @@ class Recorder(keras.callbacks.Callback):
         dice = row["val_dice"]
         if dice > progress.best:
             progress.best, progress.best_epoch = dice, epoch + 1
-            average = self.average.in_place() if self.average else nullcontext()
+            average = (
+                self.average.in_place() if self.average else contextlib.nullcontext()
+            )
             with average, write_whole(self.run.weights_file) as aside:
                 self.model.save_weights(str(aside))
         progress.history.append(row)

@@ -23,7 +23,7 @@ from keras_unet.files import write_whole
 from keras_unet.model.layers import StatelessDropout
 
 FILE = "state.npz"
-_BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_BROKEN = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import Config
+from keras_unet.console import Say
 from keras_unet.data import pipeline
 from keras_unet.data.pairs import Split
 from keras_unet.errors import BadData, BadUsage
@@ -51,7 +51,7 @@ class Plan:
     split: Split
     device: Device
     verbose: int
-    say: Callable[[str], None]
+    say: Say
 
     def __post_init__(self) -> None:
         """Refuses a batch that the pairs do not fill or the devices cannot share."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import Config
+from keras_unet.console import Say
 from keras_unet.data.pairs import Split
 from keras_unet.data.pipeline import cache_line, steps_per_epoch
 from keras_unet.data.warp import has_xla
 from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
-from keras_unet.model.head import both_logits, most_probable
+from keras_unet.model.head import class_logits, most_probable
 from keras_unet.run_folder import RunFolder
 from keras_unet.training.callbacks import Logs
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device
 from keras_unet.types import Image, Mask
-
-Say = Callable[[str], None]
 
 _PARTS = ("train", "validation", "test")
 
@@ -102,9 +101,7 @@ class EpochLines(keras.callbacks.Callback):
         say: prints a line.
     """
 
-    def __init__(
-        self, epochs: int, progress: TrainingProgress, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, epochs: int, progress: TrainingProgress, say: Say) -> None:
         """Keeps the arguments."""
         super().__init__()
         self.epochs, self.progress, self.say = epochs, progress, say
@@ -160,7 +157,7 @@ class ValidationStrip(keras.callbacks.Callback):
         masks: Mask,
         progress: TrainingProgress,
         logs: Path | None,
-        say: Callable[[str], None],
+        say: Say,
     ) -> None:
         """Keeps the arguments."""
         super().__init__()
@@ -174,7 +171,7 @@ class ValidationStrip(keras.callbacks.Callback):
         """Predicts the strip with the weights that are about to be scored."""
         # Not ``predict``, which would spread the strip over the workers.
         logits = self.model(self.images, training=False)
-        self.predictions = np.asarray(most_probable(both_logits(logits)))
+        self.predictions = np.asarray(most_probable(class_logits(logits)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tells what the strip looks like."""

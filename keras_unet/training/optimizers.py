@@ -119,8 +119,8 @@ class AdamW(_ClipsTheSum, keras.optimizers.AdamW):
 
     def update_step(self, gradient: Tensor, variable: Any, *rate: Tensor) -> None:
         """Moves a variable; in Keras 2.15, or under a strategy, in Keras's own way."""
-        moments = self.moments.get(id(variable))
-        if not rate or not moments:
+        moments = self.moments.get(id(variable), ())
+        if not rate or len(moments) != 2:
             super().update_step(gradient, variable, *rate)
             return
         first, second = moments

@@ -76,3 +76,9 @@ def test_what_is_wrong_is_not_remembered(pair, memory):
     pair.image.write_bytes(content)
     os.utime(pair.image, (OLD, OLD))
     assert not look_at(pair, 10**6, memory).problems
+
+
+def test_a_name_that_is_no_text_is_looked_at_as_any_other(pair, memory):
+    odd = pair.image.with_name("caf\udce9.png")
+    pair.image.rename(odd)
+    assert look_at(Pair(odd, pair.mask, "g"), 10**6, memory).problems == ()

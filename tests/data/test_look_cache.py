@@ -1,4 +1,6 @@
+import functools
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +58,31 @@ def test_two_processes_may_write_at_once(cache):
         other.close()
         memory.keep("c", 3)
         assert memory.get("b") == 2
+
+
+def test_without_a_home_nothing_is_remembered(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+
+    def homeless():
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with LookCache() as memory:
+        memory.keep("a", 1)
+        assert memory.get("a") is None
+
+
+def test_a_file_that_another_process_holds_stays_its_own(cache, monkeypatch):
+    with LookCache() as memory:
+        memory.keep("a", 1)
+    (file,) = cache.iterdir()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    really = sqlite3.connect
+    quick = functools.partial(really, timeout=0.1)
+    monkeypatch.setattr(sqlite3, "connect", quick)
+    with LookCache() as memory:
+        assert memory.get("a") is None
+    other.close()
+    with LookCache() as memory:
+        assert memory.get("a") == 1

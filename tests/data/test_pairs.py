@@ -13,7 +13,7 @@ from PIL import Image
 from splits import remember, split_of
 
 from keras_unet.config import Config, DataConfig
-from keras_unet.data.layouts import look
+from keras_unet.data.layouts import find
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import (
     Split,
@@ -198,7 +198,7 @@ def test_the_pairs_of_the_validation_folder_are_found_apart(tmp_path):
     data = DataConfig(
         data=kaggle(tmp_path / "x", "a"), validation=kaggle(tmp_path / "y", "b")
     )
-    found = look(data)
+    found = find(data)
     assert (groups(found.pairs), groups(found.validation)) == ({"a"}, {"b"})
 
 
@@ -334,4 +334,12 @@ def test_run_lengths_that_have_changed_are_named(tmp_path):
     split_of_run(run)
     table.write_text("img,rle_mask\n" + rows.replace("a_01.jpg,1 3", "a_01.jpg,1 4"))
     with pytest.raises(BadData, match=r"a_01\.jpg: has other run lengths"):
+        split_of_run(run)
+
+
+def test_a_file_that_cannot_be_read_is_named(run):
+    mask = run.load_config().data.data / "masks" / "car03.png"
+    mask.unlink()
+    mask.symlink_to("nowhere")
+    with pytest.raises(BadData, match=r"masks/car03\.png: cannot be read"):
         split_of_run(run)

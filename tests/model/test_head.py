@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_unet.model.head import both_logits, most_probable, to_probability
+from keras_unet.model.head import class_logits, most_probable, to_probability
 
 LOGITS = np.float32([[[[-1.0], [0.0], [2.0]]]])
 
@@ -19,7 +19,7 @@ def test_several_logits_become_their_softmax():
     np.testing.assert_allclose(to_probability(logits), probability, atol=1e-6)
 
 
-@pytest.mark.parametrize("scores", [both_logits(LOGITS), to_probability(LOGITS)])
+@pytest.mark.parametrize("scores", [class_logits(LOGITS), to_probability(LOGITS)])
 def test_foreground_is_what_is_more_probable_than_background(scores):
     assert np.asarray(most_probable(scores)).ravel().tolist() == [0, 0, 1]
 

@@ -73,3 +73,13 @@ def test_an_input_that_may_not_be_looked_at_is_said_so(
 def test_no_input_is_wrong_usage(run, tmp_path):
     with pytest.raises(BadUsage, match="INPUT"):
         segment(run, [], Wanted(tmp_path / "out"))
+
+
+def test_probabilities_of_several_classes_are_not_written_over_an_input(tmp_path):
+    files = [tmp_path / "a.png", tmp_path / "a_probability_2.png"]
+    wanted = Wanted(tmp_path, probabilities=True)
+    with pytest.raises(BadUsage, match="would be written over"):
+        check_names([files[1]], wanted, classes=3)
+    elsewhere = Wanted(tmp_path / "out", probabilities=True)
+    with pytest.raises(BadUsage, match="would both be written"):
+        check_names(files, elsewhere, classes=3)
