@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -94,6 +95,7 @@ def test_one_command_fills_a_run_folder(data, tmp_path, capsys):
     assert main(words(data, run)) == 0
     assert {path.name for path in run.iterdir()} >= {
         "config.json",
+        "split.csv",
         "model.weights.h5",
         "checkpoint",
         "history.csv",
@@ -224,6 +226,39 @@ def test_resume_refuses_other_settings(finished, flags, message, capsys):
     printed = capsys.readouterr()
     assert status == 2
     assert message in printed.out + printed.err
+
+
+def test_resume_refuses_data_that_have_changed(finished, capsys):
+    mask = finished.parent / "data" / "masks" / "p03.png"
+    content = mask.read_bytes()
+    shutil.copy(mask.with_name("p04.png"), mask)
+    try:
+        assert main(["--output", str(finished), "--resume"]) == 1
+    finally:
+        mask.write_bytes(content)
+    said = capsys.readouterr().err
+    assert f"{mask}: has changed since the training" in said
+    assert str(finished / "split.csv") in said
+
+
+@pytest.mark.slow
+def test_a_config_that_leaves_open_what_was_found_in_masks_resumes(finished):
+    run = RunFolder(finished)
+    config = run.load_config()
+    opened = dataclasses.replace(
+        config.data, mask_kind="auto", foreground_above=None, class_names=()
+    )
+    again = dataclasses.replace(config, data=opened, resume=True)
+    train.run(again, say=lambda line: None)
+    assert run.load_config() == config
+
+
+def test_a_list_of_images_without_a_config_is_no_run_to_go_on_with(data, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "split.csv").write_text("image,part\n")
+    flags = words(data, run, "--resume", "--batch-size", "999")
+    assert main(flags) == 2  # It starts anew, and then refuses the batch.
 
 
 @pytest.mark.slow
