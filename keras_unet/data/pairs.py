@@ -165,12 +165,7 @@ def split_of_run(
     Raises:
         BadData: split.csv is missing or damaged, or files of it are gone or changed.
     """
-    data = run.load_config().data
-    if moved:
-        data = dataclasses.replace(
-            data, data=moved, images=None, masks=None, validation=None
-        )
-    found = find(data)
+    found = find(_moved(run.load_config().data, moved))
     every = (*found.pairs, *found.validation)
     pairs = {_name(pair.image, moved): pair for pair in every}
     alone = {_name(problem.file, moved): problem for problem in found.problems}
@@ -191,6 +186,14 @@ def split_of_run(
         )
     return Split(**{part: tuple(of) for part, of in parts.items()}), _new(
         pairs.values()
+    )
+
+
+def _moved(data: DataConfig, folder: Path | None) -> DataConfig:
+    if folder is None:
+        return data
+    return dataclasses.replace(
+        data, data=folder, images=None, masks=None, validation=None
     )
 
 

@@ -4,54 +4,16 @@ import functools
 
 import numpy as np
 import pytest
-from splits import split_of
-from tiny_run import write_pairs
+from tiny_fit import make_config, plan_of, state
 
-from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import checkpoint, devices
-from keras_unet.training.fit import Plan, compile_network, fit
+from keras_unet.training.fit import compile_network, fit
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fitted") / "data"
-    write_pairs(folder)
-    return Config(
-        data=DataConfig(
-            data=folder,
-            image_size=(16, 24),
-            mask_kind="binary",
-            foreground_above=0,
-        ),
-        model=UNetConfig(filters=2, depth=2, normalization="batch", dropout=0.3),
-        fit=FitConfig(
-            epochs=3,
-            batch_size=2,
-            precision="float32",
-            deterministic=True,
-            checkpoint_minutes=1e-6,
-        ),
-    )
-
-
-def plan_of(config, folder, say=print):
-    return Plan(
-        run=RunFolder(folder),
-        source=RunFolder(folder),
-        config=config,
-        split=split_of(config.data),
-        device=devices.use_device(config.fit),
-        verbose=0,
-        say=say,
-    )
-
-
-def state(folder):
-    with np.load(RunFolder(folder).checkpoint / checkpoint.FILE) as arrays:
-        return {
-            name: arrays[name] for name in arrays.files if not name.startswith("prog")
-        }
+    return make_config(tmp_path_factory.mktemp("fitted") / "data")
 
 
 class KilledError(Exception):
