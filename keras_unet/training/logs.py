@@ -77,7 +77,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
         if (folder.path / name).exists():
             say(f"{folder.path / name!s:<36}  {use}")
     say("")
-    say("segment images:  " + _command("predict", folder, "IMAGE --output DIR"))
+    say("segment images:    " + _command("predict", folder, "IMAGE --output DIR"))
     say("all exports:       " + _command("export", folder, ""))
     say("score other data:  " + _command("evaluate", folder, "--data DIR"))
 
