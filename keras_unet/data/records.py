@@ -278,11 +278,13 @@ def _from_index(folder: Path, get: Callable[[Any], _T]) -> _T:
 
 
 def _pair(folder: Path, row: dict[str, Any], reading: Reading) -> Pair:
-    where = row["offset"], row["length"], row["checksum"]
+    offset, length, checksum = (
+        int(row[name]) for name in ("offset", "length", "checksum")
+    )
     return Pair(
         image=Path(row["image"]),
         mask=Path(row["mask"]) if row["mask"] else None,
         group=row["group"],
         run_lengths=row["run_lengths"],
-        record=Record(folder / row["file"], *map(int, where), mask_reading=reading),
+        record=Record(folder / row["file"], offset, length, checksum, reading),
     )
