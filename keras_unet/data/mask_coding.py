@@ -154,8 +154,18 @@ def _classes(
         data,
         f"mask values: classes {table}{also} ({meaning.reason}; if they number single "
         "objects: --mask-kind instances)",
-        (note, from_list),
+        (note, from_list, *_rare(seen, data)),
     )
+
+
+def _rare(seen: MaskSet, data: DataConfig) -> list[str]:
+    """Returns a line on each class of so few pixels that it may be a slip."""
+    return [
+        f"{seen.told([value])} of value {seen.shown([value])}, all that there are; if "
+        f"they are no class: --ignore-values {value}"
+        for value in seen.strays()
+        if value in data.class_values
+    ]
 
 
 def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str]:

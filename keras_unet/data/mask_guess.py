@@ -16,6 +16,8 @@ _MOST_CLASSES = 32
 _DARK, _LIGHT = 31, 224
 _SMALL = 63
 """The highest id that 255 beside it can be no more of."""
+_FEW = 0.005
+"""Share of pixels whose soft edge may happen to look like a region."""
 _TELLABLE = 24
 """Distance of levels that JPEG leaves apart."""
 
@@ -55,11 +57,12 @@ def guess(seen: MaskSet) -> Guess:
         return Guess("binary", f"only {seen.shown(seen.values)}")
     if seen.lossy:
         return _lossy(seen)
-    found = _strays(seen)
-    if not found and IGNORE in seen.values and not seen.wide:
-        found = _with_255(seen)
-    if found:
-        return found
+    return _strays(seen) or _with_255(seen) or _levels(seen)
+
+
+def _levels(seen: MaskSet) -> Guess:
+    if not any(map(seen.is_region, seen.values)):
+        raise _unknown(seen)
     if has_soft_edges(seen):
         return _by_levels(seen, seen.levels(), "soft edges")
     if lines := _between_regions(seen):
@@ -134,19 +137,26 @@ def _strays(seen: MaskSet) -> Guess | None:
 
 def _with_255(seen: MaskSet) -> Guess | None:
     """Returns what 255 beside other values means; None if it is one of them."""
-    *rest, _ = seen.values
+    if IGNORE not in seen.values or seen.wide:
+        return None
+    high = [value for value in seen.values if value >= _LIGHT]
+    rest = [value for value in seen.values if value < _LIGHT]
+    if len(high) > 1 and len(rest) > 1 and rest[-1] <= _SMALL and _all_regions(seen):
+        raise _doubt(seen, high)
+    if len(high) > 1 or not rest:
+        return None
     apart = not any({1, IGNORE} <= mask.keys() for mask in seen.per_mask)
     if rest == [0, 1] and apart:
         return Guess("binary", "0 and 1 in some masks, 0 and 255 in others", 0)
     step = max(b - a for a, b in itertools.pairwise([0, *rest]))
     gap = IGNORE - rest[-1]
-    if rest[-1] >= _LIGHT or gap <= 1.5 * step:
+    if gap <= 1.5 * step:
         return None
     many = len(rest) >= 8 and gap > 3 * step
     # Noise around 0 looks like ids that are nowhere a region.
     noise = [v for v in rest if seen.is_region(v)] == [0] and seen.is_region(IGNORE)
     if noise or not (rest[-1] <= _SMALL or many):
-        raise _doubt_255(seen)
+        raise _doubt(seen, high)
     if rest == [0, 1]:
         return Guess("binary", "0 and 1, and 255 for ignored", 0, ignored=(IGNORE,))
     seen.drop([IGNORE])
@@ -154,19 +164,23 @@ def _with_255(seen: MaskSet) -> Guess | None:
     return replace(found, reason=f"{found.reason}, and 255", ignored=(IGNORE,))
 
 
-def _doubt_255(seen: MaskSet) -> BadData:
+def _doubt(seen: MaskSet, high: Sequence[int]) -> BadData:
+    values = " ".join(map(str, high))
     return BadData(
-        f"the masks hold {seen.shares()}. What 255 means cannot be told. If it is no "
-        "label: --ignore-values 255. If it is a class: --class-values "
+        f"the masks hold {seen.shares()}. What {values} means cannot be told. If it is "
+        f"no label: --ignore-values {values}. If it is a class: --class-values "
         f"{' '.join(map(str, seen.values))}. If it is the foreground: "
         "--foreground-above 127"
     )
 
 
+def _all_regions(seen: MaskSet) -> bool:
+    return all(map(seen.is_region, seen.values))
+
+
 def _lossy(seen: MaskSet) -> Guess:
     levels = seen.levels()
-    steps = [b - a for a, b in itertools.pairwise(levels)]
-    if not steps or min(steps) < _TELLABLE:
+    if len(levels) < 2 or seen.closest(levels) < _TELLABLE:
         raise BadData(
             "the masks are JPEG, which changes each value by a few, and hold "
             f"{seen.shown(seen.values)}: values so close cannot be told apart any "
@@ -183,7 +197,7 @@ def _by_levels(seen: MaskSet, levels: Sequence[int], between: str) -> Guess:
             f"{levels[0]} or {levels[1]}"
         )
         return Guess("binary", reason, sum(levels) // 2)
-    if not 2 <= len(levels) <= _MOST_CLASSES:
+    if not 2 <= len(levels) <= _MOST_CLASSES or _loses_regions(seen, levels):
         raise _unknown(seen)
     share = 100 * seen.beside(levels)
     note = (
@@ -192,6 +206,10 @@ def _by_levels(seen: MaskSet, levels: Sequence[int], between: str) -> Guess:
     )
     reason = f"{len(levels)} values with {between}"
     return Guess("classes", reason, levels=tuple(levels), snaps=True, note=note)
+
+
+def _loses_regions(seen: MaskSet, levels: Sequence[int]) -> bool:
+    return not seen.lossy and seen.merged(levels) > _FEW
 
 
 def _unknown(seen: MaskSet) -> BadData:
@@ -224,12 +242,14 @@ def _ids(seen: MaskSet) -> Guess:
 def _colours(seen: MaskSet) -> Guess:
     values = seen.values
     loose = [value for value in values if not seen.is_region(value)]
-    if seen.lossy or len(values) > _MOST_CLASSES or len(loose) > 2:
+    if seen.lossy:
+        return _lossy(seen)
+    if len(values) > _MOST_CLASSES or len(loose) > 2:
         levels = seen.levels()
-        odd = [] if seen.lossy else seen.off_levels(levels)
-        every = sorted({*levels, *odd})
-        if len(levels) > 1 and len(every) <= _MOST_CLASSES and len(every) < len(values):
-            return _by_levels(seen, every, "JPEG noise" if seen.lossy else "soft edges")
+        every = sorted({*levels, *seen.off_levels(levels)})
+        few = 1 < len(levels) <= len(every) <= _MOST_CLASSES
+        if few and len(every) < len(values) and not _loses_regions(seen, every):
+            return _by_levels(seen, every, "soft edges")
     if len(values) > _MOST_CLASSES:
         raise BadData(
             f"the masks have {len(values)} colours, too many for classes: name those "

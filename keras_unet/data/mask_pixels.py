@@ -21,6 +21,8 @@ from keras_unet.data.images import (
 from keras_unet.data.mask_values import GREY_STEP, NOTHING, MaskValues, count_values
 from keras_unet.types import Mask, Values
 
+_NOISE = 4
+"""By how much lossy compression changes values within a region."""
 _Pixels = TypeVar("_Pixels", bound=npt.NDArray[Any])
 
 
@@ -33,8 +35,10 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
     with identified(file, data.max_pixels) as image:
         lossy = _is_lossy(image, file)
         mask = MaskPixels(load(image))
+        noise = _NOISE if lossy else 0
         readings = {
-            reading: count_values(mask.values(reading)) for reading in mask.readings()
+            reading: count_values(mask.values(reading), noise)
+            for reading in mask.readings()
         }
         indices = readings.get("indices")
         return MaskValues(

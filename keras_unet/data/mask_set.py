@@ -15,10 +15,12 @@ from keras_unet.errors import BadData
 
 _REGION = 0.3
 """Of a region's pixels most have equal neighbours, of a soft edge's hardly any."""
-_LEVEL = 0.15
+_LEVEL = 0.2
 """The same of a level, in whose neighbourhood noise is counted too."""
 _NEAR, _APART = 8, 16
 """Values so near are noise around one level; levels are at least so far apart."""
+_HALO, _WEAK = 24, 0.2
+"""How far JPEG strays from a colour, and how little of it does."""
 _ODD = 1e-4
 """Share of all pixels up to which a value may be a slip of the hand."""
 
@@ -119,25 +121,40 @@ class MaskSet:
     def levels(self) -> list[int]:
         """Returns the values around which regions lie, soft edges and noise left out.
 
-        The largest region comes first; what lies near it belongs to it.
+        The value with the most flat pixels comes first; what lies near belongs to it.
         """
-        values = np.array(self.values)
         points = coordinates(self.values, self.data.mask_reading)
         counts = np.array([self.counts[value] for value in self.values])
         flat = np.array([self.flat[value] for value in self.values])
-        found: list[int] = []
+        left, found_at = np.ones(len(points), np.bool_), list[int]()
         for place in np.argsort(-flat, kind="stable"):
             far = np.abs(points - points[place]).max(-1)
-            near = far <= _NEAR
-            if flat[place] < max(4, _LEVEL * counts[near].sum()):
+            near = (far <= _NEAR) & left
+            mass = flat[near].sum()
+            if not left[place] or mass < max(4, _LEVEL * counts[near].sum()):
                 continue
-            if all(far[values == level] > _APART for level in found):
-                found.append(int(values[place]))
-        return sorted(found)
+            # Around a strong colour, JPEG makes weak ones that are as even.
+            haloes = self.lossy and self.coloured
+            strong = flat[found_at][far[found_at] <= _HALO] if haloes else []
+            if not any(mass < _WEAK * other for other in strong):
+                found_at.append(place)
+            left &= far > _APART
+        return sorted(self.values[place] for place in found_at)
+
+    def merged(self, levels: Iterable[int]) -> float:
+        """Returns the share of values that fill regions and are none of the levels."""
+        lost = {value for value in self.values if self.is_region(value)}
+        return self.share(lost.difference(levels))
 
     def background(self) -> int:
         """Returns the value that fills most of the images' borders."""
         return max(self.values, key=lambda value: (self.border[value], -value))
+
+    def closest(self, levels: Sequence[int]) -> int:
+        """Returns the distance of the two levels, of two at least, that are closest."""
+        points = coordinates(levels, self.data.mask_reading)
+        far = np.abs(points[:, None] - points).max(-1)
+        return int(far[~np.eye(len(points), dtype=bool)].min())
 
     def beside(self, levels: Sequence[int]) -> float:
         """Returns the share of the pixels that are not near one of the levels."""

@@ -79,8 +79,15 @@ class MaskValues:
         return levels.renamed(lambda value: value * GREY_STEP)
 
 
-def count_values(values: Values) -> Stats:
-    """Returns what is to be known of the values of one mask (h, w)."""
+def count_values(values: Values, noise: int = 0) -> Stats:
+    """Returns what is to be known of the values of one mask.
+
+    Args:
+        values: (h, w); if they are noisy, colours are packed.
+        noise: neighbours that differ by no more than this, in each channel, are alike.
+    """
+    if noise:
+        return _noisy(values, noise)
     if values.dtype == np.uint8:
         return _stats(values, wide=False)
     present = np.unique(values)
@@ -89,10 +96,29 @@ def count_values(values: Values) -> Stats:
     return _stats(places, wide=True).renamed(present.tolist().__getitem__)
 
 
+def _noisy(values: Values, noise: int) -> Stats:
+    counts = _histogram(values)
+    channels = (
+        [values] if values.dtype == np.uint8 else [values >> 16, values >> 8, values]
+    )
+    alike = np.ones((values.shape[0] - 1, values.shape[1] - 1), np.bool_)
+    for channel in channels:
+        level = (channel & 255).astype(np.int16)
+        inner = level[:-1, :-1]
+        alike &= np.abs(inner - level[1:, :-1]) <= noise
+        alike &= np.abs(inner - level[:-1, 1:]) <= noise
+    flat = _histogram(values[:-1, :-1][alike])
+    return Stats(_most(counts), _most(flat), _border(values))
+
+
+def _border(place: npt.NDArray[Any]) -> dict[int, int]:
+    edges = (place[0], place[-1], place[1:-1, 0], place[1:-1, -1])
+    return _histogram(np.concatenate(edges) if min(place.shape) > 1 else place)
+
+
 def _stats(place: npt.NDArray[Any], wide: bool) -> Stats:
     counts = _histogram(place)
-    edges = (place[0], place[-1], place[1:-1, 0], place[1:-1, -1])
-    border = _histogram(np.concatenate(edges)) if min(place.shape) > 1 else counts
+    border = _border(place)
     plain = len(counts) <= 2 and min(counts.values()) > 0.02 * place.size
     if plain and not wide:
         # Two regions: what else there is to know would change nothing.

@@ -206,6 +206,32 @@ def test_levels_saved_as_jpeg_are_found_again(tmp_path, quality):
     assert any("JPEG noise" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("quality", [75, 95])
+def test_colours_saved_as_jpeg_are_found_again(tmp_path, quality):
+    labels = [np.kron(label, np.ones((2, 2), np.int32)) for label in scenes(1, 2, 3)]
+    root = write_set(
+        tmp_path,
+        labels,
+        lambda label, path, _: Image.fromarray(COLOURS[label]).save(
+            path, quality=quality
+        ),
+        "jpg",
+    )
+    report, ids = check(root)
+    colours = np.array(report.resolved.class_values)
+    near = [
+        np.abs(bytes_of(colours) - COLOURS[i].astype(int)).max(-1) for i in range(4)
+    ]
+    assert (np.min(near, axis=1) < 16).all()
+    to_class = np.argmin(near, axis=1)
+    for found, label in zip(ids, labels, strict=True):
+        assert (found != to_class[label]).mean() < 0.01
+
+
+def bytes_of(colours: np.ndarray) -> np.ndarray:
+    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], -1)
+
+
 def test_ids_that_jpeg_blurred_are_refused_with_the_reason(tmp_path):
     root = write_set(
         tmp_path,
