@@ -172,7 +172,11 @@ class OpenedRun:
     def __init__(self, run: RunFolder) -> None:
         """Loads the run's best weights, in float32."""
         self._segmenter = Segmenter(run)
-        self.probability = self._segmenter.probability
+
+    def probability(self, image: Image) -> Probability:
+        """Returns (h, w, classes) of one image (h, w, 3)."""
+        small = self._segmenter.resized(image)[np.newaxis]
+        return _at_own_size(self._segmenter.forward(small), image)
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns what is known of the network without the validation images."""
