@@ -27,6 +27,8 @@ class DataConfig:
             in a file name is the image's group. Groups are never split.
         image_size: height and width in pixels of the images the network sees.
         mask_kind: what a mask's values mean; auto looks at them.
+        mask_reading: what of a mask's pixels counts; auto looks at them. Colours are
+            packed as 0xRRGGBB.
         foreground_above: binary and instances: foreground is every value above it.
         class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.
         class_names: names of the classes, background first.
@@ -42,6 +44,7 @@ class DataConfig:
     group_by: str | None = None
     image_size: tuple[int, int] = (256, 384)
     mask_kind: Literal["auto", "binary", "instances", "classes"] = "auto"
+    mask_reading: Literal["auto", "levels", "indices", "colours", "alpha"] = "auto"
     foreground_above: int | None = None
     class_values: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()

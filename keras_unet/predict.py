@@ -18,8 +18,9 @@ from keras_unet.run_folder import RunFolder
 class Arguments:
     """Writes the mask of each image as a PNG of the image's own size.
 
-    Masks hold 0 and 255, or the class ids where there are three and more classes. A
-    image that is missing or cannot be read is named, and the others are done.
+    Masks hold 0 and 255, or the values that the classes have in the masks of the
+    training: grey in 8 or 16 bits, or colours. An image that is missing or cannot be
+    read is named, and the others are done.
 
     Attributes:
         run: run folder that keras_unet.train wrote.

@@ -60,9 +60,7 @@ def export_run(
             measured[name]["path"] = _put_in_place(run, name, path)
         if "saved_model" in made:
             with write_whole(run.serving) as folder:
-                serving.write_serving(
-                    folder, config.model.classes, config.data.max_pixels
-                )
+                serving.write_serving(folder, config)
     _report(run, measured, len(split.validation))
     return measured
 

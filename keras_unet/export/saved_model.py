@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
 from keras_unet.model.head import most_probable
+from keras_unet.prediction.mask_file import class_values
 from keras_unet.prediction.segmenter import probability_of
 from keras_unet.types import Tensor
 
@@ -26,8 +27,8 @@ def write_saved_model(network: keras.Model, config: Config, folder: Path) -> Non
     """Writes ``network`` into ``folder`` with two signatures.
 
     * ``serving_default``: ``image_bytes`` (string (b,): JPEG, PNG, GIF or BMP, each of
-      its own size) to ``mask_png_bytes`` (string (b,): each mask at its image's size,
-      0/255 of a binary network, else class ids).
+      its own size) to ``mask_png_bytes`` (string (b,): each mask at its image's size
+      and with the values that ``predict`` writes).
     * ``tensor``: ``image`` (uint8 (b, h, w, 3)) to ``probability`` (float32 (b, h, w,
       classes), at least two channels that sum to one).
 
@@ -67,7 +68,7 @@ class ServingGraph:
         self.network = network
         self.size = config.data.image_size
         self.max_pixels = config.data.max_pixels
-        self.foreground = 255 if config.model.classes == 1 else 1
+        self.values = class_values(config)
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
         """Returns the classes' probabilities (b, h, w, classes) of (b, h, w, 3)."""
@@ -102,8 +103,10 @@ class ServingGraph:
     def _encode(self, one: tuple[Tensor, Tensor]) -> Tensor:
         probability, own_size = one
         own = tf.image.resize(probability, own_size)
-        mask = most_probable(own) * tf.constant(self.foreground, tf.uint8)
-        return tf.io.encode_png(mask[..., tf.newaxis])
+        values = tf.constant(self.values.reshape((len(self.values), -1)))
+        return tf.io.encode_png(
+            tf.gather(values, tf.cast(most_probable(own), tf.int32))
+        )
 
 
 _MAGIC = {

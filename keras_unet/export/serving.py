@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_unet.config import Config
 from keras_unet.export import client
+from keras_unet.prediction.mask_file import describe_values
+from keras_unet.prediction.segmenter import class_names
 
 BATCHES = (1, 4, 16)
 """Images in the requests that a server is set up, warmed up and measured for."""
@@ -75,12 +78,13 @@ python client.py car.jpg mask.png --grpc localhost:8500
 Signature `serving_default`:
 
 - in: `image_bytes`, string [n], JPEG, PNG, GIF or BMP files, each of its own size
-- out: `mask_png_bytes`, string [n], PNG files, {values}, each of its image's size
+- out: `mask_png_bytes`, string [n], PNG files, each of its image's size: {values}
 
 Signature `tensor`:
 
 - in: `image`, uint8 [n, h, w, 3], RGB
-- out: `probability`, float32 [n, h, w, {channels}], channels that sum to one
+- out: `probability`, float32 [n, h, w, {channels}], channels that sum to one, in
+  this order: {names}
 
 What to know:
 
@@ -96,22 +100,22 @@ What to know:
 """
 
 
-def write_serving(folder: Path, classes: int, max_pixels: int) -> None:
-    """Writes settings, clients and their README for a server of this network.
+def write_serving(folder: Path, config: Config) -> None:
+    """Writes settings, clients and their README for a server of a run's network.
 
     Args:
         folder: what is written, not yet there.
-        classes: of the network; 1 is foreground against background.
-        max_pixels: the largest image that the graph reads.
+        config: of the run.
     """
     folder.mkdir()
     words = {
         "model": client.MODEL,
         "largest": BATCHES[-1],
         "allowed": "\n".join(f"allowed_batch_sizes: {size}" for size in BATCHES),
-        "values": "0 or 255" if classes == 1 else f"class ids 0 to {classes - 1}",
-        "channels": max(classes, 2),
-        "max_pixels": max_pixels,
+        "values": describe_values(config),
+        "channels": len(class_names(config)),
+        "names": ", ".join(class_names(config)),
+        "max_pixels": config.data.max_pixels,
     }
     for name, text in [
         ("models.config", _MODELS),

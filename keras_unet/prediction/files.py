@@ -23,6 +23,7 @@ from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
 from keras_unet.files import write_whole
 from keras_unet.model.head import most_probable
+from keras_unet.prediction.mask_file import class_values
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
@@ -40,11 +41,11 @@ class Wanted:
     """What is made of each image.
 
     Attributes:
-        output: folder for <stem>.png, the mask: 0 and 255, or the class ids of three
-            and more classes.
+        output: folder for <stem>.png, the mask: 0 and 255, or the values that the
+            classes have in the masks of the training.
         overlay: also <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also <stem>_probability.png, 16 bits for 0 to 1; of three and
-            more classes <stem>_probability_<class id>.png for each.
+            more classes <stem>_probability_<number>.png for each, from 0 on.
         submission: CSV file for Kaggle's run lengths of all images.
     """
 
@@ -89,6 +90,7 @@ def segment(
     total = len(files) + len(failed)
     check_names(files, wanted, run.load_config().model.classes)
     segmenter = Segmenter(run)
+    values = class_values(segmenter.config)
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     _make_folder(wanted.output)
@@ -99,7 +101,8 @@ def segment(
             probabilities = segmenter.probabilities(images)
             for (file, image), probability in zip(batch, probabilities, strict=True):
                 mask = np.asarray(most_probable(probability))
-                _write(wanted, file, image, mask, probability)
+                _save(values[mask], wanted.output / f"{file.stem}.png")
+                _write_more(wanted, file, image, mask, probability)
                 add_row(file.name, rle.encode(mask) if wanted.submission else "")
             done += len(batch)
             progress(done + len(failed), total)
@@ -215,11 +218,9 @@ def _readable(
             yield file, image
 
 
-def _write(
+def _write_more(
     wanted: Wanted, file: Path, image: types.Image, mask: Mask, probability: Probability
 ) -> None:
-    binary = probability.shape[-1] == 2
-    _save(mask * 255 if binary else mask, wanted.output / f"{file.stem}.png")
     if wanted.overlay:
         _save(paint_mask(image, mask), wanted.output / f"{file.stem}_overlay.jpg")
     if wanted.probabilities:

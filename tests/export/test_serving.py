@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     config = run.load_config()
     write_saved_model(load_network(run), config, folder / "saved_model" / "1")
     write_warm_up(folder / "saved_model" / "1", [tiny_run.make_image(0)[0]])
-    write_serving(folder / "serving", config.model.classes, config.data.max_pixels)
+    write_serving(folder / "serving", config)
     image = tiny_run.make_image(4)[0]
     Image.fromarray(image).save(folder / "car.png")
     return folder
