@@ -251,11 +251,17 @@ class ExportConfig:
     Attributes:
         formats: the artefacts made from the trained network: the SavedModel, and
             TFLite files by the type of their numbers.
+        serve_max_pixels: the largest image that the SavedModel reads.
     """
 
     formats: tuple[
         Literal["saved_model", "float32", "float16", "dynamic", "int8"], ...
     ] = ("saved_model", "float32", "float16")
+    serve_max_pixels: int = 25_000_000
+
+    def __post_init__(self) -> None:
+        """Refuses a server that would read nothing."""
+        _require_between(self, "serve_max_pixels", 1, math.inf)
 
 
 @dataclass(frozen=True)

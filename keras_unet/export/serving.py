@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.export import client
+from keras_unet.export.saved_model import MOST_SCANS
 from keras_unet.prediction.mask_file import describe_values
 from keras_unet.prediction.segmenter import class_names
 
@@ -77,7 +78,7 @@ python client.py car.jpg mask.png --grpc localhost:8500
 
 Signature `serving_default`:
 
-- in: `image_bytes`, string [n], JPEG, PNG, GIF or BMP files, each of its own size
+- in: `image_bytes`, string [n], JPEG or PNG files, each of its own size
 - out: `mask_png_bytes`, string [n], PNG files, each of its image's size: {values}
 
 Signature `tensor`:
@@ -91,10 +92,12 @@ What to know:
 - Send standard base64, once; the server decodes it. Web-safe base64 fails.
 - An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
-- Bytes that are no image, and images above {max_pixels} pixels, end their request
-  with InvalidArgument and the position in the batch. With batching on the server, the
-  requests that shared the batch fail with it: where strangers send images, check
-  them first or leave out `--enable_batching`.
+- Other formats, images above {max_pixels} pixels (`--serve-max-pixels` of the
+  training) and JPEGs of more than {scans} scans end their request with InvalidArgument
+  and the position in the batch. With batching on the server, the requests that shared
+  the batch fail with it: do not batch across strangers, leave out `--enable_batching`.
+- Put a proxy with a limit on the body in front of the server, after unpacking: its REST
+  side takes gzip, of which a few bytes may become gigabytes.
 - Versions: every export adds `saved_model/<next number>/`, which the server takes up
   while it runs. Remove a folder to go back.
 """
@@ -115,7 +118,8 @@ def write_serving(folder: Path, config: Config) -> None:
         "values": describe_values(config),
         "channels": len(class_names(config)),
         "names": ", ".join(class_names(config)),
-        "max_pixels": config.data.max_pixels,
+        "max_pixels": config.export.serve_max_pixels,
+        "scans": MOST_SCANS,
     }
     for name, text in [
         ("models.config", _MODELS),

@@ -152,6 +152,15 @@ def test_the_readme_mounts_what_the_settings_name(folder):
     assert "--model_config_file=/serving/models.config" in text
 
 
+def test_the_readme_says_what_goes_in_what_comes_out_and_what_to_put_in_front(folder):
+    text = " ".join((folder / "serving" / "README.md").read_text().split())
+    assert "JPEG or PNG files, each of its own size" in text
+    assert "grey in 8 bits, 0 background, 255 foreground" in text
+    assert "images above 25000000 pixels" in text
+    assert "a proxy with a limit on the body in front" in text
+    assert "do not batch across strangers" in text
+
+
 @contextlib.contextmanager
 def grpc_server(answer):
     """The real PredictionService over a real socket; the loaded SavedModel answers."""
