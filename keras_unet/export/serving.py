@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from keras_unet.export import client
 from keras_unet.export.saved_model import MOST_SCANS
 from keras_unet.prediction.mask_file import describe_values
 from keras_unet.prediction.segmenter import class_names
+from keras_unet.types import Image
 
 BATCHES = (1, 4, 16)
 """Images in the requests that a server is set up, warmed up and measured for."""
@@ -92,10 +94,11 @@ What to know:
 - Send standard base64, once; the server decodes it. Web-safe base64 fails.
 - An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
-- Other formats, images above {max_pixels} pixels (`--serve-max-pixels` of the
-  training) and JPEGs of more than {scans} scans end their request with InvalidArgument
-  and the position in the batch. With batching on the server, the requests that shared
-  the batch fail with it: do not batch across strangers, leave out `--enable_batching`.
+- Other formats, images above {max_pixels} pixels (`serve_max_pixels` in the run's
+  `config.json`; export again after a change) and JPEGs of more than {scans} scans end
+  their request with InvalidArgument and the position in the batch. With batching on the
+  server, the requests that shared the batch fail with it: do not batch across
+  strangers, leave out `--enable_batching`.
 - Put a proxy with a limit on the body in front of the server, after unpacking: its REST
   side takes gzip, of which a few bytes may become gigabytes.
 - Versions: every export adds `saved_model/<next number>/`, which the server takes up
@@ -129,6 +132,13 @@ def write_serving(folder: Path, config: Config) -> None:
     ]:
         (folder / name).write_text(text.format(**words), "utf-8", newline="\n")
     shutil.copyfile(client.__file__, folder / "client.py")
+
+
+def within_limit(image: Image, config: Config) -> Image:
+    """Returns the image, or as few of its pixels as the SavedModel accepts."""
+    share = image.shape[0] * image.shape[1] / config.export.serve_max_pixels
+    step = max(1, math.ceil(math.sqrt(share)))
+    return image[::step, ::step]
 
 
 def write_warm_up(version: Path, images: Sequence[np.ndarray]) -> int:
