@@ -24,8 +24,9 @@ class Arguments:
 
     Attributes:
         run: run folder that keras_unet.train wrote.
-        inputs: images, and folders of images.
-        output: folder to write <stem>.png to.
+        inputs: images, and folders of images, which are searched to any depth.
+        output: folder to write <stem>.png to; what lies in a folder of a folder goes to
+            a folder of the same name.
         overlay: also write <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also write <stem>_probability.png, grey in 16 bits.
         submission: also write this CSV file with run lengths, as Kaggle wants them.
