@@ -30,6 +30,8 @@ class DataConfig:
         mask_reading: what of a mask's pixels its values are: grey levels, indices into
             a palette, colours, or alpha; auto looks at all files.
         mask_kind: what a mask's values mean; auto looks at them.
+        mask_reading: what of a mask's pixels counts; auto looks at them. Colours are
+            packed as 0xRRGGBB.
         foreground_above: binary and instances: foreground is every value above it.
         class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.
         class_names: names of the classes, background first.
@@ -48,6 +50,7 @@ class DataConfig:
     image_size: tuple[int, int] = (256, 384)
     mask_reading: Reading = "auto"
     mask_kind: Literal["auto", "binary", "instances", "classes"] = "auto"
+    mask_reading: Literal["auto", "levels", "indices", "colours", "alpha"] = "auto"
     foreground_above: int | None = None
     class_values: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
@@ -255,11 +258,17 @@ class ExportConfig:
     Attributes:
         formats: the artefacts made from the trained network: the SavedModel, and
             TFLite files by the type of their numbers.
+        serve_max_pixels: the largest image that the SavedModel reads.
     """
 
     formats: tuple[
         Literal["saved_model", "float32", "float16", "dynamic", "int8"], ...
     ] = ("saved_model", "float32", "float16")
+    serve_max_pixels: int = 25_000_000
+
+    def __post_init__(self) -> None:
+        """Refuses a server that would read nothing."""
+        _require_between(self, "serve_max_pixels", 1, math.inf)
 
 
 @dataclass(frozen=True)
