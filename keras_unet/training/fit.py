@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import Config
@@ -154,8 +153,9 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     # Keras makes the metrics' variables when it first needs them.
     network.test_on_batch(*devices.blank_batch(fit.batch_size, *shape))
     progress = checkpoint.restore(file, network, average.state if average else ())
-    variables = checkpoint.metric_variables(network)
-    scores = [np.asarray(tf.convert_to_tensor(variable)) for variable in variables]
+    # At an epoch's end they are those of validation.
+    within = progress.step > progress.epoch * plan.steps
+    scores = checkpoint.metric_values(network) if within else []
     return callbacks.Recorder(plan.run, progress, minutes, scores, average)
 
 
