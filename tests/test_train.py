@@ -74,6 +74,11 @@ def start(data, run, *more):
     )
 
 
+def ended(*flags, python=()):
+    command = [sys.executable, *python, "-m", "keras_unet.train", *flags]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def wait_for(file, process, seconds=200):
     until = time.monotonic() + seconds
     while not file.exists():
@@ -253,12 +258,21 @@ def test_a_config_that_leaves_open_what_was_found_in_masks_resumes(finished):
     assert run.load_config() == config
 
 
-def test_a_list_of_images_without_a_config_is_no_run_to_go_on_with(data, tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "split.csv").write_text("image,part\n")
-    flags = words(data, run, "--resume", "--batch-size", "999")
-    assert main(flags) == 2  # It starts anew, and then refuses the batch.
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [((), "is no folder"), (("split.csv",), "has no config.json")],
+)
+def test_resume_where_there_is_no_run_is_refused_before_anything_is_drawn(
+    tmp_path, held, found
+):
+    run = tmp_path / "exports" / "rum"
+    for name in held:
+        run.mkdir(parents=True)
+        (run / name).write_text("image,part\n")
+    done = ended("--output", str(run), "--resume")
+    assert done.returncode == 2
+    assert f"no run in --output {run}, which {found}" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [*held]
 
 
 @pytest.mark.slow
@@ -312,9 +326,14 @@ def test_bad_data_leaves_the_run_that_was_to_be_overwritten(data, tmp_path):
     assert (run / "config.json").read_text() == "{}"
 
 
-def test_a_batch_larger_than_the_data_is_refused(data, tmp_path, capsys):
-    assert main(words(data, tmp_path / "run", "--batch-size", "64")) == 2
-    assert "--batch-size 64 is more than the 16 training" in capsys.readouterr().err
+def test_a_batch_larger_than_the_data_is_refused_before_tensorflow_loads(
+    data, tmp_path
+):
+    flags = words(data, tmp_path / "run", "--batch-size", "64")
+    done = ended(*flags, python=("-X", "importtime"))
+    assert done.returncode == 2
+    assert "--batch-size 64 is more than the 16 training" in done.stderr
+    assert "tensorflow" not in done.stderr
 
 
 def test_a_preset_for_real_data_asks_for_it(tmp_path, capsys):
@@ -327,13 +346,13 @@ def test_a_preset_for_real_data_asks_for_it(tmp_path, capsys):
     [
         (["--epoch", "3"], "--epochs"),
         (["--image-size", "0", "8"], "at least 1 1"),
+        (["--learning-rate", "inf"], "above 0 and finite"),
         (["--preset", "car"], "carvana"),
     ],
 )
 def test_a_wrong_flag_ends_with_status_2(flags, message):
     # tyro 0.9 keeps what it did not know from one call to the next.
-    command = [sys.executable, "-m", "keras_unet.train", *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = ended(*flags)
     assert done.returncode == 2
     assert message in done.stdout + done.stderr
 
