@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.console import Say
 from keras_unet.data import pipeline
-from keras_unet.data.pairs import Split
+from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import segmentation_metrics
@@ -55,7 +55,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Refuses a batch that the pairs do not fill or the devices cannot share."""
         size, replicas = self.config.fit.batch_size, self.device.replicas
-        pipeline.steps_per_epoch(len(self.split.train), size)
+        steps_per_epoch(len(self.split.train), size)
         if size % replicas:
             raise BadUsage(
                 f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
@@ -71,9 +71,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """Training steps per epoch."""
-        return pipeline.steps_per_epoch(
-            len(self.split.train), self.config.fit.batch_size
-        )
+        return steps_per_epoch(len(self.split.train), self.config.fit.batch_size)
 
 
 def compile_network(config: Config, steps: int, device: Device) -> keras.Model:
