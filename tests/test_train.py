@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import write_pairs
+from PIL import Image
+from tiny_run import make_image, write_pairs
 
 from keras_unet import train
 from keras_unet.console import on_interrupt, run_verb
@@ -118,6 +119,7 @@ def test_one_command_fills_a_run_folder(data, tmp_path, capsys):
     assert f"python -m keras_unet.predict {run}" in said
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
     flags = ("--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats")
@@ -135,6 +137,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
         np.testing.assert_array_equal(array, found[name], err_msg=name)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_saves_and_says_how_to_go_on(data, tmp_path):
@@ -198,6 +201,35 @@ def test_after_ctrl_c_while_exporting_resume_writes_the_formats_of_the_run(
         "model_float32.tflite"
     ]
     assert not (run / "saved_model").exists()
+
+
+def slow_to_read(folder):
+    """Writes pairs that are still being read when a step of training is done."""
+    size = (400, 600)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for seed in range(40):
+        image, mask = make_image(seed, size)
+        Image.fromarray(image).save(folder / f"images/p{seed:02}.png")
+        Image.fromarray(mask * np.uint8(255)).save(folder / f"masks/p{seed:02}.png")
+    return folder
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_an_error_ends_a_training_on_one_core_while_images_are_read(tmp_path):
+    flags = ["--data", str(slow_to_read(tmp_path / "data")), "--output"]
+    flags += [str(tmp_path / "run"), *SIZE, "--learning-rate", "1e30"]
+    code = (
+        "import os, sys\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from keras_unet.train import main\n"
+        "sys.exit(main())\n"
+    )
+    command = [sys.executable, "-c", code, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1, done.stderr
+    assert "the loss became" in done.stderr
 
 
 def epochs_of(run):

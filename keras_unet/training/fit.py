@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 import shlex
+import traceback
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 import keras
 import tensorflow as tf
@@ -105,6 +109,37 @@ def fit(plan: Plan) -> TrainingProgress:
         BadData: an image cannot be read, the loss is no number, memory runs out.
         KeyboardInterrupt: after Ctrl-C, once the step is done and its state saved.
     """
+    try:
+        return _fit(plan)
+    except BaseException as error:
+        _end_readers(error)
+        raise
+
+
+def _end_readers(error: BaseException | None) -> None:
+    """Drops the batches that an error cut off, whose threads are reading ahead.
+
+    TensorFlow ends these threads when nothing holds the batches any more, and waits for
+    them. Left to the end of the interpreter, that is for ever: Python stops the threads
+    which it finds in one of its functions.
+    """
+    while error:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            _clear(frame)
+        error = error.__cause__ or error.__context__
+    gc.collect()
+
+
+def _clear(frame: FrameType | None) -> None:
+    """Drops the variables of a function that has ended, and of those that called it."""
+    # Keras takes its own functions out of the traceback, but not out of this chain.
+    while frame:
+        with contextlib.suppress(RuntimeError):  # It is still running.
+            frame.clear()
+        frame = frame.f_back
+
+
+def _fit(plan: Plan) -> TrainingProgress:
     network = compile_network(plan.config, plan.steps, plan.device)
     describe(plan.source, plan.config, plan.split, plan.device, network, plan.say)
     recorder = _recorder(network, plan)

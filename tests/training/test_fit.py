@@ -43,6 +43,7 @@ def scores(folder):
     return [row | {"seconds": ""} for row in rows]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_training_killed_three_times_equals_one_that_was_never_stopped(
