@@ -51,6 +51,7 @@ def save(
     network: keras.Model,
     progress: TrainingProgress,
     average: Sequence[Any] = (),
+    scores: Sequence[Any] | None = None,
 ) -> None:
     """Writes weights, optimizer, loss scale, metrics, dropout's count and progress.
 
@@ -59,10 +60,14 @@ def save(
         network: compiled and trained.
         progress: where the training stands.
         average: variables of a moving average, if there is one.
+        scores: ``metric_values`` to save; by default those of now.
     """
+    state = _state(network, average)
+    if scores is not None:
+        state["metrics"] = list(scores)
     arrays: dict[str, Any] = {
         f"{group}/{index}": _array(variable)
-        for group, variables in _state(network, average).items()
+        for group, variables in state.items()
         for index, variable in enumerate(variables)
     }
     arrays["progress"] = np.array(json.dumps(dataclasses.asdict(progress)))

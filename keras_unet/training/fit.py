@@ -107,7 +107,8 @@ def fit(plan: Plan) -> TrainingProgress:
 
     Raises:
         BadData: an image cannot be read, the loss is no number, memory runs out.
-        KeyboardInterrupt: after Ctrl-C, once the step is done and its state saved.
+        KeyboardInterrupt: after Ctrl-C, or Terminated after SIGTERM, once the step is
+            done and its state saved.
     """
     try:
         return _fit(plan)
@@ -154,7 +155,9 @@ def _fit(plan: Plan) -> TrainingProgress:
     beside = [*_callbacks(plan, recorder), stop]
     try:
         with stop:
-            if progress.step % plan.steps:
+            if progress.step == (progress.epoch + 1) * plan.steps:
+                _validate(network, plan, progress, beside)
+            elif progress.step % plan.steps:
                 _fit_until(progress.epoch + 1, network, plan, progress, beside)
             if progress.epoch < plan.config.fit.epochs:
                 epochs = plan.config.fit.epochs
@@ -211,6 +214,21 @@ def _fit_until(
         callbacks=beside,
         verbose=plan.verbose,
     )
+
+
+def _validate(
+    network: keras.Model,
+    plan: Plan,
+    progress: TrainingProgress,
+    beside: list[keras.callbacks.Callback],
+) -> None:
+    """Ends an epoch that was stopped in its validation, as ``model.fit`` would."""
+    logs = dict(network.get_metrics_result())
+    batches = pipeline.validation_batches(plan.split.validation, plan.config)
+    scores = network.evaluate(batches, callbacks=beside, verbose=0, return_dict=True)
+    logs |= {f"val_{name}": value for name, value in scores.items()}
+    for callback in beside:
+        callback.on_epoch_end(progress.epoch, logs)
 
 
 def _callbacks(

@@ -1,6 +1,5 @@
 import csv
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,12 +29,12 @@ def whole(config, tmp_path_factory):
     return folder
 
 
-def kill_a_fit(config, folder, when):
+def end_a_fit(config, folder, when, status=-9):
     command = [sys.executable, "-m", "killed_fit", str(config.data.data), str(folder)]
     places = [Path(keras_unet.__file__).parents[1], Path(killed_fit.__file__).parent]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     done = subprocess.run([*command, when], env=environment, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert done.returncode == status, done.stderr.decode()
 
 
 def scores(folder):
@@ -46,12 +45,14 @@ def scores(folder):
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_training_killed_three_times_equals_one_that_was_never_stopped(
+def test_a_training_ended_four_times_equals_one_that_was_never_stopped(
     config, whole, tmp_path
 ):
     within, at_its_end, after = "state.npz 3", "history.csv 1", "epoch 2/3"
-    for when in (within, at_its_end, after):
-        kill_a_fit(config, tmp_path, when)
+    end_a_fit(config, tmp_path, within)
+    end_a_fit(config, tmp_path, "validation", status=143)
+    for when in (at_its_end, after):
+        end_a_fit(config, tmp_path, when)
     fit(plan_of(config, tmp_path))
 
     assert scores(tmp_path) == scores(whole)
