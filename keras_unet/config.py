@@ -190,9 +190,9 @@ class LossConfig:
                 + ", ".join(map(_flag, names))
             )
         _require(
-            all(weight >= 0 for weight in self.class_weights),
+            all(0 <= weight < math.inf for weight in self.class_weights),
             "--class-weights",
-            "0 or more each",
+            "finite and 0 or more each",
             self,
         )
 
@@ -241,14 +241,14 @@ class FitConfig:
         """Refuses numbers with which nothing would be trained."""
         _require_between(self, "epochs", 1, math.inf)
         _require_between(self, "batch_size", 1, math.inf)
-        _require(self.learning_rate > 0, "--learning-rate", "above 0", self)
+        _require_positive(self, "learning_rate")
         _require_between(self, "warmup", 0.0, 1.0)
         _require_between(self, "weight_decay", 0.0, math.inf)
         _require(0 <= self.momentum < 1, "--momentum", "0 to below 1", self)
         _require_between(self, "clip_norm", 0.0, math.inf)
         _require(0 <= self.ema < 1, "--ema", "0 to below 1", self)
         _require_between(self, "seed", 0, 2**31 - 1)
-        _require(self.checkpoint_minutes > 0, "--checkpoint-minutes", "above 0", self)
+        _require_positive(self, "checkpoint_minutes")
 
 
 @dataclass(frozen=True)
@@ -310,6 +310,14 @@ def _require(holds: bool, flag: str, wanted: str, config: Any) -> None:
         raise ValueError(f"{flag} must be {wanted}, not {came}")
 
 
+def _require_positive(config: Any, name: str) -> None:
+    holds = 0 < getattr(config, name) < math.inf
+    _require(holds, _flag(name), "above 0 and finite", config)
+
+
 def _require_between(config: Any, name: str, low: float, high: float) -> None:
-    wanted = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
-    _require(low <= getattr(config, name) <= high, _flag(name), wanted, config)
+    wanted = f"{low:g} to {high:g}"
+    if high == math.inf:
+        wanted = f"{low:g} or more" + ", and finite" * isinstance(low, float)
+    value = getattr(config, name)
+    _require(low <= value <= high and value < math.inf, _flag(name), wanted, config)

@@ -7,13 +7,15 @@ import importlib.metadata
 import io
 import os
 import re
+import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any, TypeVar
 
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, Terminated
 
 _T = TypeVar("_T")
 
@@ -46,15 +48,16 @@ def _decimal(word: str) -> str:
 def run_verb(verb: Callable[[], int | None]) -> int:
     """Returns the status of ``verb``, turning what a user can cause into a message.
 
-    0 is done, 1 is wrong data, 2 wrong usage, 130 an interrupt (Ctrl-C).
+    0 is done, 1 is wrong data, 2 wrong usage, 130 an interrupt (Ctrl-C), 143 SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the console cannot show must not end the command.
             stream.reconfigure(errors="backslashreplace")
     try:
-        _check_environment()
-        return verb() or 0
+        with _sigterm_stops():
+            _check_environment()
+            return verb() or 0
     except (BadUsage, BadData) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
@@ -62,9 +65,33 @@ def run_verb(verb: Callable[[], int | None]) -> int:
         # A full disk, a folder that may not be written to: the message has the path.
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt as interrupt:
-        print("interrupted", *interrupt.args, sep=". ", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, Terminated)
+        how = "terminated" if terminated else "interrupted"
+        print(how, *stop.args, sep=". ", file=sys.stderr)
+        return 143 if terminated else 130
+
+
+@contextlib.contextmanager
+def _sigterm_stops() -> Iterator[None]:
+    """Has SIGTERM end the block as Ctrl-C does, where that is allowed."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        # What comes again, as from timeout, must not cut off the tidying up.
+        if not asked:
+            asked = True
+            raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def speaker() -> Say:
@@ -164,7 +191,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def on_interrupt(message: Callable[..., str], *arguments: Any) -> Iterator[None]:
-    """Has Ctrl-C within the block say the message, unless it says something.
+    """Has Ctrl-C or SIGTERM in the block say the message, unless it says something.
 
     Args:
         message: returns it; asked only then.
@@ -173,4 +200,5 @@ def on_interrupt(message: Callable[..., str], *arguments: Any) -> Iterator[None]
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(*(interrupt.args or (message(*arguments),))) from None
+        said = interrupt.args or (message(*arguments),)
+        raise type(interrupt)(*said) from None

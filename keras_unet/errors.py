@@ -1,4 +1,4 @@
-"""The two errors that a user can cause; an entry prints them and ends."""
+"""The errors that a user can cause, and being told to stop; an entry prints them."""
 
 
 class BadUsage(ValueError):  # noqa: N818, the name says it
@@ -11,3 +11,7 @@ class BadData(ValueError):  # noqa: N818, the name says it
     """Something read from disk is wrong: the command ends with status 1."""
 
     status = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: all ends as with Ctrl-C, and the command with status 143."""

@@ -68,11 +68,14 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
         say: prints a line; by default to the terminal.
 
     Raises:
-        BadUsage: the run folder holds a run and the config says neither what to do.
+        BadUsage: the run folder holds a run and the config says neither what to do, or
+            it holds none to go on with.
         BadData: images, masks or the checkpoint are wrong.
     """
     folder = run_folder(config)
     config = dataclasses.replace(config, output=folder.path)
+    if config.resume:
+        _require_run(folder)
     if not cluster.is_chief():
         return _work(folder, config)
     say = say or speaker()
@@ -155,10 +158,10 @@ def _gather(
         BadUsage: no data was given, or more classes than the masks hold.
         BadData: an image or mask is unusable; every file is named with its cause.
     """
-    from keras_unet.data.pairs import prepare, split_of_run
+    from keras_unet.data.pairs import prepare, split_of_run, steps_per_epoch
 
     config = _with_whole_paths(_with_data(config, say))
-    if config.resume and folder.config_file.is_file() and folder.split_file.is_file():
+    if config.resume and folder.split_file.is_file():
         config = _with_what_was_found(config, folder.load_config())
         _require_same_run(folder, config)
         split, notes = split_of_run(folder)
@@ -172,7 +175,9 @@ def _gather(
     model = dataclasses.replace(config.model, classes=_classes(config, prepared.data))
     config = dataclasses.replace(config, data=prepared.data, model=model)
     _require_same_run(folder, config)
-    return config, prepared.split(), prepared
+    split = prepared.split()
+    steps_per_epoch(len(split.train), config.fit.batch_size)
+    return config, split, prepared
 
 
 def _with_what_was_found(config: Config, old: Config) -> Config:
@@ -206,19 +211,27 @@ def _classes(config: Config, data: DataConfig) -> int:
     return found if wanted == 1 and data.mask_kind == "classes" else wanted
 
 
+def _require_run(folder: RunFolder) -> None:
+    if folder.config_file.is_file():
+        return
+    what = "has no config.json" if folder.path.is_dir() else "is no folder"
+    raise BadUsage(
+        f"--resume finds no run in --output {folder.path}, which {what}. Give the "
+        "--output of the run to go on with, or leave --resume out to begin a new one."
+    )
+
+
 def _check_folder(folder: RunFolder, config: Config, say: Say) -> None:
     """Refuses a folder in the way; says what --resume finds in it."""
     if not config.resume:
         folder.require_free(config.overwrite)
-    elif not folder.config_file.is_file():
-        say(f"{folder.path} holds no run to go on with: starting a new one")
     elif not folder.checkpoint.is_dir():
         say(f"{folder.path} has no checkpoint yet: starting over")
 
 
 def _require_same_run(folder: RunFolder, new: Config) -> None:
     """Refuses to go on with a run as another one than it is."""
-    if not new.resume or not folder.config_file.is_file():
+    if not new.resume:
         return
     old = folder.load_config()
     changed = [

@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 
@@ -22,6 +23,12 @@ from keras_unet.config import (
         (lambda: UNetConfig(padding="valid", stem_stride=2), "--stem-stride 2"),
         (lambda: FitConfig(batch_size=0), "--batch-size must be 1 or more, not 0"),
         (lambda: FitConfig(learning_rate=0.0), "--learning-rate must be above 0"),
+        (lambda: FitConfig(learning_rate=math.inf), "above 0 and finite, not inf"),
+        (lambda: FitConfig(learning_rate=math.nan), "above 0 and finite, not nan"),
+        (lambda: FitConfig(checkpoint_minutes=math.inf), "above 0 and finite"),
+        (lambda: FitConfig(clip_norm=math.inf), "0 or more, and finite, not inf"),
+        (lambda: FitConfig(weight_decay=math.nan), "0 or more, and finite, not nan"),
+        (lambda: LossConfig(class_weights=(1.0, math.inf)), "finite and 0 or more"),
         (lambda: LossConfig(cross_entropy=0, dice=0), "at least one loss"),
         (lambda: Config(resume=True, overwrite=True), "exclude each other"),
     ],

@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import pytest
 
 from keras_unet.config import DataConfig
 from keras_unet.console import held_back_stderr, parse, run_verb
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, Terminated
 
 
 def test_stderr_is_held_back_unless_the_block_fails():
@@ -60,6 +61,7 @@ def raising(error):
         (BadData("a.jpg: truncated"), 1, "error: a.jpg: truncated\n"),
         (OSError(28, "No space left on device", "run"), 1, "No space left on device"),
         (KeyboardInterrupt("Go on with: --resume"), 130, "interrupted. Go on with"),
+        (Terminated("Go on with: --resume"), 143, "terminated. Go on with: --resume"),
     ],
 )
 def test_what_a_user_can_cause_is_one_message_and_a_status(
@@ -69,6 +71,23 @@ def test_what_a_user_can_cause_is_one_message_and_a_status(
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""
+
+
+def test_sigterm_ends_a_command_once_it_has_tidied_up(capsys):
+    tidied = []
+
+    def verb():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            tidied.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_verb(verb) == 143
+    assert tidied
+    assert capsys.readouterr().err == "terminated\n"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_fault_of_ours_keeps_its_traceback():

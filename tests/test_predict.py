@@ -1,10 +1,12 @@
 """The command that segments images, and the job behind it."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
 from bright_run import draw, load, make_run, square
+from stopped import stopped
 
 from keras_unet.data import rle
 from keras_unet.errors import BadUsage
@@ -41,6 +43,21 @@ def test_nothing_but_the_masks_is_written(run, images, tmp_path):
         "a.png",
         "b.png",
     ]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a word")
+def test_sigterm_leaves_whole_masks_and_no_submission(run, tmp_path):
+    for number in range(300):
+        draw(tmp_path / "in" / f"{number}.png", square())
+    out = tmp_path / "out"
+    words = ["keras_unet.predict", run.path, tmp_path / "in", "--output", out]
+    words += ["--submission", out / "all.csv"]
+    said, status = stopped(words, lambda: (out / "0.png").exists())
+    assert (said, status) == ("terminated\n", 143)
+    names = {file.name for file in out.iterdir()}
+    assert names < {f"{number}.png" for number in range(300)}
+    assert all(load(out / name).shape == (16, 24) for name in names)
 
 
 def test_a_mask_has_its_image_s_own_size(run, tmp_path):

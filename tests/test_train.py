@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import write_pairs
+from PIL import Image
+from tiny_run import make_image, write_pairs
 
 from keras_unet import train
 from keras_unet.console import on_interrupt, run_verb
@@ -74,6 +75,11 @@ def start(data, run, *more):
     )
 
 
+def ended(*flags, python=()):
+    command = [sys.executable, *python, "-m", "keras_unet.train", *flags]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def wait_for(file, process, seconds=200):
     until = time.monotonic() + seconds
     while not file.exists():
@@ -113,6 +119,7 @@ def test_one_command_fills_a_run_folder(data, tmp_path, capsys):
     assert f"python -m keras_unet.predict {run}" in said
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
     flags = ("--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats")
@@ -130,6 +137,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
         np.testing.assert_array_equal(array, found[name], err_msg=name)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_saves_and_says_how_to_go_on(data, tmp_path):
@@ -195,6 +203,35 @@ def test_after_ctrl_c_while_exporting_resume_writes_the_formats_of_the_run(
     assert not (run / "saved_model").exists()
 
 
+def slow_to_read(folder):
+    """Writes pairs that are still being read when a step of training is done."""
+    size = (400, 600)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for seed in range(40):
+        image, mask = make_image(seed, size)
+        Image.fromarray(image).save(folder / f"images/p{seed:02}.png")
+        Image.fromarray(mask * np.uint8(255)).save(folder / f"masks/p{seed:02}.png")
+    return folder
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_an_error_ends_a_training_on_one_core_while_images_are_read(tmp_path):
+    flags = ["--data", str(slow_to_read(tmp_path / "data")), "--output"]
+    flags += [str(tmp_path / "run"), *SIZE, "--learning-rate", "1e30"]
+    code = (
+        "import os, sys\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from keras_unet.train import main\n"
+        "sys.exit(main())\n"
+    )
+    command = [sys.executable, "-c", code, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1, done.stderr
+    assert "the loss became" in done.stderr
+
+
 def epochs_of(run):
     with (run / "history.csv").open() as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
@@ -253,12 +290,21 @@ def test_a_config_that_leaves_open_what_was_found_in_masks_resumes(finished):
     assert run.load_config() == config
 
 
-def test_a_list_of_images_without_a_config_is_no_run_to_go_on_with(data, tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "split.csv").write_text("image,part\n")
-    flags = words(data, run, "--resume", "--batch-size", "999")
-    assert main(flags) == 2  # It starts anew, and then refuses the batch.
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [((), "is no folder"), (("split.csv",), "has no config.json")],
+)
+def test_resume_where_there_is_no_run_is_refused_before_anything_is_drawn(
+    tmp_path, held, found
+):
+    run = tmp_path / "exports" / "rum"
+    for name in held:
+        run.mkdir(parents=True)
+        (run / name).write_text("image,part\n")
+    done = ended("--output", str(run), "--resume")
+    assert done.returncode == 2
+    assert f"no run in --output {run}, which {found}" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [*held]
 
 
 @pytest.mark.slow
@@ -312,9 +358,14 @@ def test_bad_data_leaves_the_run_that_was_to_be_overwritten(data, tmp_path):
     assert (run / "config.json").read_text() == "{}"
 
 
-def test_a_batch_larger_than_the_data_is_refused(data, tmp_path, capsys):
-    assert main(words(data, tmp_path / "run", "--batch-size", "64")) == 2
-    assert "--batch-size 64 is more than the 16 training" in capsys.readouterr().err
+def test_a_batch_larger_than_the_data_is_refused_before_tensorflow_loads(
+    data, tmp_path
+):
+    flags = words(data, tmp_path / "run", "--batch-size", "64")
+    done = ended(*flags, python=("-X", "importtime"))
+    assert done.returncode == 2
+    assert "--batch-size 64 is more than the 16 training" in done.stderr
+    assert "tensorflow" not in done.stderr
 
 
 def test_a_preset_for_real_data_asks_for_it(tmp_path, capsys):
@@ -327,13 +378,13 @@ def test_a_preset_for_real_data_asks_for_it(tmp_path, capsys):
     [
         (["--epoch", "3"], "--epochs"),
         (["--image-size", "0", "8"], "at least 1 1"),
+        (["--learning-rate", "inf"], "above 0 and finite"),
         (["--preset", "car"], "carvana"),
     ],
 )
 def test_a_wrong_flag_ends_with_status_2(flags, message):
     # tyro 0.9 keeps what it did not know from one call to the next.
-    command = [sys.executable, "-m", "keras_unet.train", *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = ended(*flags)
     assert done.returncode == 2
     assert message in done.stdout + done.stderr
 

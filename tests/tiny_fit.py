@@ -10,9 +10,14 @@ from keras_unet.training import checkpoint, devices
 from keras_unet.training.fit import Plan
 
 
-def make_config(folder):
+def make_config(folder, ema=0.0):
     """Returns the config of three epochs on pairs that are written to the folder."""
     write_pairs(folder)
+    return config_of(folder, ema)
+
+
+def config_of(folder, ema=0.0):
+    """Returns the config of three epochs on the pairs in the folder."""
     return Config(
         data=DataConfig(
             data=folder,
@@ -24,6 +29,7 @@ def make_config(folder):
         fit=FitConfig(
             epochs=3,
             batch_size=2,
+            ema=ema,
             precision="float32",
             deterministic=True,
             checkpoint_minutes=1e-6,

@@ -16,7 +16,7 @@ from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find, normal, stem_of
 from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import read_rows, write_rows
 from keras_unet.run_folder import RunFolder
 
@@ -148,6 +148,20 @@ def split_pairs(pairs: Sequence[Pair], validation: Sequence[Pair] = ()) -> Split
         validation=tuple(validation) or tuple(p for p in pairs if p.group in middle),
         test=tuple(p for p in pairs if p.group in test),
     )
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Returns the number of whole batches in ``count`` training pairs.
+
+    Raises:
+        BadUsage: there are fewer pairs than a batch has.
+    """
+    if count < batch_size:
+        raise BadUsage(
+            f"--batch-size {batch_size} is more than the {count} training pairs: "
+            f"take {max(count, 1)} or less"
+        )
+    return count // batch_size
 
 
 def split_of_run(

@@ -25,8 +25,9 @@ from keras_unet.data.pair_cache import (
     Store,
     machine_memory,
 )
+from keras_unet.data.pairs import steps_per_epoch
 from keras_unet.data.resize import read_resized
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData
 from keras_unet.types import Tensor
 
 # A call from the dataset into Python costs as much as a third of reading a pair.
@@ -34,20 +35,6 @@ _PAIRS_PER_CALL = 4
 _MARK = "cannot feed the network: "
 # The stores of training and of validation live side by side.
 _MEMORY_SHARE = 0.3
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Returns the number of whole batches in ``count`` training pairs.
-
-    Raises:
-        BadUsage: there are fewer pairs than a batch has.
-    """
-    if count < batch_size:
-        raise BadUsage(
-            f"--batch-size {batch_size} is more than the {count} training pairs: "
-            f"take {max(count, 1)} or less"
-        )
-    return count // batch_size
 
 
 def training_batches(

@@ -23,7 +23,7 @@ def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
     values = np.array(_values(config), np.int64)
     if values.min() < 0 or values.max() > 0xFFFFFF:
         raise BadData(
-            f"the class values {shown(values.tolist())} of config.json fit no PNG, "
+            f"the class values {shown(values.tolist(), config.data)} of config.json fit no PNG, "
             f"which holds 0 to {0xFFFFFF}: train on masks with other values"
         )
     if config.data.mask_reading == "colours" or values.max() > 0xFFFF:

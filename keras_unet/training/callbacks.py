@@ -39,8 +39,8 @@ class Recorder(keras.callbacks.Callback):
         run: folder that is written to.
         progress: where the training stands; kept up to date.
         minutes: time between two checkpoints within an epoch.
-        metric_state: running scores to put back at the first epoch's begin, after a
-            checkpoint within an epoch.
+        metric_state: running scores of an epoch half done, after a checkpoint within
+            it: put back at its begin, or kept where only its validation is missing.
         average: what is kept as best instead of the weights, if --ema is on.
     """
 
@@ -75,6 +75,9 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Saves the state when it is time."""
         self.progress.step += 1
+        if not self.is_within(batch):
+            # Validation takes the variables.
+            self.metric_state = checkpoint.metric_values(self.model)
         if time.monotonic() - self.saved > self.seconds and self.is_within(batch):
             self.save()
 
@@ -96,6 +99,7 @@ class Recorder(keras.callbacks.Callback):
             )
             with average, write_whole(self.run.weights_file) as aside:
                 self.model.save_weights(str(aside))
+        self.metric_state = []
         progress.history.append(row)
         write_rows(self.run.history_file, progress.history)
         self.save()
@@ -105,9 +109,12 @@ class Recorder(keras.callbacks.Callback):
         return batch + 1 < int(self.params["steps"])
 
     def save(self) -> None:
-        """Writes the checkpoint."""
+        """Writes the checkpoint; in validation, that of the training before it."""
+        if self.average and self.metric_state:
+            self.average.on_test_end()
         average = self.average.state if self.average else ()
-        checkpoint.save(self.file, self.model, self.progress, average)
+        scores = self.metric_state or checkpoint.metric_values(self.model)
+        checkpoint.save(self.file, self.model, self.progress, average, scores)
         self.saved = time.monotonic()
 
     def _row(self, epoch: int, logs: dict[str, Any]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.errors import BadData
@@ -50,6 +51,7 @@ def save(
     network: keras.Model,
     progress: TrainingProgress,
     average: Sequence[Any] = (),
+    scores: Sequence[Any] | None = None,
 ) -> None:
     """Writes weights, optimizer, loss scale, metrics, dropout's count and progress.
 
@@ -58,10 +60,14 @@ def save(
         network: compiled and trained.
         progress: where the training stands.
         average: variables of a moving average, if there is one.
+        scores: ``metric_values`` to save; by default those of now.
     """
+    state = _state(network, average)
+    if scores is not None:
+        state["metrics"] = list(scores)
     arrays: dict[str, Any] = {
-        f"{group}/{index}": np.asarray(tf.convert_to_tensor(variable))
-        for group, variables in _state(network, average).items()
+        f"{group}/{index}": _array(variable)
+        for group, variables in state.items()
         for index, variable in enumerate(variables)
     }
     arrays["progress"] = np.array(json.dumps(dataclasses.asdict(progress)))
@@ -92,6 +98,15 @@ def restore(
 def metric_variables(network: keras.Model) -> list[Any]:
     """Returns the variables of the running scores of the epoch under way."""
     return [variable for metric in network.metrics for variable in metric.variables]
+
+
+def metric_values(network: keras.Model) -> list[npt.NDArray[Any]]:
+    """Returns what ``metric_variables`` hold."""
+    return [_array(variable) for variable in metric_variables(network)]
+
+
+def _array(variable: Any) -> npt.NDArray[Any]:
+    return np.array(tf.convert_to_tensor(variable))
 
 
 def _state(network: keras.Model, average: Sequence[Any]) -> dict[str, list[Any]]:

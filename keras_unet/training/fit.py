@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
 import shlex
+import traceback
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.console import Say
 from keras_unet.data import pipeline
-from keras_unet.data.pairs import Split
+from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import segmentation_metrics
@@ -56,7 +59,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Refuses a batch that the pairs do not fill or the devices cannot share."""
         size, replicas = self.config.fit.batch_size, self.device.replicas
-        pipeline.steps_per_epoch(len(self.split.train), size)
+        steps_per_epoch(len(self.split.train), size)
         if size % replicas:
             raise BadUsage(
                 f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
@@ -72,9 +75,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """Training steps per epoch."""
-        return pipeline.steps_per_epoch(
-            len(self.split.train), self.config.fit.batch_size
-        )
+        return steps_per_epoch(len(self.split.train), self.config.fit.batch_size)
 
 
 def compile_network(config: Config, steps: int, device: Device) -> keras.Model:
@@ -106,8 +107,40 @@ def fit(plan: Plan) -> TrainingProgress:
 
     Raises:
         BadData: an image cannot be read, the loss is no number, memory runs out.
-        KeyboardInterrupt: after Ctrl-C, once the step is done and its state saved.
+        KeyboardInterrupt: after Ctrl-C, or Terminated after SIGTERM, once the step is
+            done and its state saved.
     """
+    try:
+        return _fit(plan)
+    except BaseException as error:
+        _end_readers(error)
+        raise
+
+
+def _end_readers(error: BaseException | None) -> None:
+    """Drops the batches that an error cut off, whose threads are reading ahead.
+
+    TensorFlow ends these threads when nothing holds the batches any more, and waits for
+    them. Left to the end of the interpreter, that is for ever: Python stops the threads
+    which it finds in one of its functions.
+    """
+    while error:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            _clear(frame)
+        error = error.__cause__ or error.__context__
+    gc.collect()
+
+
+def _clear(frame: FrameType | None) -> None:
+    """Drops the variables of a function that has ended, and of those that called it."""
+    # Keras takes its own functions out of the traceback, but not out of this chain.
+    while frame:
+        with contextlib.suppress(RuntimeError):  # It is still running.
+            frame.clear()
+        frame = frame.f_back
+
+
+def _fit(plan: Plan) -> TrainingProgress:
     network = compile_network(plan.config, plan.steps, plan.device)
     describe(plan.source, plan.config, plan.split, plan.device, network, plan.say)
     recorder = _recorder(network, plan)
@@ -122,7 +155,9 @@ def fit(plan: Plan) -> TrainingProgress:
     beside = [*_callbacks(plan, recorder), stop]
     try:
         with stop:
-            if progress.step % plan.steps:
+            if progress.step == (progress.epoch + 1) * plan.steps:
+                _validate(network, plan, progress, beside)
+            elif progress.step % plan.steps:
                 _fit_until(progress.epoch + 1, network, plan, progress, beside)
             if progress.epoch < plan.config.fit.epochs:
                 epochs = plan.config.fit.epochs
@@ -154,8 +189,9 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     # Keras makes the metrics' variables when it first needs them.
     network.test_on_batch(*devices.blank_batch(fit.batch_size, *shape))
     progress = checkpoint.restore(file, network, average.state if average else ())
-    variables = checkpoint.metric_variables(network)
-    scores = [np.asarray(tf.convert_to_tensor(variable)) for variable in variables]
+    # At an epoch's end they are those of validation.
+    within = progress.step > progress.epoch * plan.steps
+    scores = checkpoint.metric_values(network) if within else []
     return callbacks.Recorder(plan.run, progress, minutes, scores, average)
 
 
@@ -178,6 +214,21 @@ def _fit_until(
         callbacks=beside,
         verbose=plan.verbose,
     )
+
+
+def _validate(
+    network: keras.Model,
+    plan: Plan,
+    progress: TrainingProgress,
+    beside: list[keras.callbacks.Callback],
+) -> None:
+    """Ends an epoch that was stopped in its validation, as ``model.fit`` would."""
+    logs = dict(network.get_metrics_result())
+    batches = pipeline.validation_batches(plan.split.validation, plan.config)
+    scores = network.evaluate(batches, callbacks=beside, verbose=0, return_dict=True)
+    logs |= {f"val_{name}": value for name, value in scores.items()}
+    for callback in beside:
+        callback.on_epoch_end(progress.epoch, logs)
 
 
 def _callbacks(

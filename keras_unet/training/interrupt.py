@@ -1,4 +1,4 @@
-"""Ctrl-C: the step under way is finished and its state saved before the run ends."""
+"""Ctrl-C and SIGTERM: the step under way is finished and its state saved."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 import keras
 
+from keras_unet.errors import Terminated
 from keras_unet.training.callbacks import Recorder
 
 
 class StopOnInterrupt(keras.callbacks.Callback):
-    """Takes Ctrl-C over within a ``with`` block; a second one does not wait.
+    """Takes Ctrl-C and SIGTERM over within a ``with`` block.
+
+    A second Ctrl-C does not wait. A second SIGTERM does: some senders send two.
 
     Args:
         recorder: that saves the state.
@@ -26,36 +29,45 @@ class StopOnInterrupt(keras.callbacks.Callback):
         """Keeps the arguments."""
         super().__init__()
         self.recorder, self.saves, self.message = recorder, saves, message
-        self.asked = False
-        self.before: Any = None
+        self.asked: type[KeyboardInterrupt] | None = None
+        self.before: dict[int, Any] = {}
 
     def __enter__(self) -> StopOnInterrupt:
-        """Takes over the signal, where that is allowed: in the main thread."""
+        """Takes over the signals, where that is allowed: in the main thread."""
         if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self._ask)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the signal back, whatever ended the block."""
-        self._give_back()
+        """Gives the signals back, whatever ended the block."""
+        for number in [*self.before]:
+            self._give_back(number)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Saves and interrupts when asked to; an epoch's last step is validated yet."""
-        if self.asked and self.recorder.is_within(batch):
-            if self.saves:
-                self.recorder.save()
-            raise KeyboardInterrupt(self.message)
+        """Saves and stops when asked to; after an epoch's last step, in validation."""
+        if self.recorder.is_within(batch):
+            self._stop_if_asked()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Saves and stops when asked to; the validation begins anew afterwards."""
+        self._stop_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Interrupts when asked to; the recorder has saved the epoch."""
+        """Stops when asked to; the recorder has saved the epoch."""
         if self.asked:
-            raise KeyboardInterrupt(self.message)
+            raise self.asked(self.message)
+
+    def _stop_if_asked(self) -> None:
+        if self.asked and self.saves:
+            self.recorder.save()
+        if self.asked:
+            raise self.asked(self.message)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        self._give_back()
+        self.asked = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if number == signal.SIGINT:
+            self._give_back(number)
 
-    def _give_back(self) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
-            self.before = None
+    def _give_back(self, number: int) -> None:
+        signal.signal(number, self.before.pop(number) or signal.SIG_DFL)

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.console import Say
-from keras_unet.data.pairs import Split
-from keras_unet.data.pipeline import cache_line, steps_per_epoch
+from keras_unet.data.pairs import Split, steps_per_epoch
+from keras_unet.data.pipeline import cache_line
 from keras_unet.data.warp import has_xla
 from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
 from keras_unet.model.head import class_logits, most_probable

@@ -20,6 +20,7 @@ from keras_unet.data.pairs import (
     find_pairs,
     split_of_run,
     split_pairs,
+    steps_per_epoch,
 )
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.run_folder import RunFolder
@@ -343,3 +344,7 @@ def test_a_file_that_cannot_be_read_is_named(run):
     mask.symlink_to("nowhere")
     with pytest.raises(BadData, match=r"masks/car03\.png: cannot be read"):
         split_of_run(run)
+
+
+def test_a_rest_of_an_epoch_makes_no_step():
+    assert steps_per_epoch(11, 4) == 2

@@ -134,10 +134,6 @@ def test_more_pairs_in_a_batch_than_there_are_is_refused(pairs):
         pipeline.training_batches(pairs[:2], config())
 
 
-def test_a_rest_of_an_epoch_makes_no_step():
-    assert pipeline.steps_per_epoch(11, 4) == 2
-
-
 def test_a_file_that_breaks_is_named(tmp_path):
     pairs = [_pair(tmp_path, number) for number in range(3)]
     pairs[1].image.write_bytes(b"no image")

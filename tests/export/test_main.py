@@ -1,9 +1,11 @@
+import os
 import shutil
 import subprocess
 import sys
 
 import pytest
 import tiny_run
+from stopped import stopped
 
 from keras_unet.export.__main__ import main
 
@@ -35,6 +37,18 @@ def test_nothing_but_the_table_is_printed(printed):
 def test_only_the_asked_formats_are_written(printed):
     names = {path.name for path in (printed[0] / "tflite").iterdir()}
     assert names == {"model_float32.tflite", "model_int8.tflite"}
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a word")
+def test_sigterm_leaves_the_run_as_it_was(tmp_path):
+    run = shutil.copytree(tiny_run.trained().path, tmp_path / "run")
+    before = sorted(run.rglob("*"))
+    words = ["keras_unet.export", run, "--formats", "saved_model"]
+    said, status = stopped(words, lambda: any(run.glob(".export-*/saved_model")))
+    assert said.endswith("terminated\n")
+    assert status == 143
+    assert sorted(run.rglob("*")) == before
 
 
 def test_a_folder_that_is_no_run_ends_with_status_1(tmp_path, capsys):

@@ -2,6 +2,7 @@ import signal
 
 import pytest
 
+from keras_unet.errors import Terminated
 from keras_unet.training.interrupt import StopOnInterrupt
 
 
@@ -23,9 +24,9 @@ def recorder():
     return Recorder()
 
 
-def interrupted(stop, batch):
-    signal.raise_signal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match="go on so"):
+def interrupted(stop, batch, number=signal.SIGINT, error=KeyboardInterrupt):
+    signal.raise_signal(number)
+    with pytest.raises(error, match="go on so"):
         stop.on_train_batch_end(batch)
 
 
@@ -35,16 +36,31 @@ def test_the_step_under_way_is_finished_and_its_state_saved(recorder):
     assert recorder.saved == 1
 
 
+def test_sigterm_does_so_too_and_a_second_one_waits(recorder):
+    with StopOnInterrupt(recorder, True, "go on so") as stop:
+        signal.raise_signal(signal.SIGTERM)
+        interrupted(stop, 0, signal.SIGTERM, Terminated)
+    assert recorder.saved == 1
+
+
 def test_several_workers_do_not_save_within_an_epoch(recorder):
     with StopOnInterrupt(recorder, False, "go on so") as stop:
         interrupted(stop, 0)
     assert recorder.saved == 0
 
 
-def test_after_the_last_step_the_epoch_is_validated_first(recorder):
+def test_after_the_last_step_it_stops_in_the_validation(recorder):
     with StopOnInterrupt(recorder, True, "go on so") as stop:
         signal.raise_signal(signal.SIGINT)
         stop.on_train_batch_end(2)
+        with pytest.raises(KeyboardInterrupt, match="go on so"):
+            stop.on_test_batch_end(0)
+    assert recorder.saved == 1
+
+
+def test_an_epoch_that_is_done_is_saved_already(recorder):
+    with StopOnInterrupt(recorder, True, "go on so") as stop:
+        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt, match="go on so"):
             stop.on_epoch_end(0)
     assert recorder.saved == 0
@@ -58,7 +74,8 @@ def test_a_second_ctrl_c_does_not_wait(recorder):
 
 
 def test_the_signal_is_given_back_at_the_end(recorder):
-    before = signal.getsignal(signal.SIGINT)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
     with StopOnInterrupt(recorder, True, "go on so"):
-        assert signal.getsignal(signal.SIGINT) != before
-    assert signal.getsignal(signal.SIGINT) == before
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert [signal.getsignal(number) for number in numbers] == before
