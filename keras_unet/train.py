@@ -178,7 +178,7 @@ def _gather(
 def _with_what_was_found(config: Config, old: Config) -> Config:
     """Returns the config with what it leaves open about masks as the run found it."""
     names = (
-        *("mask_kind", "foreground_above"),
+        *("mask_kind", "foreground_above", "white"),
         *("class_values", "class_names", "ignore_value"),
     )
     found = {

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
-from keras_unet.data.look import Look, Seen, look_at
+from keras_unet.data.look import Look, Seen, look_at, white_of
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_values import Coding, MaskValues, find_coding
 from keras_unet.data.masks import to_class_ids
@@ -103,6 +103,7 @@ class Report:
             "mask_kind": self.resolved.mask_kind,
             "foreground_above": self.resolved.foreground_above,
             "ignore_value": self.resolved.ignore_value,
+            "white": self.resolved.white,
             "pairs": [
                 {
                     "image": str(row.pair.image),
@@ -175,7 +176,7 @@ def check_pairs(
     Raises:
         BadUsage: what ``data`` says of the masks contradicts itself.
     """
-    every = list(_look_at_all(pairs, data.max_pixels, progress))
+    every = list(_look_at_all(pairs, data, progress))
     problems = [problem for seen in every for problem in seen.problems]
     whole = [seen for seen in every if not seen.problems]
     folder = data.data or data.masks or Path()
@@ -188,6 +189,7 @@ def check_pairs(
             problems += _one_class(rows, coding.data, folder)
     except BadData as error:
         problems.append(Problem(folder, str(error)))
+    white, about_white = white_of(every, data)
     duplicates = _duplicates(every)
     notices = tuple(notice for seen in every for notice in seen.notices)
     return Report(
@@ -195,22 +197,23 @@ def check_pairs(
         problems=tuple(problems),
         notes=(
             coding.reason,
+            *about_white,
             *_notes(rows, notices, duplicates),
             *_enlarged(pairs, data.image_size),
         ),
         notices=notices,
         duplicates=duplicates,
-        resolved=coding.data,
+        resolved=replace(coding.data, white=white),
     )
 
 
 def _look_at_all(
-    pairs: Sequence[Pair], max_pixels: int, progress: Progress
+    pairs: Sequence[Pair], data: DataConfig, progress: Progress
 ) -> Iterator[Seen]:
     # Pillow lets other threads run while it decodes.
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     with LookCache() as cache:
-        looks = threads.map(lambda pair: look_at(pair, max_pixels, cache), pairs)
+        looks = threads.map(lambda pair: look_at(pair, data, cache), pairs)
         try:
             for done, seen in enumerate(looks, 1):
                 progress(done, len(pairs))

@@ -12,11 +12,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_unet.data.images import Header, Unreadable, decode_image, opened, read_header
+from keras_unet.config import DataConfig
+from keras_unet.data.images import (
+    Header,
+    decode_values,
+    find_late_orientation,
+    read_header,
+)
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_values import Kind, MaskValues, count_values
 from keras_unet.data.masks import GREY_STEP, decode_mask_values, decode_runs
+from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
+from keras_unet.data.white import find_white
 from keras_unet.errors import BadData
 from keras_unet.types import Values
 
@@ -38,13 +46,16 @@ class Look:
         fingerprint: by which the file is known again.
         header: what it says of itself; None for run lengths.
         values: a mask's values.
-        is_dark: an image of 16 bits of which only the lowest few are used.
+        brightest: the largest value of an image of 16 bits.
+        late_orientation: what EXIF data behind the pixels of an image say, which do
+            not count.
     """
 
     fingerprint: Fingerprint
     header: Header | None = None
     values: MaskValues | None = None
-    is_dark: bool = False
+    brightest: int | None = None
+    late_orientation: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,12 +77,12 @@ class Seen:
     notices: tuple[Problem, ...] = ()
 
 
-def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
+def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
     """Returns what is in the files of ``pair``, all pixels read.
 
     Args:
         pair: which.
-        max_pixels: the largest image that is opened.
+        data: the images' bands, and the largest one that is opened.
         cache: what is known of files that have not changed since.
     """
     if pair.record and not all(f.is_file() for f in (pair.image, pair.mask) if f):
@@ -79,13 +90,13 @@ def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
     problems, notices = list[Problem](), list[Problem]()
     image = mask = None
     try:
-        image = _remembered(pair.image, max_pixels, False, cache)
+        image = _remembered(pair.image, data, False, cache)
         notices += _about_image(pair.image, image)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
     try:
         if pair.mask is not None:
-            mask = _remembered(pair.mask, max_pixels, True, cache)
+            mask = _remembered(pair.mask, data, True, cache)
             notices += _about_name(pair.mask, mask)
         elif image is not None:
             mask = _look_at_runs(pair, image, cache)
@@ -97,46 +108,68 @@ def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
     return Seen(pair, image, mask, tuple(problems), tuple(notices))
 
 
-def _remembered(path: Path, max_pixels: int, is_mask: bool, cache: LookCache) -> Look:
+def white_of(every: Sequence[Seen], data: DataConfig) -> tuple[int | None, list[str]]:
+    """Returns what counts as white in 16-bit images, and what is to be said of it.
+
+    Of records it is what they were written with.
+
+    Raises:
+        BadUsage: records were written with another one than wanted.
+    """
+    folders = {seen.pair.record.file.parent for seen in every if seen.pair.record}
+    if folders:
+        # Behind it is TensorFlow, which a look at files can do without.
+        from keras_unet.data import records
+
+        return records.white_of(sorted(folders), data.white), []
+    looks = [seen.image for seen in every if seen.image]
+    brightest = [look.brightest for look in looks if look.brightest is not None]
+    return find_white(brightest, data.white)
+
+
+def _remembered(path: Path, data: DataConfig, is_mask: bool, cache: LookCache) -> Look:
     """Returns what is in a file, which is opened only if it is not known.
 
     Raises:
         Unreadable: the file cannot be used.
     """
-    with_time = _key(path, max_pixels, is_mask)
+    with_time = _key(path, data, is_mask)
     known = cache.get(with_time) if with_time else None
     if known is not None:
         return _from_json(known)
     with opened(path) as file:
-        look = _look_into(file, max_pixels, is_mask)
+        look = _look_into(file, data, is_mask)
     if with_time and time.time() - look.fingerprint.modified / 1e9 > _FRESH:
         cache.keep(with_time, _to_json(look))
     return look
 
 
-def _key(path: Path, max_pixels: int, is_mask: bool) -> str | None:
+def _key(path: Path, data: DataConfig, is_mask: bool) -> str | None:
     try:
         status = path.stat()
     except OSError:
         # Opening it says what is wrong.
         return None
-    kind = "mask" if is_mask else "image"
+    kind = "mask" if is_mask else f"image {data.bands}"
     state = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     # Names need not be text.
     name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()
-    return f"{kind} {max_pixels} {state} {name}"
+    return f"{kind} {data.max_pixels} {state} {name}"
 
 
-def _look_into(file: BinaryIO, max_pixels: int, is_mask: bool) -> Look:
-    header = read_header(file, max_pixels, check_pixels=not is_mask)
+def _look_into(file: BinaryIO, data: DataConfig, is_mask: bool) -> Look:
+    header = read_header(file, data.max_pixels)
     fingerprint = Fingerprint.of(file)
     if is_mask:
-        pixels = decode_mask_values(file, max_pixels)
+        pixels = decode_mask_values(file, data.max_pixels)
         return Look(fingerprint, header, count_values(pixels, _kind(header)))
-    is_dark = (
-        header.mode.startswith("I") and decode_image(file, 1, max_pixels).max() < 16
-    )
-    return Look(fingerprint, header, is_dark=bool(is_dark))
+    late = find_late_orientation(file, header)
+    if header.is_plain and not data.bands:
+        read_header(file, data.max_pixels, check_pixels=True)
+        return Look(fingerprint, header, late_orientation=late)
+    values = decode_values(file, data)
+    brightest = None if values.dtype == np.uint8 else int(values.max())
+    return Look(fingerprint, header, None, brightest, late)
 
 
 def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
@@ -182,17 +215,18 @@ def _to_json(look: Look) -> list[Any]:
         [[*values.counts.items()], values.kind, [*values.flat.items()]]
         if values
         else None,
-        look.is_dark,
+        look.brightest,
+        look.late_orientation,
     ]
 
 
 def _from_json(found: Sequence[Any]) -> Look:
-    fingerprint, header, values, is_dark = found
+    fingerprint, header, values, *of_image = found
     if header:
         header = Header(header[0], header[1], tuple(header[2]), *header[3:])
     if values:
         values = MaskValues(dict(values[0]), values[1], dict(values[2]))
-    return Look(Fingerprint(*fingerprint), header, values, is_dark)
+    return Look(Fingerprint(*fingerprint), header, values, *of_image)
 
 
 def _kind_of_values(pixels: Values) -> Kind:
@@ -210,9 +244,13 @@ def _kind(mask: Header) -> Kind:
 
 
 def _about_image(file: Path, image: Look) -> list[Problem]:
-    cause = "uses only the darkest sixteenth of its 16 bits; scale it up to be seen"
-    dark = [Problem(file, cause)] if image.is_dark else []
-    return [*_about_name(file, image), *dark]
+    if image.late_orientation == 1:
+        return _about_name(file, image)
+    cause = (
+        f"has EXIF orientation {image.late_orientation} behind its pixels, where it "
+        "does not count: look whether image and mask agree as they are stored"
+    )
+    return [*_about_name(file, image), Problem(file, cause)]
 
 
 def _about_name(file: Path, look: Look) -> list[Problem]:

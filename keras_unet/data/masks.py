@@ -10,18 +10,17 @@ from PIL import Image
 
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data import rle
-from keras_unet.data.images import (
-    Unreadable,
+from keras_unet.data.images import image_shape
+from keras_unet.data.opening import Unreadable, opened
+from keras_unet.data.pair import Pair
+from keras_unet.data.pillow import (
     convert,
     grey_levels,
     identified,
-    image_shape,
     load,
-    opened,
     read_palette,
     whole_numbers,
 )
-from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.types import Mask, Values
 

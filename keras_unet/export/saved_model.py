@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
+from keras_unet.data.white import BRIGHTEST
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.segmenter import probability_of
 from keras_unet.types import Tensor
@@ -33,7 +34,8 @@ def write_saved_model(network: keras.Model, config: Config, folder: Path) -> Non
 
     Args:
         network: size-keeping, float32, from (b, h, w, channels) to logits.
-        config: of the run; its image size and pixel limit are in the graph.
+        config: of the run; its image size, pixel limit and white are in the graph. An
+            image's channels are those that --bands picked, in their order.
         folder: the version's folder, not yet there.
     """
     graph = ServingGraph(network, config)
@@ -67,6 +69,7 @@ class ServingGraph:
         self.network = network
         self.size = config.data.image_size
         self.max_pixels = config.data.max_pixels
+        self.white = config.data.white or BRIGHTEST
         self.foreground = 255 if config.model.classes == 1 else 1
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
@@ -96,7 +99,7 @@ class ServingGraph:
 
     def _read(self, one: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         image_bytes, position = one
-        image = decode_in_graph(image_bytes, position, self.max_pixels)
+        image = decode_in_graph(image_bytes, position, self.max_pixels, self.white)
         return resize_image(image, self.size), tf.shape(image)[:2]
 
     def _encode(self, one: tuple[Tensor, Tensor]) -> Tensor:
@@ -114,6 +117,8 @@ _MAGIC = {
 }
 _EXTENSION, _FRAME = 0x21, 0x2C
 """First bytes of a GIF's blocks."""
+_PNG_BITS = 24
+"""Place of the byte that tells a PNG's bits a channel."""
 _HEADER = 32
 """Bytes from the start in which PNG, GIF and BMP tell their size."""
 
@@ -128,13 +133,16 @@ def assert_images(image_bytes: Tensor) -> Any:
     )
 
 
-def decode_in_graph(image_bytes: Tensor, position: Tensor, max_pixels: int) -> Tensor:
+def decode_in_graph(
+    image_bytes: Tensor, position: Tensor, max_pixels: int, white: int = BRIGHTEST
+) -> Tensor:
     """Returns the image as uint8 (h, w, 3), as it is stored: EXIF turns nothing.
 
     Args:
         image_bytes: one file's content, of a kind that ``assert_images`` lets pass.
         position: of the image in its request, for the message.
         max_pixels: a larger image fails before it is decoded.
+        white: the value of 16 bits that counts as white.
     """
     small_enough = tf.debugging.Assert(
         pixels_to_decode(image_bytes) <= max_pixels,
@@ -152,12 +160,25 @@ def decode_in_graph(image_bytes: Tensor, position: Tensor, max_pixels: int) -> T
     image = _by_kind(
         image_bytes,
         jpeg=decode,
-        png=decode,
+        png=lambda: _decode_png(image_bytes, decode, white),
         gif=decode,
         bmp=lambda: _decode_bmp(image_bytes),
     )
     image.set_shape((None, None, 3))
     return image
+
+
+def _decode_png(
+    image_bytes: Tensor, decode: Callable[[], Tensor], white: int
+) -> Tensor:
+    """Returns uint8 (h, w, 3); 16 bits are scaled as ``white.to_8_bits`` does."""
+
+    def scaled() -> Tensor:
+        values = tf.io.decode_png(image_bytes, channels=3, dtype=tf.uint16)
+        values = tf.minimum(tf.cast(values, tf.int32), white)
+        return tf.cast(values * 256 // (white + 1), tf.uint8)
+
+    return tf.cond(tf.equal(_head(image_bytes)[_PNG_BITS], 16), scaled, decode)
 
 
 def pixels_to_decode(image_bytes: Tensor) -> Tensor:
