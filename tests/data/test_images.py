@@ -121,7 +121,7 @@ def wide_colours(values: np.ndarray, path: Path) -> Path:
 
 def test_grey_with_alpha_of_16_bits_says_that_it_is_not_read(tmp_path):
     path = wide_colours(np.ones((2, 2, 2), np.uint16), tmp_path / "a.png")
-    with pytest.raises(BadData, match="grey with alpha, of 16 bits, .* without alpha"):
+    with pytest.raises(BadData, match="grey with alpha, of 16 bits, which is not read"):
         read_image(path, 1, ANY)
 
 

@@ -84,3 +84,17 @@ def test_a_name_that_is_no_text_is_looked_at_as_any_other(pair, memory):
     odd = pair.image.with_name("caf\udce9.png")
     pair.image.rename(odd)
     assert look_at(Pair(odd, pair.mask, "g"), ANY, memory).problems == ()
+
+
+def test_the_brightest_of_16_bits_is_remembered_apart_from_alpha(pair, memory):
+    values = np.array([[3, 700]], np.uint16)
+    Image.fromarray(values).save(pair.image)
+    os.utime(pair.image, (OLD, OLD))
+    for _ in range(2):
+        assert look_at(pair, ANY, memory).image.brightest == 700
+
+
+def test_other_bands_are_looked_at_anew(pair, memory):
+    assert look_at(pair, ANY, memory).problems == ()
+    (problem,) = look_at(pair, DataConfig(bands=(4,)), memory).problems
+    assert problem.cause == "has 3 bands, and --bands asks for number 4"

@@ -1,19 +1,24 @@
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_unet.config import DataConfig
+from keras_unet.data.check import check_data
 from keras_unet.data.images import read_image
+from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
 from keras_unet.data.opening import Undecodable
 from keras_unet.data.pair import Pair
+from keras_unet.data.resize import read_resized
 from keras_unet.data.tiff import find_page
 from keras_unet.errors import BadData
 
 ANY = DataConfig()
+CASES = Path(__file__).parents[3] / "shared/data/cases"
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 7, 5)).astype(np.uint8)
 BANDS_321 = DataConfig(bands=(3, 2, 1))
 
@@ -200,3 +205,54 @@ def test_bands_of_other_formats_are_picked_too(tmp_path):
     Image.fromarray(NOISE[..., :4]).save(tmp_path / "a.png")
     image = read_image(tmp_path / "a.png", 3, DataConfig(bands=(4, 2, 1)))
     np.testing.assert_array_equal(image, NOISE[..., [3, 1, 0]])
+
+
+def read_case(name, **known):
+    """Returns what is said of a case, and how much brighter its foreground is."""
+    data = DataConfig(data=CASES / name, image_size=(48, 64), **known)
+    report = check_data(find(data), data)
+    lifts = []
+    for row in report.rows:
+        image = read_resized(row.pair.image, 1, report.resolved)[..., 0].astype(float)
+        mask = read_values(row.pair, 10**6, (48, 64)) > 0
+        lifts.append(image[mask].mean() - image[~mask].mean())
+    return report, lifts
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data/cases")
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("E_rgb16tif", {}, "16 bits of which 10 are used: 1023 counts as white"),
+        ("F3_4band_minisblack", {"bands": (1, 2, 3)}, ""),
+        ("F5_5band", {"bands": (1, 2, 3)}, ""),
+        ("Y_int64", {}, ""),
+        ("G_cog", {}, ""),
+        ("H_exif_after", {}, "has EXIF orientation 3 behind its pixels"),
+        ("H2_exif_after6", {}, "has EXIF orientation 6 behind its pixels"),
+    ],
+)
+def test_images_that_people_have_lie_under_their_masks(name, known, said):
+    report, lifts = read_case(name, **known)
+    assert report.problems == ()
+    assert len(lifts) == 8
+    assert min(lifts) > 40
+    assert said in "".join(report.notes)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data/cases")
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("F3_4band_minisblack", "is a TIFF of 4 bands × 8 bits, which is not read; "),
+        ("F5_5band", "is a TIFF of 5 bands × 8 bits, which is not read; --bands 1 2"),
+        ("E4_int16ct", "has signed 16 bits from -"),
+    ],
+)
+def test_images_of_which_something_is_unknown_are_a_question(name, cause):
+    report, lifts = read_case(name)
+    assert lifts == []
+    assert len(report.problems) == 8
+    assert all(problem.cause.startswith(cause) for problem in report.problems)
