@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from keras_unet.data.opening import BROKEN, Undecodable, damaged
 
-INSTALL = 'pip install "keras-unet-studio[tiff]"'
+INSTALL = 'pip install ".[tiff]"'
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _BANDS, _PLANES, _EXTRA, _KIND = 274, 277, 284, 338, 339
