@@ -12,7 +12,7 @@ from keras_unet.errors import BadData
 
 BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError),
-    struct.error,
+    *(struct.error, ArithmeticError),
 )
 """What decoders raise at a damaged file."""
 

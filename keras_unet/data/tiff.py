@@ -7,6 +7,8 @@ bands of 16 bits that lie apart, and no whole numbers of 64 bits.
 
 from __future__ import annotations
 
+import logging
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -210,27 +212,31 @@ def read_page(file: BinaryIO, page: Page, max_pixels: int) -> npt.NDArray[Any]:
         raise Undecodable(f"is a {page}, which is read after {INSTALL}")
     import tifffile
 
+    # Its complaints about a damaged file become the one message below.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
     file.seek(0)
     try:
         with tifffile.TiffFile(file) as whole:
             found = whole.pages[page.index]
-            _require_whole(file, found)
-            values = np.asarray(found.asarray())
+            _require_whole(file, found, page)
+            values = _with_bands(found.asarray(), page)
     except (*BROKEN, RuntimeError, KeyError, zlib.error, tifffile.TiffFileError) as e:
         raise damaged(e) from e
-    values = np.moveaxis(values, 0, -1) if page.apart and page.bands > 1 else values
-    return np.ascontiguousarray(_UPRIGHT[page.orientation](_with_bands(values, page)))
+    return np.ascontiguousarray(_UPRIGHT[page.orientation](values))
 
 
 def _with_bands(values: npt.NDArray[Any], page: Page) -> npt.NDArray[Any]:
-    turned = page.orientation >= 5
-    height, width = page.shape[::-1] if turned else page.shape
-    return values.reshape(height, width, page.bands)
+    """Returns the values, (h, w), (h, w, bands) or (bands, h, w), as (h, w, bands)."""
+    if page.apart and page.bands > 1:
+        values = np.moveaxis(values, 0, -1)
+    return values.reshape(*values.shape[:2], page.bands)
 
 
-def _require_whole(file: BinaryIO, page: Any) -> None:
+def _require_whole(file: BinaryIO, found: Any, page: Page) -> None:
     """Refuses a page that ends behind the file: tifffile would fill it with zeros."""
+    if math.prod(found.shape) != math.prod(page.shape) * page.bands:
+        raise ValueError(f"{found.shape} values in a {page}")
     end = file.seek(0, 2)
-    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+    for offset, length in zip(found.dataoffsets, found.databytecounts, strict=True):
         if offset + length > end:
             raise ValueError(f"ends at byte {end}, its pixels at {offset + length}")

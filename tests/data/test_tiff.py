@@ -1,3 +1,4 @@
+import contextlib
 import io
 import struct
 from pathlib import Path
@@ -8,9 +9,9 @@ from PIL import Image
 
 from keras_unet.config import DataConfig
 from keras_unet.data.check import check_data
-from keras_unet.data.images import read_image
+from keras_unet.data.images import decode_image, read_image
 from keras_unet.data.layouts import find
-from keras_unet.data.masks import read_values
+from keras_unet.data.masks import decode_mask_values, read_values
 from keras_unet.data.opening import Undecodable
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import read_resized
@@ -20,7 +21,7 @@ from keras_unet.errors import BadData
 ANY = DataConfig()
 CASES = Path(__file__).parents[3] / "shared/data/cases"
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 7, 5)).astype(np.uint8)
-BANDS_321 = DataConfig(bands=(3, 2, 1))
+BANDS_321 = DataConfig(bands=(3, 2, 1), max_pixels=10**6)
 
 
 @pytest.fixture
@@ -149,6 +150,23 @@ def test_a_page_that_ends_behind_its_file_is_damage(write):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(BadData, match="truncated or damaged"):
         read_image(file, 3, BANDS_321)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_is_changed_in_a_file_it_is_read_or_called_damaged(write):
+    draw = np.random.default_rng(0)
+    for values in (NOISE, NOISE[..., 0].astype(np.int64)):
+        content = write(values, planarconfig="contig").read_bytes()
+        for _ in range(150):
+            changed = bytearray(content)
+            for place in draw.integers(0, 330, 3):
+                changed[place] = draw.integers(0, 256)
+            for read in (
+                lambda file: decode_image(file, 3, BANDS_321),
+                lambda file: decode_mask_values(file, 10**6),
+            ):
+                with contextlib.suppress(Undecodable):
+                    read(io.BytesIO(bytes(changed)))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
