@@ -30,14 +30,16 @@ class DataConfig:
         mask_reading: what of a mask's pixels its values are: grey levels, indices into
             a palette, colours, or alpha; auto looks at all files.
         mask_kind: what a mask's values mean; auto looks at them.
-        mask_reading: what of a mask's pixels counts; auto looks at them. Colours are
-            packed as 0xRRGGBB.
         foreground_above: binary and instances: foreground is every value above it.
         class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.
         class_names: names of the classes, background first.
         ignore_values: mask values that count in no loss and no metric.
         snap_values: classes: any other value counts as the nearest one, because masks
             have soft edges or were compressed as JPEG.
+        bands: channels of the images that are read, from 1: three or one; by default
+            grey or RGB, without alpha.
+        white: 16-bit images: the value that counts as white; by default the largest of
+            the number of bits that the whole set uses.
         max_pixels: the largest image that is opened (decompression bombs).
         cache: where decoded, resized images are kept after they were read once.
     """
@@ -55,6 +57,8 @@ class DataConfig:
     class_names: tuple[str, ...] = ()
     ignore_values: tuple[int, ...] = ()
     snap_values: bool = False
+    bands: tuple[int, ...] = ()
+    white: int | None = None
     max_pixels: int = 178_956_970
     cache: Literal["none", "memory", "disk"] = "memory"
 
@@ -62,6 +66,11 @@ class DataConfig:
         """Refuses sizes below one pixel and half a pair of folders."""
         _require(min(self.image_size) >= 1, "--image-size", "at least 1 1", self)
         _require(self.max_pixels >= 1, "--max-pixels", "at least 1", self)
+        if self.bands:
+            fits = len(self.bands) in (1, 3) and min(self.bands) >= 1
+            _require(fits, "--bands", "three numbers from 1 on, or one", self)
+        if self.white is not None:
+            _require_between(self, "white", 255, 65535)
         if (self.images is None) != (self.masks is None):
             raise ValueError("--images and --masks go together: give both or neither")
         if self.data is not None and self.images is not None:

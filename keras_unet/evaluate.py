@@ -102,7 +102,12 @@ def _split_of(run: RunFolder) -> Split:
 
 
 def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
-    """Returns where other data are; their soft edges may lie elsewhere too."""
+    """Returns where other data are; their soft edges may lie elsewhere too.
+
+    What counts as white does not: that is the network's.
+    """
+    from keras_unet.data.white import BRIGHTEST
+
     data = dataclasses.replace(
         data,
         data=folder,
@@ -110,6 +115,7 @@ def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
         masks=None,
         validation=None,
         foreground_above=None,
+        white=data.white or BRIGHTEST,
     )
     kept = data.class_names if data.mask_kind == "classes" else ()
     return dataclasses.replace(data, class_names=kept)

@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from bright_run import make_data, make_run
+from PIL import Image
 from splits import remember
 
 from keras_unet.evaluate import main
@@ -44,6 +46,16 @@ def test_other_data_goes_by_its_folder(run, tmp_path):
     scores = metrics_of(run)[str(data.resolve())]
     assert scores["images"] == 4
     assert scores["dice"] == pytest.approx((2 + 2 * 0.6) / 4)
+
+
+def test_white_is_the_runs_whatever_other_data_hold(tmp_path):
+    run = make_run(tmp_path / "run", white=1023)
+    data = make_data(tmp_path / "other", count=4)
+    for file in (data / "images").iterdir():
+        levels = np.asarray(Image.open(file).convert("L")).astype(np.uint16)
+        Image.fromarray(levels << 2).save(file)
+    assert evaluate(run, "--data", data) == 0
+    assert metrics_of(run)[str(data.resolve())]["dice"] == 1.0
 
 
 def test_a_part_of_other_data_goes_by_both_names(run, tmp_path):

@@ -240,7 +240,7 @@ def _write_report(report: Report, folder: Path) -> list[Path]:
     samples = [
         Sample(
             pair.image.name,
-            read_image(pair.image, 3, data.max_pixels),
+            read_image(pair.image, 3, data),
             read_mask(pair, data),
         )
         for pair in report.extremes(_DRAWN)

@@ -15,7 +15,7 @@ import numpy as np
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.class_list import find_class_list
-from keras_unet.data.look import Look, Seen, look_at
+from keras_unet.data.look import Look, Seen, look_at, white_of
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_coding import Coding, find_coding
 from keras_unet.data.mask_values import MaskValues
@@ -106,6 +106,7 @@ class Report:
             "foreground_above": self.resolved.foreground_above,
             "ignore_values": list(self.resolved.ignore_values),
             "mask_reading": self.resolved.mask_reading,
+            "white": self.resolved.white,
             "pairs": [
                 {
                     "image": str(row.pair.image),
@@ -193,6 +194,7 @@ def check_pairs(
             problems += _one_class(rows, coding.data, folder)
     except BadData as error:
         problems.append(Problem(folder, str(error)))
+    white, about_white = white_of(every, data)
     duplicates = _duplicates(every)
     notices = tuple(notice for seen in every for notice in seen.notices)
     return Report(
@@ -201,12 +203,13 @@ def check_pairs(
         notes=(
             coding.reason,
             *coding.notes,
+            *about_white,
             *_notes(rows, notices, duplicates),
             *_enlarged(pairs, data.image_size),
         ),
         notices=notices,
         duplicates=duplicates,
-        resolved=coding.data,
+        resolved=replace(coding.data, white=white),
     )
 
 

@@ -1,17 +1,11 @@
-"""One image file through Pillow: header, palette, pixels, or why there are none.
+"""One image file: its header, and its pixels as the network is to see them.
 
-Images are upright. They lose their alpha channel and, where they have 16 bits, their
-lower 8: so does TensorFlow's decoder, and a served image must look like a training
-image. What decodes takes an open file and knows no names; ``opened`` puts the file's
-name to what is raised about its content.
+Images are upright and have 8 bits. They lose their alpha channel, whose colours count
+as they are stored, and of 16 bits the set's own white decides which 8 are kept.
 """
 
 from __future__ import annotations
 
-import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,69 +15,22 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet import types
-from keras_unet.errors import BadData
-
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_BROKEN = (
-    *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError),
-    struct.error,
+from keras_unet.config import DataConfig
+from keras_unet.data import tiff
+from keras_unet.data.opening import Undecodable, opened
+from keras_unet.data.pillow import (
+    convert,
+    find_orientation,
+    has_colours,
+    identified,
+    is_deep,
+    late_orientation,
+    load,
+    open_image,
+    require_size,
+    take_lower_bytes,
 )
-_OPENING = threading.Lock()
-
-
-class Undecodable(Exception):  # noqa: N818, the name says it
-    """What is wrong with a file's content, without the file's name."""
-
-
-class Unreadable(BadData):
-    """A file that cannot be used.
-
-    Attributes:
-        file: the file.
-        cause: what is wrong with it, without its name.
-    """
-
-    def __init__(self, file: Path, cause: str) -> None:
-        """Keeps file and cause apart, for lists of many of them."""
-        super().__init__(f"{file}: {cause}")
-        self.file, self.cause = file, cause
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """Gives the open file; what is wrong with it or its content gets its name.
-
-    Raises:
-        Unreadable: the file is missing or forbidden, or what is done with it within
-            the block raises Undecodable.
-    """
-    try:
-        # Given a name, Pillow 13 maps the file and reads turned TIFF images wrongly.
-        file = path.open("rb")
-    except PermissionError as error:
-        raise Unreadable(path, "may not be read (no permission)") from error
-    except FileNotFoundError as error:
-        cause = "is a broken link" if path.is_symlink() else "is not there"
-        raise Unreadable(path, cause) from error
-    except OSError as error:
-        raise Unreadable(path, f"cannot be opened ({error.strerror})") from error
-    with file:
-        try:
-            yield file
-        except Undecodable as error:
-            raise Unreadable(path, str(error)) from error
-        except OSError as error:
-            raise Unreadable(path, f"cannot be read ({error.strerror})") from error
+from keras_unet.data.white import BRIGHTEST, to_8_bits
 
 
 @dataclass(frozen=True)
@@ -92,7 +39,8 @@ class Header:
 
     Attributes:
         format: Pillow's name of the format, by content.
-        mode: Pillow's name of the pixels' layout.
+        mode: Pillow's name of the pixels' layout; "RGB;16" where its own leaves the
+            16 bits out, "5×8" where it has none for 5 bands of 8 bits.
         shape: (height, width), upright.
         orientation: EXIF's 1 to 8; 1 is upright.
         indexed: the pixels are indices into a palette that has colours.
@@ -109,6 +57,11 @@ class Header:
         """Width and height in words."""
         return f"{self.shape[1]}×{self.shape[0]}"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has 8 bits and a layout that Pillow reads."""
+        return not (self.mode.startswith("I") or ";" in self.mode or "×" in self.mode)
+
 
 def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> Header:
     """Returns what the header of an image file says.
@@ -122,18 +75,22 @@ def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> 
     Raises:
         Undecodable: damaged, no image, or too large.
     """
+    page = tiff.find_page(file)
+    if page and open_image(file, page) is None:
+        require_size(page.shape, max_pixels)
+        return Header("TIFF", page.mode, page.shape, page.orientation, False)
     with identified(file, max_pixels) as image:
-        orientation = _orientation(image)
+        orientation = find_orientation(image)
         height, width = image.height, image.width
-        # Pillow turns TIFF images itself, and no others.
+        # Of a TIFF image Pillow tells the size once turned.
         lies = orientation >= 5 and image.format != "TIFF"
-        indexed = image.mode == "P" and _has_colours(image)
+        deep = ";16" if is_deep(image) else ""
         header = Header(
             image.format or "",
-            image.mode,
+            image.mode + deep,
             (width, height) if lies else (height, width),
             orientation,
-            indexed,
+            indexed=image.mode == "P" and has_colours(image),
         )
         if check_pixels:
             image.draft(image.mode, (1, 1))
@@ -141,35 +98,72 @@ def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> 
         return header
 
 
-def read_image(path: Path, channels: int, max_pixels: int) -> types.Image:
+def find_late_orientation(file: BinaryIO, header: Header) -> int:
+    """Returns the orientation that EXIF data behind the pixels say, to no effect."""
+    return late_orientation(file) if header.format == "PNG" else 1
+
+
+def read_image(path: Path, channels: int, data: DataConfig) -> types.Image:
     """Returns the upright image of a file at its own size, uint8 (h, w, channels).
+
+    Args:
+        path: of the file.
+        channels: 3 (RGB) or 1 (grey).
+        data: its ``bands``, ``white`` and ``max_pixels`` say how.
 
     Raises:
         Unreadable: missing, forbidden, damaged, no image, too large, or of a kind
             whose brightness has no known scale.
     """
     with opened(path) as file:
-        return decode_image(file, channels, max_pixels)
+        return decode_image(file, channels, data)
 
 
-def decode_image(file: BinaryIO, channels: int, max_pixels: int) -> types.Image:
+def decode_image(file: BinaryIO, channels: int, data: DataConfig) -> types.Image:
     """Returns the upright image in an open file, uint8 (h, w, channels).
 
     Raises:
         Undecodable: as ``read_image`` says, but for what is wrong with the path.
     """
-    with identified(file, max_pixels) as image:
-        return pixels_of(image, channels)
+    return _as_channels(to_8_bits(decode_values(file, data), data.white), channels)
 
 
-def pixels_of(image: Image.Image, channels: int) -> types.Image:
+def pixels_of(image: Image.Image, channels: int, data: DataConfig) -> types.Image:
     """Returns the upright pixels of Pillow's image, uint8 (h, w, channels).
 
     Raises:
         Undecodable: damaged, or of a kind whose brightness has no known scale.
     """
-    pixels = np.asarray(_to_8_bits(load(image), channels))
-    return np.array(pixels.reshape((*pixels.shape[:2], channels)))
+    values = _picked(_channels(load(image), bool(data.bands)), data.bands)
+    return _as_channels(to_8_bits(values, data.white), channels)
+
+
+def _as_channels(pixels: types.Image, channels: int) -> types.Image:
+    if pixels.shape[-1] == channels:
+        return np.array(pixels)
+    if channels == 3:
+        return pixels.repeat(3, axis=-1)
+    return np.array(Image.fromarray(pixels).convert("L"))[..., np.newaxis]
+
+
+def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
+    """Returns the upright image in an open file, uint8 or uint16 (h, w, 1 or 3).
+
+    Raises:
+        Undecodable: as by ``decode_image``.
+    """
+    page = tiff.find_page(file)
+    if page and _is_for_tifffile(file, page, data.bands):
+        return _values_of_page(file, page, data)
+    with identified(file, data.max_pixels) as image:
+        deep = is_deep(image)
+        values = _channels(load(image), bool(data.bands))
+    if deep:
+        with identified(file, data.max_pixels) as image:
+            take_lower_bytes(image)
+            low = _channels(load(image), bool(data.bands))
+        values = (values.astype(np.uint16) << 8) | low
+    return _picked(values, data.bands)
 
 
 def image_shape(path: Path, max_pixels: int) -> tuple[int, int]:
@@ -182,141 +176,69 @@ def image_shape(path: Path, max_pixels: int) -> tuple[int, int]:
         return read_header(file, max_pixels).shape
 
 
-@contextmanager
-def identified(file: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
-    """Gives the file's one image, its pixels not yet read.
-
-    Raises:
-        Undecodable: no image, several images, or too large.
-    """
-    with _identify(file) as image:
-        if image.width * image.height > max_pixels:
-            raise Undecodable(
-                f"{image.width}×{image.height} pixels are more than --max-pixels "
-                f"{max_pixels} allows"
-            )
-        # A phone's MPO holds a preview beside its image; other files' frames are
-        # images of their own, and which one is meant is not ours to guess.
-        frames = 1 if image.format == "MPO" else _frames(image)
-        if frames > 1:
-            raise Undecodable(f"holds {frames} images; write one file for each")
-        yield image
+def _is_for_tifffile(file: BinaryIO, page: tiff.Page, bands: tuple[int, ...]) -> bool:
+    image = open_image(file, page)
+    if image is None:
+        return True
+    return bool(bands) and max(bands) > len(image.getbands())
 
 
-def _frames(image: Image.Image) -> int:
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except _BROKEN as error:
-        raise _damaged(error) from error
+def _values_of_page(
+    file: BinaryIO, page: tiff.Page, data: DataConfig
+) -> npt.NDArray[Any]:
+    require_size(page.shape, data.max_pixels)
+    bands = data.bands or page.own_bands
+    if not bands:
+        needed = "" if tiff.is_installed() else f" (after {tiff.INSTALL})"
+        three = "--bands 1 2 3 picks three" if page.bands > 2 else "--bands 1 picks one"
+        raise Undecodable(f"is a {page}, which is not read; {three}{needed}")
+    values = tiff.read_page(file, page, data.max_pixels)
+    return _unsigned(_picked(values, bands))
 
 
-def _damaged(error: Exception) -> Undecodable:
-    return Undecodable(f"is truncated or damaged ({error})")
-
-
-def _identify(file: BinaryIO) -> Image.Image:
-    file.seek(0)
-    # Pillow's own limit is a global that knows nothing of --max-pixels.
-    with _OPENING:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(file, formats=_FORMATS)
-        except _BROKEN as error:
-            cause = "is no image (JPEG, PNG, GIF, BMP, TIFF or WebP) or is damaged"
-            empty = file.seek(0, 2) == 0
-            raise Undecodable("is empty (0 bytes)" if empty else cause) from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def load(image: Image.Image) -> Image.Image:
-    """Returns the image upright, its pixels read.
-
-    Raises:
-        Undecodable: the file is damaged.
-    """
-    try:
-        image.load()
-    except _BROKEN as error:
-        raise _damaged(error) from error
-    # Only now, because a TIFF image was turned while its pixels were read.
-    orientation = _orientation(image)
-    return image if orientation == 1 else image.transpose(_UPRIGHT[orientation])
-
-
-def read_palette(image: Image.Image) -> bytes:
-    """Returns the palette as ``grey_levels`` takes it, once the pixels are read."""
-    return bytes(image.getpalette("RGB") or [0, 0, 0])
-
-
-def _has_colours(image: Image.Image) -> bool:
-    try:
-        return grey_levels(read_palette(image)) is None
-    except _BROKEN as error:
-        raise _damaged(error) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    # Pillow would decode a whole PNG to look for EXIF data behind the pixels.
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except _BROKEN as error:
-        raise Undecodable(f"has damaged EXIF data ({error})") from error
-    return orientation if orientation in _UPRIGHT else 1
-
-
-def grey_levels(palette: bytes) -> bytes | None:
-    """Returns the level of each of the 256 indices; None if there are others or none.
-
-    The palette as a whole decides, used or not, because a mask of a coloured set may
-    happen to show only its grey entries.
-
-    Args:
-        palette: red, green and blue of each index, of 256 or fewer.
-    """
-    red = palette[::3]
-    if not red or palette[1::3] != red or palette[2::3] != red:
-        return None
-    return (red * 256)[:256]
-
-
-def _to_8_bits(image: Image.Image, channels: int) -> Image.Image:
+def _channels(image: Image.Image, all_of_them: bool) -> npt.NDArray[Any]:
+    """Returns grey, RGB, or what channels there are, (h, w, channels)."""
     if image.mode == "F":
         raise Undecodable("holds fractions; write it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):
-        values = whole_numbers(np.asarray(image))
-        if values.size and (values.min() < 0 or values.max() > 0xFFFF):
-            raise Undecodable("has more than 16 bits a channel")
-        image = Image.fromarray((values >> 8).astype(np.uint8))
-    return convert(image, "L" if channels == 1 else "RGB")
+        return _unsigned(np.asarray(image)[..., np.newaxis])
+    if image.mode == "1":
+        image = convert(image, "L")
+    if image.mode not in ("L", "LA", "La", "RGB", "RGBA", "RGBX"):
+        image = convert(image, "RGB")
+    values = np.asarray(image)
+    values = values.reshape((*values.shape[:2], -1))
+    return values if all_of_them else values[..., : 3 if values.shape[-1] > 2 else 1]
 
 
-def convert(image: Image.Image, mode: str) -> Image.Image:
-    """Returns the image in another of Pillow's modes.
-
-    Raises:
-        Undecodable: Pillow does not know how.
-    """
-    if "transparency" in image.info:
-        # It is dropped in any case; of palettes Pillow warns that it is.
-        image = image.copy()
-        del image.info["transparency"]
-    try:
-        return image.convert(mode)
-    except ValueError as error:
-        raise Undecodable(f"has colours of a kind not read ({error})") from error
-
-
-def whole_numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Returns the values as integers.
+def _unsigned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns the values as uint8 or uint16.
 
     Raises:
-        Undecodable: one of them is a fraction.
+        Undecodable: they are no whole numbers from 0 to 65535.
     """
-    with np.errstate(invalid="ignore"):
-        whole = values.astype(np.int32)
-    if (whole != values).any():
-        raise Undecodable("holds fractions; a mask's values are whole numbers")
-    return whole
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "iu":
+        raise Undecodable("holds fractions; write it with 8 or 16 bits a channel")
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < 0:
+        bits = 16 if low >= -(2**15) and high < 2**15 else 8 * values.dtype.itemsize
+        raise Undecodable(
+            f"has signed {bits} bits from {low} to {high}, as CT has, and no known "
+            "black and white: write all files anew with one window, for example as "
+            'numpy.clip((values + 1000) / 2000 * 255, 0, 255).astype("uint8")'
+        )
+    if high > BRIGHTEST:
+        raise Undecodable("has more than 16 bits a channel")
+    return values.astype(np.uint16)
+
+
+def _picked(values: npt.NDArray[Any], bands: tuple[int, ...]) -> npt.NDArray[Any]:
+    if not bands:
+        return values
+    count = values.shape[-1]
+    if max(bands) > count:
+        has = f"{count} band" + ("s" if count > 1 else "")
+        raise Undecodable(f"has {has}, and --bands asks for number {max(bands)}")
+    return values[..., [band - 1 for band in bands]]

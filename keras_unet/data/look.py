@@ -13,12 +13,19 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_unet.config import DataConfig, Reading
-from keras_unet.data.images import Header, Unreadable, decode_image, opened, read_header
+from keras_unet.data.images import (
+    Header,
+    decode_values,
+    find_late_orientation,
+    read_header,
+)
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_pixels import look_at_mask
 from keras_unet.data.mask_values import GREY_STEP, MaskValues, Stats, count_values
 from keras_unet.data.masks import decode_runs
+from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
+from keras_unet.data.white import find_white
 from keras_unet.errors import BadData
 from keras_unet.types import Values
 
@@ -40,13 +47,16 @@ class Look:
         fingerprint: by which the file is known again.
         header: what it says of itself; None for run lengths.
         values: a mask's values.
-        is_dark: an image of 16 bits of which only the lowest few are used.
+        brightest: the largest value of an image of 16 bits.
+        late_orientation: what EXIF data behind the pixels of an image say, which do
+            not count.
     """
 
     fingerprint: Fingerprint
     header: Header | None = None
     values: MaskValues | None = None
-    is_dark: bool = False
+    brightest: int | None = None
+    late_orientation: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,13 +109,32 @@ def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
     return Seen(pair, image, mask, tuple(problems), tuple(notices))
 
 
+def white_of(every: Sequence[Seen], data: DataConfig) -> tuple[int | None, list[str]]:
+    """Returns what counts as white in 16-bit images, and what is to be said of it.
+
+    Of records it is what they were written with.
+
+    Raises:
+        BadUsage: records were written with another one than wanted.
+    """
+    folders = {seen.pair.record.file.parent for seen in every if seen.pair.record}
+    if folders:
+        # Behind it is TensorFlow, which a look at files can do without.
+        from keras_unet.data import records
+
+        return records.white_of(sorted(folders), data.white), []
+    looks = [seen.image for seen in every if seen.image]
+    brightest = [look.brightest for look in looks if look.brightest is not None]
+    return find_white(brightest, data.white)
+
+
 def _remembered(path: Path, data: DataConfig, is_mask: bool, cache: LookCache) -> Look:
     """Returns what is in a file, which is opened only if it is not known.
 
     Raises:
         Unreadable: the file cannot be used.
     """
-    with_time = _key(path, data.max_pixels, is_mask)
+    with_time = _key(path, data, is_mask)
     known = cache.get(with_time) if with_time else None
     if known is not None:
         return _from_json(known)
@@ -116,29 +145,31 @@ def _remembered(path: Path, data: DataConfig, is_mask: bool, cache: LookCache) -
     return look
 
 
-def _key(path: Path, max_pixels: int, is_mask: bool) -> str | None:
+def _key(path: Path, data: DataConfig, is_mask: bool) -> str | None:
     try:
         status = path.stat()
     except OSError:
         # Opening it says what is wrong.
         return None
-    kind = "mask" if is_mask else "image"
+    kind = "mask" if is_mask else f"image {data.bands}"
     state = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
     # Names need not be text.
     name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()
-    return f"{kind} {max_pixels} {state} {name}"
+    return f"{kind} {data.max_pixels} {state} {name}"
 
 
 def _look_into(file: BinaryIO, data: DataConfig, is_mask: bool) -> Look:
-    header = read_header(file, data.max_pixels, check_pixels=not is_mask)
+    header = read_header(file, data.max_pixels)
     fingerprint = Fingerprint.of(file)
     if is_mask:
         return Look(fingerprint, header, look_at_mask(file, data))
-    is_dark = (
-        header.mode.startswith("I")
-        and decode_image(file, 1, data.max_pixels).max() < 16
-    )
-    return Look(fingerprint, header, is_dark=bool(is_dark))
+    late = find_late_orientation(file, header)
+    if header.is_plain and not data.bands:
+        read_header(file, data.max_pixels, check_pixels=True)
+        return Look(fingerprint, header, late_orientation=late)
+    values = decode_values(file, data)
+    brightest = None if values.dtype == np.uint8 else int(values.max())
+    return Look(fingerprint, header, None, brightest, late)
 
 
 def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
@@ -183,17 +214,18 @@ def _to_json(look: Look) -> list[Any]:
         astuple(look.fingerprint),
         astuple(look.header) if look.header else None,
         _values_to_json(values) if values else None,
-        look.is_dark,
+        look.brightest,
+        look.late_orientation,
     ]
 
 
 def _from_json(found: Sequence[Any]) -> Look:
-    fingerprint, header, values, is_dark = found
+    fingerprint, header, values, *of_image = found
     if header:
         header = Header(header[0], header[1], tuple(header[2]), *header[3:])
     if values:
         values = _values_from_json(*values)
-    return Look(Fingerprint(*fingerprint), header, values, is_dark)
+    return Look(Fingerprint(*fingerprint), header, values, *of_image)
 
 
 def _values_to_json(values: MaskValues) -> list[Any]:
@@ -223,9 +255,13 @@ def _values_of_record(pixels: Values, reading: Reading) -> MaskValues:
 
 
 def _about_image(file: Path, image: Look) -> list[Problem]:
-    cause = "uses only the darkest sixteenth of its 16 bits; scale it up to be seen"
-    dark = [Problem(file, cause)] if image.is_dark else []
-    return [*_about_name(file, image), *dark]
+    if image.late_orientation == 1:
+        return _about_name(file, image)
+    cause = (
+        f"has EXIF orientation {image.late_orientation} behind its pixels, where it "
+        "does not count: look whether image and mask agree as they are stored"
+    )
+    return [*_about_name(file, image), Problem(file, cause)]
 
 
 def _about_name(file: Path, look: Look) -> list[Problem]:

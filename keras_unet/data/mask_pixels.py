@@ -9,8 +9,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet.config import DataConfig, Reading
-from keras_unet.data.images import (
-    Undecodable,
+from keras_unet.data.mask_values import GREY_STEP, NOTHING, MaskValues, count_values
+from keras_unet.data.opening import Undecodable
+from keras_unet.data.pillow import (
     convert,
     grey_levels,
     identified,
@@ -18,7 +19,6 @@ from keras_unet.data.images import (
     read_palette,
     whole_numbers,
 )
-from keras_unet.data.mask_values import GREY_STEP, NOTHING, MaskValues, count_values
 from keras_unet.types import Mask, Values
 
 _NOISE = 4

@@ -10,16 +10,12 @@ import numpy.typing as npt
 
 from keras_unet.config import IGNORE, DataConfig, Reading
 from keras_unet.data import rle
-from keras_unet.data.images import (
-    Unreadable,
-    identified,
-    image_shape,
-    load,
-    opened,
-)
+from keras_unet.data.images import image_shape
 from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
 from keras_unet.data.mask_values import GREY_STEP, NOTHING
+from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Pair
+from keras_unet.data.pillow import identified, load
 from keras_unet.errors import BadData
 from keras_unet.types import Mask, Values
 

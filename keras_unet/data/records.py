@@ -6,6 +6,7 @@ what they mean is found by training just as from a folder.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,11 +21,13 @@ from PIL import Image
 from keras_unet import types
 from keras_unet.config import DataConfig, Reading
 from keras_unet.console import Progress, silent
-from keras_unet.data.images import opened, read_header
+from keras_unet.data.images import decode_values, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import read_values
+from keras_unet.data.opening import opened
 from keras_unet.data.pair import INDEX, Found, Pair, Record
 from keras_unet.data.resize import at_size, read_resized
+from keras_unet.data.white import find_white
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_new
 from keras_unet.types import Values
@@ -48,7 +51,7 @@ def write_records(
 
     Args:
         pairs: what to write, in this order.
-        data: image size and largest image.
+        data: image size, largest image, and bands and white as in training.
         folder: is made; until it is complete it has another name.
         coding: of the images; PNG loses nothing and takes three times the space, raw
             is read fastest and takes ten times the space.
@@ -60,6 +63,7 @@ def write_records(
     """
     if folder.exists():
         raise BadUsage(f"--output {folder} exists: name a new folder")
+    data = dataclasses.replace(data, white=_white(pairs, data))
     with write_new(folder) as aside:
         rows = []
         for row in _write_shards(pairs, data, aside, coding):
@@ -101,6 +105,19 @@ def read_record(
     return at_size(image, wanted), nearest_pixels(mask, wanted)
 
 
+def _white(pairs: Sequence[Pair], data: DataConfig) -> int | None:
+    if data.white is not None:
+        return data.white
+    brightest = []
+    for pair in pairs:
+        with opened(pair.image) as file:
+            header = read_header(file, data.max_pixels)
+            values = np.zeros(1) if header.is_plain else decode_values(file, data)
+        if values.dtype == np.uint16:
+            brightest.append(int(values.max()))
+    return find_white(brightest, None)[0]
+
+
 def _write_shards(
     pairs: Sequence[Pair], data: DataConfig, folder: Path, coding: ImageCoding
 ) -> Iterator[dict[str, Any]]:
@@ -124,7 +141,8 @@ def _write_shards(
 def _example(pair: Pair, data: DataConfig, coding: ImageCoding) -> tf.train.Example:
     with opened(pair.image) as file:
         header = read_header(file, data.max_pixels)
-    channels = 1 if header.mode in ("1", "L", "LA", "I;16") else 3
+    is_grey = header.mode in ("1", "L", "LA") or header.mode.startswith("I")
+    channels = 1 if len(data.bands) == 1 or (is_grey and not data.bands) else 3
     image = read_resized(pair.image, channels, data)
     values, lengths = _runs(read_values(pair, data, data.image_size))
     return tf.train.Example(
@@ -231,6 +249,27 @@ def image_size(folder: Path) -> tuple[int, int]:
     )
 
 
+def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
+    """Returns what became white in the records' images of 16 bits.
+
+    Args:
+        folders: of records.
+        wanted: by the user; None leaves it open.
+
+    Raises:
+        BadUsage: it is not the same in all of them, or not what is wanted.
+    """
+    for folder in folders:
+        white = _from_index(folder, lambda index: index.get("white"))
+        if white is not None and wanted not in (None, white):
+            raise BadUsage(
+                f"the records in {folder} were written with --white {white}, not "
+                f"{wanted}: write them again with --white {wanted}"
+            )
+        wanted = wanted if white is None else white
+    return wanted
+
+
 def write_index(
     folder: Path, data: DataConfig, coding: str, rows: Sequence[dict[str, Any]]
 ) -> None:
@@ -238,7 +277,7 @@ def write_index(
 
     Args:
         folder: that holds the records.
-        data: with their size, and how the masks were read.
+        data: with their size, what became white, and how the masks were read.
         coding: of the images.
         rows: of all pairs, by ``row_of``.
     """
@@ -246,6 +285,7 @@ def write_index(
         "format": 1,
         "image_size": data.image_size,
         "mask_reading": data.mask_reading,
+        "white": data.white,
         "coding": coding,
         "records": rows,
     }

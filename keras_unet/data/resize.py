@@ -10,13 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import DataConfig
-from keras_unet.data.images import (
-    Header,
-    Undecodable,
-    decode_image,
-    opened,
-    read_header,
-)
+from keras_unet.data.images import Header, decode_image, read_header
+from keras_unet.data.opening import Undecodable, opened
 from keras_unet.types import Image, Tensor
 
 
@@ -30,12 +25,12 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
     """
     with opened(path) as file:
         header = read_header(file, data.max_pixels)
-        if _is_plain_jpeg(header):
+        if _is_plain_jpeg(header) and not data.bands:
             file.seek(0)
             ratio = _ratio(header.shape, data.image_size)
             image = _decode_jpeg(file.read(), channels, ratio)
         else:
-            image = decode_image(file, channels, data.max_pixels)
+            image = decode_image(file, channels, data)
     return at_size(image, data.image_size)
 
 

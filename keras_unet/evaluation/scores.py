@@ -132,7 +132,7 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]
     Raises:
         BadData: a file cannot be read, or the two differ in size.
     """
-    image = read_image(pair.image, channels, data.max_pixels)
+    image = read_image(pair.image, channels, data)
     mask = read_mask(pair, data)
     if mask.shape != image.shape[:2]:
         (height, width), (tall, wide) = mask.shape, image.shape[:2]

@@ -105,7 +105,7 @@ def _image(
         return records.read_record(pair.record, 3, size)[0]
     if size:
         return read_resized(pair.image, 3, data)
-    return read_image(pair.image, 3, data.max_pixels)
+    return read_image(pair.image, 3, data)
 
 
 def _put_in_place(run: RunFolder, name: str, made: Path) -> str:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
+from keras_unet.data.white import BRIGHTEST
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.mask_file import class_values
 from keras_unet.prediction.segmenter import probability_of
@@ -33,7 +34,8 @@ def write_saved_model(network: keras.Model, config: Config, folder: Path) -> Non
 
     Args:
         network: size-keeping, float32, from (b, h, w, channels) to logits.
-        config: of the run; its image size and pixel limit are in the graph.
+        config: of the run; its image size, pixel limit, white and bands are in the
+            graph. Bands above 3 must be picked by whoever sends the image.
         folder: the version's folder, not yet there.
     """
     graph = ServingGraph(network, config)
@@ -67,6 +69,8 @@ class ServingGraph:
         self.network = network
         self.size = config.data.image_size
         self.max_pixels = config.export.serve_max_pixels
+        self.white = config.data.white or BRIGHTEST
+        self.bands = _bands_of_rgb(config.data.bands)
         self.values = class_values(config)
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
@@ -105,7 +109,9 @@ class ServingGraph:
 
     def _read(self, one: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         image_bytes, position = one
-        image = decode_in_graph(image_bytes, position, self.max_pixels)
+        image = decode_in_graph(image_bytes, position, self.max_pixels, self.white)
+        if self.bands:
+            image = tf.gather(image, self.bands, axis=-1)
         return resize_image(image, self.size), tf.shape(image)[:2]
 
     def _encode(self, one: tuple[Tensor, Tensor]) -> Tensor:
@@ -117,9 +123,16 @@ class ServingGraph:
         )
 
 
+def _bands_of_rgb(bands: tuple[int, ...]) -> list[int]:
+    """Returns the channels (three) that are read of RGB; none if there are no such."""
+    if not bands or max(bands) > 3:
+        return []
+    return [band - 1 for band in (bands if len(bands) == 3 else bands * 3)]
+
+
 _MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n"}
-_PNG_HEADER = 24
-"""Bytes up to and with width and height."""
+_PNG_HEADER = 25
+"""Bytes up to and with width, height and bits a channel."""
 MOST_SCANS = 64
 """Of a JPEG; 10 are usual. One of fifty bytes has its decoder go over all pixels."""
 
@@ -134,13 +147,16 @@ def assert_images(image_bytes: Tensor) -> Any:
     )
 
 
-def decode_in_graph(image_bytes: Tensor, position: Tensor, max_pixels: int) -> Tensor:
+def decode_in_graph(
+    image_bytes: Tensor, position: Tensor, max_pixels: int, white: int = BRIGHTEST
+) -> Tensor:
     """Returns the image as uint8 (h, w, 3), as it is stored: EXIF turns nothing.
 
     Args:
         image_bytes: one file's content, of a kind that ``assert_images`` lets pass.
         position: of the image in its request, for the message.
         max_pixels: a larger image fails before it is decoded.
+        white: the value of 16 bits that counts as white.
     """
     checks = [
         tf.debugging.Assert(holds, [f"image_bytes holds {what} at position:", position])
@@ -157,9 +173,25 @@ def decode_in_graph(image_bytes: Tensor, position: Tensor, max_pixels: int) -> T
     ]
     with tf.control_dependencies(checks):
         image_bytes = tf.identity(image_bytes)
-    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+
+    def as_8_bits() -> Tensor:
+        return tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+
+    def scaled() -> Tensor:
+        """Scales 16 bits as ``white.to_8_bits`` does."""
+        values = tf.io.decode_png(image_bytes, channels=3, dtype=tf.uint16)
+        values = tf.minimum(tf.cast(values, tf.int32), white)
+        return tf.cast(values * 256 // (white + 1), tf.uint8)
+
+    image = tf.cond(_is_png_of_16_bits(image_bytes), scaled, as_8_bits)
     image.set_shape((None, None, 3))
     return image
+
+
+def _is_png_of_16_bits(image_bytes: Tensor) -> Tensor:
+    _, is_png = _kinds(image_bytes)
+    bits = tf.strings.substr(_padded(image_bytes), _PNG_HEADER - 1, 1)
+    return is_png & tf.equal(bits, b"\x10")
 
 
 def pixels_to_decode(image_bytes: Tensor) -> Tensor:
@@ -183,9 +215,12 @@ def _kinds(image_bytes: Tensor) -> list[Tensor]:
 
 def _png_side(image_bytes: Tensor, place: int) -> Tensor:
     """Returns the int64 number of four bytes, the highest first; past the end 0."""
-    padded = tf.strings.join([image_bytes, b"\0" * _PNG_HEADER])
-    four = tf.io.decode_raw(tf.strings.substr(padded, place, 4), tf.uint8)
+    four = tf.io.decode_raw(tf.strings.substr(_padded(image_bytes), place, 4), tf.uint8)
     return tf.reduce_sum(tf.cast(four, tf.int64) * [1 << 24, 1 << 16, 1 << 8, 1])
+
+
+def _padded(image_bytes: Tensor) -> Tensor:
+    return tf.strings.join([image_bytes, b"\0" * _PNG_HEADER])
 
 
 def _scans(image_bytes: Tensor) -> Tensor:

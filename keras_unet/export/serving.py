@@ -94,7 +94,7 @@ What to know:
 - Send standard base64, once; the server decodes it. Web-safe base64 fails.
 - An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
-- Other formats, images above {max_pixels} pixels (`serve_max_pixels` in the run's
+{bands}- Other formats, images above {max_pixels} pixels (`serve_max_pixels` in the run's
   `config.json`; export again after a change) and JPEGs of more than {scans} scans end
   their request with InvalidArgument and the position in the batch. With batching on the
   server, the requests that shared the batch fail with it: do not batch across
@@ -123,6 +123,7 @@ def write_serving(folder: Path, config: Config) -> None:
         "names": ", ".join(class_names(config)),
         "max_pixels": config.export.serve_max_pixels,
         "scans": MOST_SCANS,
+        "bands": _about_bands(config.data.bands),
     }
     for name, text in [
         ("models.config", _MODELS),
@@ -132,6 +133,16 @@ def write_serving(folder: Path, config: Config) -> None:
     ]:
         (folder / name).write_text(text.format(**words), "utf-8", newline="\n")
     shutil.copyfile(client.__file__, folder / "client.py")
+
+
+def _about_bands(bands: tuple[int, ...]) -> str:
+    if max(bands, default=0) <= 3:
+        return ""
+    numbers = ", ".join(map(str, bands))
+    return (
+        f"- The network was trained on bands {numbers}: send images that hold just\n"
+        "  these, in this order.\n"
+    )
 
 
 def within_limit(image: Image, config: Config) -> Image:

@@ -163,11 +163,11 @@ def _readable(
 ) -> Iterator[tuple[Input, types.Image]]:
     """Yields what can be read; appends what is wrong with the rest to ``failed``."""
     channels = segmenter.config.model.channels
-    most = segmenter.config.data.max_pixels
+    data = segmenter.config.data
 
     def read(one: Input) -> types.Image | BadData:
         try:
-            return read_image(one.file, channels, most)
+            return read_image(one.file, channels, data)
         except BadData as error:
             return error
 

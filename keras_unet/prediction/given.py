@@ -12,7 +12,9 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.config import DataConfig
-from keras_unet.data.images import Undecodable, pixels_of, read_image
+from keras_unet.data.images import pixels_of, read_image
+from keras_unet.data.opening import Undecodable
+from keras_unet.data.white import to_8_bits
 from keras_unet.errors import BadData, BadUsage
 
 Given = str | Path | Image.Image | npt.NDArray[Any]
@@ -39,21 +41,21 @@ def read_all(
 
 def _read(image: Given, channels: int, data: DataConfig) -> types.Image:
     if isinstance(image, str | Path):
-        return read_image(Path(image), channels, data.max_pixels)
+        return read_image(Path(image), channels, data)
     if not isinstance(image, Image.Image):
-        image = Image.fromarray(_whole(np.asarray(image)))
+        image = Image.fromarray(_whole(np.asarray(image), data))
     elif image.width * image.height > data.max_pixels:
         raise BadData(
             f"the image's {image.width}×{image.height} pixels are more than "
             f"--max-pixels {data.max_pixels} allows"
         )
     try:
-        return pixels_of(image, channels)
+        return pixels_of(image, channels, data)
     except Undecodable as error:
         raise BadData(f"the image {error}") from error
 
 
-def _whole(array: npt.NDArray[Any]) -> types.Image:
+def _whole(array: npt.NDArray[Any], data: DataConfig) -> types.Image:
     """Returns grey (h, w) or RGB (h, w, 3) in 8 bits.
 
     Raises:
@@ -72,10 +74,9 @@ def _whole(array: npt.NDArray[Any]) -> types.Image:
             f"an image's numbers must be uint8 or uint16, not {array.dtype}: "
             f"{_way_out(array)}"
         )
-    if array.dtype.itemsize == 2:
-        array = (array >> 8).astype(np.uint8)
+    levels = to_8_bits(array, data.white)
     grey = array.ndim == 2 or shape[2] == 1
-    return array.reshape(shape[:2]) if grey else array[..., :3]
+    return levels.reshape(shape[:2]) if grey else levels[..., :3]
 
 
 def _way_out(array: npt.NDArray[Any]) -> str:

@@ -164,10 +164,13 @@ def test_an_extension_that_lies_is_said_and_the_content_read(root):
     assert report.notes[-1].endswith("a.png: is a JPEG file called .png; read as JPEG")
 
 
-def test_16_bits_of_which_hardly_any_are_used_are_said(root):
-    dark = np.random.default_rng(0).integers(0, 4096, (32, 48)).astype(np.uint16)
+def test_the_bits_that_16_bit_images_use_are_said_and_stored(root):
+    dark = np.random.default_rng(0).integers(0, 1024, (32, 48)).astype(np.uint16)
     Image.fromarray(dark).save(root / "images/a.png")
-    assert "the darkest sixteenth of its 16 bits" in check(root).notes[-1]
+    report = check(root)
+    wanted = "images: 16 bits of which 10 are used: 1023 counts as white (--white)"
+    assert wanted in report.notes
+    assert report.resolved.white == 1023
 
 
 def test_an_unknown_mask_value_is_named(root):

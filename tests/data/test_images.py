@@ -1,4 +1,6 @@
 import os
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +10,14 @@ from PIL import Image
 
 from keras_unet.config import DataConfig
 from keras_unet.data import images
-from keras_unet.data.images import grey_levels, image_shape, opened, read_image
+from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.masks import read_values
+from keras_unet.data.opening import opened
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 
 MANY = 10**6
+ANY = DataConfig(max_pixels=MANY)
 CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
 BINARY = DataConfig(mask_kind="binary", foreground_above=0)
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -49,58 +53,114 @@ def turned(path: Path, orientation: int, image: Image.Image) -> Path:
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.bmp", "a.tif", "a.webp"])
 def test_a_grey_image_of_each_lossless_format_keeps_its_pixels(tmp_path, name):
     options = {"lossless": True} if name == "a.webp" else {}
-    image = read_image(grey(tmp_path / name, **options), 1, MANY)
+    image = read_image(grey(tmp_path / name, **options), 1, ANY)
     np.testing.assert_array_equal(image[..., 0], RAMP)
 
 
 def test_an_lzw_tiff_keeps_its_pixels(tmp_path):
     path = grey(tmp_path / "a.tif", compression="tiff_lzw")
-    np.testing.assert_array_equal(read_image(path, 1, MANY)[..., 0], RAMP)
+    np.testing.assert_array_equal(read_image(path, 1, ANY)[..., 0], RAMP)
 
 
 def test_a_jpeg_is_read_as_rgb(tmp_path):
     path = save(Image.new("RGB", (8, 6), (200, 100, 50)), tmp_path / "a.jpg")
-    np.testing.assert_allclose(read_image(path, 3, MANY)[0, 0], (200, 100, 50), atol=3)
+    np.testing.assert_allclose(read_image(path, 3, ANY)[0, 0], (200, 100, 50), atol=3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_gives_the_channels_asked_for(tmp_path, mode, channels):
     path = save(Image.new(mode, (8, 6)), tmp_path / "a.png")
-    assert read_image(path, channels, MANY).shape == (6, 8, channels)
+    assert read_image(path, channels, ANY).shape == (6, 8, channels)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_sixteen_bits_become_their_upper_eight(tmp_path, name):
     wide = Image.fromarray(np.array([[0x1234, 0xFFFF]], np.uint16))
-    image = read_image(save(wide, tmp_path / name), 1, MANY)
+    image = read_image(save(wide, tmp_path / name), 1, ANY)
     assert image[..., 0].tolist() == [[0x12, 0xFF]]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "lzw.tif"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_all_16_bits_of_colours_are_read(tmp_path, name, channels):
+    colours = np.random.default_rng(0).integers(0, 1024, (6, 8, channels))
+    path = wide_colours(colours.astype(np.uint16), tmp_path / name)
+    image = read_image(path, 3, DataConfig(white=1023))
+    np.testing.assert_array_equal(image, colours[..., :3] >> 2)
+
+
+def wide_colours(values: np.ndarray, path: Path) -> Path:
+    """Writes colours of 16 bits, as Pillow cannot."""
+    if path.suffix == ".png":
+        height, width, channels = values.shape
+        kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+        rows = values.astype(">u2").reshape(height, -1)
+        chunks = [
+            (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
+            (b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))),
+            (b"IEND", b""),
+        ]
+        content = b"".join(
+            struct.pack(">I", len(data))
+            + name
+            + data
+            + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        )
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+        return path
+    tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
+    compression = "lzw" if path.stem == "lzw" else None
+    extra = ["UNASSALPHA"] if values.shape[-1] == 4 else None
+    tifffile.imwrite(
+        path, values, photometric="rgb", compression=compression, extrasamples=extra
+    )
+    return path
+
+
+def test_grey_with_alpha_of_16_bits_says_that_it_is_not_read(tmp_path):
+    path = wide_colours(np.ones((2, 2, 2), np.uint16), tmp_path / "a.png")
+    with pytest.raises(BadData, match="grey with alpha, of 16 bits, which is not read"):
+        read_image(path, 1, ANY)
+
+
+def test_8_bits_are_read_as_ever_whatever_counts_as_white(tmp_path):
+    image = read_image(grey(tmp_path / "a.png"), 1, DataConfig(white=1023))
+    np.testing.assert_array_equal(image[..., 0], RAMP)
+
+
+def test_values_below_zero_are_a_question(tmp_path):
+    values = np.array([[-744, 792]], np.int32)
+    path = save(Image.fromarray(values), tmp_path / "a.tif")
+    with pytest.raises(BadData, match="signed 16 bits from -744 to 792, as CT has"):
+        read_image(path, 1, ANY)
 
 
 def test_alpha_is_dropped_and_the_colour_beneath_kept(tmp_path):
     path = save(Image.new("RGBA", (2, 2), (9, 8, 7, 0)), tmp_path / "a.png")
-    assert read_image(path, 3, MANY)[0, 0].tolist() == [9, 8, 7]
+    assert read_image(path, 3, ANY)[0, 0].tolist() == [9, 8, 7]
 
 
 def test_a_palette_with_transparent_entries_is_read_without_a_warning(tmp_path):
     image = Image.new("P", (2, 2), 1)
     image.putpalette(PASCAL)
     path = save(image, tmp_path / "a.png", transparency=b"\x00\x80")
-    assert read_image(path, 3, MANY)[0, 0].tolist() == [128, 0, 0]
+    assert read_image(path, 3, ANY)[0, 0].tolist() == [128, 0, 0]
 
 
 def test_fractions_as_an_image_are_refused(tmp_path):
     path = save(Image.new("F", (2, 2)), tmp_path / "a.tif")
     with pytest.raises(BadData, match="holds fractions; write it with 8 or 16 bits"):
-        read_image(path, 1, MANY)
+        read_image(path, 1, ANY)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
 def test_image_and_mask_are_turned_upright_alike(tmp_path, name, orientation):
     path = turned(tmp_path / name, orientation, Image.fromarray(RAMP))
-    image = read_image(path, 1, MANY)[..., 0]
-    mask = read_values(Pair(path, path, ""), DataConfig())
+    image = read_image(path, 1, ANY)[..., 0]
+    mask = read_values(Pair(path, path, ""), ANY)
     np.testing.assert_array_equal(image, mask)
     assert image_shape(path, MANY) == image.shape
 
@@ -108,7 +168,7 @@ def test_image_and_mask_are_turned_upright_alike(tmp_path, name, orientation):
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_an_image_lying_on_its_side_is_stood_up(tmp_path, name):
     path = turned(tmp_path / name, 6, Image.fromarray(RAMP))
-    upright = read_image(path, 1, MANY)[..., 0]
+    upright = read_image(path, 1, ANY)[..., 0]
     np.testing.assert_array_equal(upright, np.rot90(RAMP, -1))
 
 
@@ -119,7 +179,7 @@ def test_the_header_says_format_and_mode_whatever_the_name_says(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "read", [lambda p: image_shape(p, MANY), lambda p: read_image(p, 3, 9)]
+    "read", [lambda p: image_shape(p, MANY), lambda p: read_image(p, 3, ANY)]
 )
 @pytest.mark.parametrize(
     ("content", "cause"),
@@ -147,7 +207,7 @@ def test_a_truncated_file_is_refused(tmp_path, name):
     path = save(Image.fromarray(noise), tmp_path / name)
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(BadData, match="damaged"):
-        read_image(path, 3, MANY)
+        read_image(path, 3, ANY)
 
 
 def test_a_truncated_jpeg_is_found_without_decoding_it_in_full(tmp_path):
@@ -162,12 +222,16 @@ def test_an_image_over_the_limit_is_refused(tmp_path):
     with pytest.raises(
         BadData, match="8×6 pixels are more than --max-pixels 47 allows"
     ):
-        read_image(grey(tmp_path / "a.png"), 1, 47)
+        read_image(grey(tmp_path / "a.png"), 1, DataConfig(max_pixels=47))
 
 
 def test_the_limit_and_not_pillows_decides(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3)
-    assert read_image(grey(tmp_path / "a.png"), 1, 48).shape == (6, 8, 1)
+    assert read_image(grey(tmp_path / "a.png"), 1, DataConfig(max_pixels=48)).shape == (
+        6,
+        8,
+        1,
+    )
 
 
 def test_a_file_of_several_images_is_refused(tmp_path):
@@ -175,14 +239,14 @@ def test_a_file_of_several_images_is_refused(tmp_path):
         tmp_path / "a.tif", save_all=True, append_images=[Image.new("L", (8, 6))]
     )
     with pytest.raises(BadData, match="holds 2 images; write one file for each"):
-        read_image(path, 1, MANY)
+        read_image(path, 1, ANY)
 
 
 def test_a_broken_link_is_called_one(tmp_path):
     link = tmp_path / "a.png"
     link.symlink_to(tmp_path / "gone.png")
     with pytest.raises(BadData, match=r"a\.png: is a broken link"):
-        read_image(link, 1, MANY)
+        read_image(link, 1, ANY)
 
 
 @pytest.fixture
@@ -202,7 +266,7 @@ def test_a_file_without_permission_is_refused(tmp_path, request):
     path.chmod(0)
     request.getfixturevalue("somebody_else")
     with pytest.raises(BadData, match=r"may not be read \(no permission\)"):
-        read_image(path, 1, MANY)
+        read_image(path, 1, ANY)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png"])
@@ -217,14 +281,3 @@ def test_a_palette_mask_cut_anywhere_is_unreadable_and_named(tmp_path, suffix):
         file.write_bytes(content[:end])
         with pytest.raises(BadData, match=rf"cut\.{suffix}"):
             read_header(file, check_pixels=True)
-
-
-def test_of_greys_there_is_a_level_for_every_index():
-    levels = grey_levels(bytes([7, 7, 7, 250, 250, 250]))
-    assert len(levels) == 256
-    assert list(levels[:2]) == [7, 250]
-
-
-@pytest.mark.parametrize("palette", [b"", bytes([0, 0, 0, 1, 2, 3])])
-def test_without_greys_alone_there_are_no_levels(palette):
-    assert grey_levels(palette) is None

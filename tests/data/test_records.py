@@ -197,3 +197,22 @@ def test_a_changed_byte_is_found_and_its_file_named(pairs, tmp_path):
     record.file.write_bytes(content)
     with pytest.raises(BadData, match=r"pairs-00000\.tfrecord: is damaged"):
         records.read_record(record, 3)
+
+
+def test_records_of_16_bits_keep_what_counted_as_white(tmp_path):
+    for name, bits in [("a", 10), ("b", 12)]:
+        folder = tmp_path / name
+        folder.mkdir()
+        values = np.full((4, 6), 2**bits - 1, np.uint16)
+        Image.fromarray(values).save(folder / "i.png")
+        Image.fromarray(np.eye(4, 6, dtype=np.uint8)).save(folder / "m.png")
+        pair = Pair(folder / "i.png", folder / "m.png", name)
+        data = DataConfig(image_size=(4, 6))
+        records.write_records([pair], data, folder / "records", "png")
+    first, second = (tmp_path / name / "records" for name in "ab")
+    (pair,) = find_recorded(first).pairs
+    image, _ = records.read_record(pair.record, 1)
+    assert set(image.flat) == {255}
+    assert records.white_of([first], None) == 1023
+    with pytest.raises(BadUsage, match="written with --white 4095, not 1023"):
+        records.white_of([first, second], None)

@@ -15,6 +15,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_unet.config import Config, DataConfig, ExportConfig, UNetConfig
+from keras_unet.data.images import read_image
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.segmenter import Segmenter, load_network
@@ -79,6 +80,24 @@ def test_pngs_of_every_mode_are_read_as_pillow_reads_them(loaded, segmenter, mod
     image.save(file, "PNG")
     (mask,) = masks_of(loaded, file.getvalue())
     wanted = tiny_run.keras_mask(segmenter, np.asarray(image.convert("RGB")))
+    np.testing.assert_array_equal(mask, 255 * wanted)
+
+
+@pytest.mark.parametrize("bits", [10, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pngs_of_16_bits_are_scaled_as_in_training(tmp_path, bits, channels):
+    run = tiny_run.trained()
+    config = run.load_config()
+    data = dataclasses.replace(config.data, white=2**bits - 1)
+    config = dataclasses.replace(config, data=data)
+    write_saved_model(load_network(run), config, tmp_path / "1")
+    image = tiny_run.make_image(5)[0][..., :channels].astype(np.uint16)
+    wide = tf.io.encode_png(image << (bits - 8) | 1).numpy()
+    (tmp_path / "wide.png").write_bytes(wide)
+    read = read_image(tmp_path / "wide.png", 3, data)
+    np.testing.assert_array_equal(read, np.broadcast_to(image, read.shape))
+    (mask,) = masks_of(tf.saved_model.load(str(tmp_path / "1")), wide)
+    wanted = tiny_run.keras_mask(Segmenter(run), read)
     np.testing.assert_array_equal(mask, 255 * wanted)
 
 
@@ -257,3 +276,17 @@ def test_a_jpeg_of_more_scans_than_anybody_writes_is_refused_at_once(loaded):
     last = content[content.rindex(b"\xff\xda") : -2]
     many = content[:-2] + 20_000 * last + content[-2:]
     assert seconds_until_refused(loaded, many, "JPEG of more than 64 scans") < 0.5
+
+
+@pytest.mark.parametrize("bands", [(3, 2, 1), (2,)])
+def test_bands_of_rgb_are_picked_in_the_graph(tmp_path, bands):
+    run = tiny_run.trained()
+    config = run.load_config()
+    data = dataclasses.replace(config.data, bands=bands)
+    config = dataclasses.replace(config, data=data)
+    write_saved_model(load_network(run), config, tmp_path / "1")
+    content = tiny_run.png(tiny_run.make_image(5)[0])
+    (tmp_path / "image.png").write_bytes(content)
+    (mask,) = masks_of(tf.saved_model.load(str(tmp_path / "1")), content)
+    read = read_image(tmp_path / "image.png", 3, data)
+    np.testing.assert_array_equal(mask, 255 * tiny_run.keras_mask(Segmenter(run), read))
