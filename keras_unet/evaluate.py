@@ -106,7 +106,7 @@ def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
 
     What counts as white does not: that is the network's.
     """
-    from keras_unet.data.white import BRIGHTEST
+    from keras_unet.data.images import BRIGHTEST
 
     data = dataclasses.replace(
         data,

@@ -6,6 +6,8 @@ as they are stored, and of 16 bits the set's own white decides which 8 are kept.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,7 +32,9 @@ from keras_unet.data.pillow import (
     require_size,
     take_lower_bytes,
 )
-from keras_unet.data.white import BRIGHTEST, to_8_bits
+
+BRIGHTEST = 0xFFFF
+"""What counts as white where nothing is known: all 16 bits are used."""
 
 
 @dataclass(frozen=True)
@@ -242,3 +246,47 @@ def _picked(values: npt.NDArray[Any], bands: tuple[int, ...]) -> npt.NDArray[Any
         has = f"{count} band" + ("s" if count > 1 else "")
         raise Undecodable(f"has {has}, and --bands asks for number {max(bands)}")
     return values[..., [band - 1 for band in bands]]
+
+
+def to_8_bits(values: npt.NDArray[Any], white: int | None) -> types.Image:
+    """Returns values, uint8 or uint16 of any shape, as uint8.
+
+    Args:
+        values: uint8 stays as it is.
+        white: the 16-bit value that becomes 255, as all above it do; 0 becomes 0. Of
+            2**k - 1, the upper 8 of k bits are kept.
+    """
+    if values.dtype == np.uint8:
+        return values
+    levels: types.Image = _table(BRIGHTEST if white is None else white)[values]
+    return levels
+
+
+@functools.lru_cache(maxsize=4)
+def _table(white: int) -> types.Image:
+    values = np.minimum(np.arange(BRIGHTEST + 1), white)
+    return (values * 256 // (white + 1)).astype(np.uint8)
+
+
+def find_white(
+    brightest: Sequence[int], white: int | None
+) -> tuple[int | None, list[str]]:
+    """Returns what counts as white, and what is to be said of it.
+
+    Args:
+        brightest: the largest value of each image of 16 bits.
+        white: what the user says; None leaves it open.
+    """
+    if not brightest:
+        return white, []
+    most = max(brightest)
+    if white is not None:
+        above = sum(value > white for value in brightest)
+        note = f"images: {above} of 16 bits have values above --white {white} ({most})"
+        return white, [f"{note}, which become white too"] if above else []
+    bits = max(8, most.bit_length())
+    white = 2**bits - 1
+    if bits == 16:
+        return white, []
+    used = f"images: 16 bits of which {bits} are used"
+    return white, [f"{used}: {white} counts as white (--white)"]

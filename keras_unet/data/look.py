@@ -17,6 +17,7 @@ from keras_unet.data.images import (
     Header,
     decode_values,
     find_late_orientation,
+    find_white,
     read_header,
 )
 from keras_unet.data.look_cache import LookCache
@@ -25,7 +26,6 @@ from keras_unet.data.mask_values import GREY_STEP, MaskValues, Stats, count_valu
 from keras_unet.data.masks import decode_runs
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
-from keras_unet.data.white import find_white
 from keras_unet.errors import BadData
 from keras_unet.types import Values
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from keras_unet.config import IGNORE
-from keras_unet.data.mask_ids import ids_of
 from keras_unet.data.mask_set import MaskSet
 from keras_unet.errors import BadData
 
@@ -18,6 +17,8 @@ _SMALL = 63
 """The highest id that 255 beside it can be no more of."""
 _FEW = 0.005
 """Share of pixels whose soft edge may happen to look like a region."""
+_MANY = 6
+"""Ids of one mask, counted through, that are hardly classes any more."""
 _TELLABLE = 24
 """Distance of levels that JPEG leaves apart."""
 
@@ -237,6 +238,42 @@ def _ids(seen: MaskSet) -> Guess:
         "connected piece of a mask. If they number objects: --mask-kind instances. "
         "If they are classes: --mask-kind classes"
     )
+
+
+def ids_of(
+    masks: Sequence[Mapping[int, int]], background: int, wide: bool
+) -> Literal["classes", "instances", "either", "unknown"]:
+    """Returns what the ids are; either and unknown are questions.
+
+    Ids number objects if nearly each is one connected piece of its mask and they are
+    counted through in each mask, or very many; they are classes if they are few and
+    recur.
+
+    Args:
+        masks: connected pieces by value of each mask.
+        background: the value that is no id.
+        wide: the files have more than 8 bits, which classes seldom need.
+    """
+    found = [{v: p for v, p in mask.items() if v != background} for mask in masks]
+    pieces = [p for mask in found for p in mask.values()]
+    ids = {value for mask in found for value in mask}
+    if not ids:
+        return "classes"
+    single = sum(p == 1 for p in pieces) >= 0.9 * len(pieces)
+    recur = len(pieces) >= 1.5 * len(ids)
+    most = max(map(len, found))
+    numbered = sum(max(m, default=0) == len(m) for m in found) >= 0.9 * len(found)
+    numbered = numbered and len({len(mask) for mask in found}) > 1
+    if not single:
+        small = len(ids) <= _MOST_CLASSES or (recur and max(ids) < 255)
+        return "classes" if small else "unknown"
+    if numbered and most >= _MANY:
+        return "instances"
+    if len(ids) > _MOST_CLASSES:
+        return "instances" if wide else "unknown"
+    if not wide:
+        return "classes"
+    return "instances" if not recur or most >= _MANY else "either"
 
 
 def _colours(seen: MaskSet) -> Guess:

@@ -21,13 +21,12 @@ from PIL import Image
 from keras_unet import types
 from keras_unet.config import DataConfig, Reading
 from keras_unet.console import Progress, silent
-from keras_unet.data.images import decode_values, read_header
+from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import read_values
 from keras_unet.data.opening import opened
 from keras_unet.data.pair import INDEX, Found, Pair, Record
 from keras_unet.data.resize import at_size, read_resized
-from keras_unet.data.white import find_white
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_new
 from keras_unet.types import Values

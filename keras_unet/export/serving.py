@@ -94,10 +94,10 @@ What to know:
 - Send standard base64, once; the server decodes it. Web-safe base64 fails.
 - An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
-{bands}- Other formats, images above {max_pixels} pixels (`serve_max_pixels` in the run's
-  `config.json`; export again after a change) and JPEGs of more than {scans} scans end
-  their request with InvalidArgument and the position in the batch. With batching on the
-  server, the requests that shared the batch fail with it: do not batch across
+{bands}- Other formats, images above {max_pixels} pixels (`serve_max_pixels` in the
+  run's `config.json`; export again after a change) and JPEGs of more than {scans} scans
+  end their request with InvalidArgument and the position in the batch. With batching
+  on the server, the requests that shared the batch fail with it: do not batch across
   strangers, leave out `--enable_batching`.
 - Put a proxy with a limit on the body in front of the server, after unpacking: its REST
   side takes gzip, of which a few bytes may become gigabytes.

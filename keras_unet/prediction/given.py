@@ -12,9 +12,8 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.config import DataConfig
-from keras_unet.data.images import pixels_of, read_image
+from keras_unet.data.images import pixels_of, read_image, to_8_bits
 from keras_unet.data.opening import Undecodable
-from keras_unet.data.white import to_8_bits
 from keras_unet.errors import BadData, BadUsage
 
 Given = str | Path | Image.Image | npt.NDArray[Any]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_unet.config import DataConfig
-from keras_unet.data.mask_guess import Guess, guess, negatives
+from keras_unet.data.mask_guess import Guess, guess, ids_of, negatives
 from keras_unet.data.mask_set import MaskSet
 from keras_unet.data.mask_values import MaskValues, count_values
 from keras_unet.errors import BadData
@@ -74,3 +74,28 @@ def test_two_colours_on_a_coloured_background_are_classes():
     mask = np.full((32, 32), 0x00D7FF, np.int32)
     mask[10:20, 10:20] = 0
     assert meaning(mask, reading="colours").kind == "classes"
+
+
+def pieces_of(*ids: range | tuple[int, ...], pieces: int = 1) -> list[dict[int, int]]:
+    return [{0: 1, **dict.fromkeys(mask, pieces)} for mask in ids]
+
+
+@pytest.mark.parametrize(
+    ("found", "wide", "meaning"),
+    [
+        (pieces_of((1, 2), (2, 3), pieces=3), True, "classes"),
+        (pieces_of((1, 2), (2, 3), (1, 3)), True, "either"),
+        (pieces_of((1, 2), (1, 2)), True, "either"),
+        (pieces_of((1, 2), (2, 3)), False, "classes"),
+        (pieces_of((1, 5), (300,)), True, "instances"),
+        (pieces_of(range(1, 9), range(1, 12)), False, "instances"),
+        (pieces_of(range(1, 9), range(1, 9)), False, "classes"),
+        (pieces_of(range(40, 90), range(60, 99)), True, "instances"),
+        (pieces_of(range(40, 90), range(60, 99)), False, "unknown"),
+        (pieces_of(range(1, 150), range(1, 150), pieces=4), False, "classes"),
+        (pieces_of(range(1, 400), range(401, 600), pieces=4), True, "unknown"),
+        (pieces_of(()), True, "classes"),
+    ],
+)
+def test_ids_are_told_by_their_pieces_and_how_they_recur(found, wide, meaning):
+    assert ids_of(found, 0, wide) == meaning

@@ -36,7 +36,7 @@ def test_exif_behind_the_pixels_of_a_png_counts_nowhere(tmp_path, orientation):
     file = with_late_exif(tmp_path / "a.png", orientation)
     assert image_shape(file, 48) == (6, 8)
     np.testing.assert_array_equal(read_image(file, 1, ANY)[..., 0], RAMP)
-    np.testing.assert_array_equal(read_values(Pair(file, file, ""), 48), RAMP)
+    np.testing.assert_array_equal(read_values(Pair(file, file, ""), ANY), RAMP)
 
 
 @pytest.mark.parametrize(

@@ -118,19 +118,19 @@ def test_colours_of_16_bits_that_lie_apart_are_read(write, compression):
 def test_a_mask_of_64_bits_is_read(write, dtype):
     values = NOISE[..., 0].astype(dtype) * 1000
     file = write(values)
-    np.testing.assert_array_equal(read_values(Pair(file, file, ""), 100), values)
+    np.testing.assert_array_equal(read_values(Pair(file, file, ""), ANY), values)
 
 
 def test_values_beyond_32_bits_are_refused(write):
     file = write(np.full((5, 7), 2**40))
     with pytest.raises(BadData, match="more than 32 bits"):
-        read_values(Pair(file, file, ""), 100)
+        read_values(Pair(file, file, ""), ANY)
 
 
 def test_a_mask_of_many_bands_says_what_it_is(write):
     file = write(NOISE, planarconfig="contig")
     with pytest.raises(BadData, match="is a TIFF of 5 bands × 8 bits"):
-        read_values(Pair(file, file, ""), 100)
+        read_values(Pair(file, file, ""), ANY)
 
 
 def test_fractions_in_many_bands_are_refused(write):
@@ -163,7 +163,7 @@ def test_whatever_is_changed_in_a_file_it_is_read_or_called_damaged(write):
                 changed[place] = draw.integers(0, 256)
             for read in (
                 lambda file: decode_image(file, 3, BANDS_321),
-                lambda file: decode_mask_values(file, 10**6),
+                lambda file: decode_mask_values(file, ANY),
             ):
                 with contextlib.suppress(Undecodable):
                     read(io.BytesIO(bytes(changed)))
@@ -232,7 +232,7 @@ def read_case(name, **known):
     lifts = []
     for row in report.rows:
         image = read_resized(row.pair.image, 1, report.resolved)[..., 0].astype(float)
-        mask = read_values(row.pair, 10**6, (48, 64)) > 0
+        mask = read_values(row.pair, ANY, (48, 64)) > 0
         lifts.append(image[mask].mean() - image[~mask].mean())
     return report, lifts
 
