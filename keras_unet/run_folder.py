@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from keras_unet.config import Config
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import remove, write_whole
+from keras_unet.files import (
+    remove,
+    remove_leftovers,
+    restore_replaced,
+    write_whole,
+)
 
 WRITTEN_BY_A_RUN = (
     "config.json",
@@ -105,6 +116,35 @@ class RunFolder:
                 "Replace it: --overwrite. Or give another folder."
             )
 
+    @contextlib.contextmanager
+    def hold(self, say: Callable[[str], None] = print) -> Iterator[None]:
+        """Makes the folder and keeps other commands from writing to it in the block.
+
+        The lock ends with the process, however that ends. On a disk that machines
+        share it holds between them as far as the file system passes locks on (NFS does
+        from version 4 on, and before with its lock service; see ``local_lock``).
+        Folders that were made and are empty in the end go again; what killed processes
+        left unfinished goes at the beginning.
+
+        Args:
+            say: is told where there are no locks.
+
+        Raises:
+            BadUsage: another process holds it; the message names that.
+        """
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with _locked(self.path / ".lock", say):
+                for folder in [self.path, *filter(Path.is_dir, self.path.iterdir())]:
+                    remove_leftovers(folder)
+                    restore_replaced(folder)
+                yield
+        finally:
+            for path in made:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+
     def clear(self) -> None:
         """Removes what a run has written here, and nothing else."""
         unfinished = [".writing-*", ".replaced-*", ".export-*"]
@@ -117,6 +157,55 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with write_whole(self.config_file) as file:
             file.write_text(to_json(config), "utf-8")
+
+
+@contextlib.contextmanager
+def _locked(file: Path, say: Callable[[str], None]) -> Iterator[None]:
+    descriptor = _open_locked(file, say)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+        yield
+    finally:
+        # Before the lock goes, so that it is not another one's file.
+        with contextlib.suppress(OSError):
+            file.unlink()
+        os.close(descriptor)
+
+
+def _open_locked(file: Path, say: Callable[[str], None]) -> int:
+    """Returns the descriptor of the file that has that name and is locked by us."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode("utf-8", "replace")
+            os.close(descriptor)
+            raise BadUsage(
+                f"{file.parent} is being written to by another command "
+                f"({holder or 'which has just begun'}): wait for it or stop it, or "
+                "give another folder"
+            ) from None
+        except OSError as error:
+            say(
+                f"warning: {file.parent} cannot be locked ({error.strerror}): see to "
+                "it that no second command writes to it"
+            )
+            return descriptor
+        # The one that held it may have removed it since it was opened.
+        with contextlib.suppress(OSError):
+            if os.path.samestat(file.stat(), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    if find_spec("fcntl") is None:
+        raise OSError(errno.ENOSYS, "this system has no locks of that kind")
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 _T = TypeVar("_T")

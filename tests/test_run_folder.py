@@ -1,9 +1,14 @@
+import os
+import signal
+import subprocess
+import sys
 from typing import get_args
 
 import pytest
 
 from keras_unet.config import PresetName
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import write_whole
 from keras_unet.presets import preset
 from keras_unet.run_folder import RunFolder
 
@@ -44,3 +49,68 @@ def test_clearing_leaves_what_no_run_wrote(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     run.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from keras_unet.files import write_whole
+from keras_unet.run_folder import RunFolder
+run = RunFolder(sys.argv[1])
+with run.hold(), write_whole(run.checkpoint / "state.npz") as aside:
+    aside.write_text("half")
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the run folder and writes to it, and is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_a_second_command_is_refused_until_the_first_is_gone(holder, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(BadUsage, match=f"process {holder.pid} on "), run.hold():
+        pass
+    assert any(run.checkpoint.iterdir())
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with run.hold():
+        assert {path.name for path in run.path.iterdir()} == {"checkpoint", ".lock"}
+        assert not any(run.checkpoint.iterdir())
+    assert [path.name for path in run.path.iterdir()] == ["checkpoint"]
+
+
+def test_what_a_process_at_work_has_not_finished_stays(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with write_whole(run.path / "metrics.json") as aside:
+        aside.write_text("{}")
+        with run.hold():
+            assert aside.exists()
+
+
+def test_a_folder_that_was_taken_for_an_exchange_comes_back(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    (run.path / ".replaced-serving").mkdir(parents=True)
+    with run.hold():
+        assert [path.name for path in run.path.iterdir() if path.is_dir()] == [
+            "serving"
+        ]
+
+
+def test_a_folder_in_which_nothing_was_written_goes_again(tmp_path):
+    with RunFolder(tmp_path / "exports" / "run").hold():
+        pass
+    assert not any(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from keras_unet.data.demo.car import build_cabin, build_shell
 from keras_unet.data.demo.photo import Model, Studio, draw_backdrop, join, photograph
 from keras_unet.data.demo.shapes import BODIES, Colour, vary
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import write_new
+from keras_unet.files import remove_leftovers, write_new
 from keras_unet.types import Mask
 
 MARK = "demo.json"
@@ -90,6 +90,7 @@ def make_demo(
     """
     recipe = _Recipe(cars, views, seed, *size)
     _require(recipe)
+    remove_leftovers(folder.parent)
     if _is_there(folder, recipe):
         return folder
     try:
