@@ -20,7 +20,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.errors import BadData
-from keras_unet.files import write_whole
+from keras_unet.files import require_room, write_whole
 from keras_unet.model.layers import StatelessDropout
 
 FILE = "state.npz"
@@ -72,6 +72,7 @@ def save(
     }
     arrays["progress"] = np.array(json.dumps(dataclasses.asdict(progress)))
     with write_whole(file) as aside:
+        require_room(file, sum(array.nbytes for array in arrays.values()))
         np.savez(aside, **arrays)
 
 

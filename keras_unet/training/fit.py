@@ -20,6 +20,7 @@ from keras_unet.console import Say
 from keras_unet.data import pipeline
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import disk_error
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network
@@ -163,7 +164,8 @@ def _fit(plan: Plan) -> TrainingProgress:
                 epochs = plan.config.fit.epochs
                 _fit_until(epochs, network, plan, progress, beside)
     except tf.errors.ResourceExhaustedError as error:
-        raise BadData(_out_of_memory(plan.config)) from error
+        full = disk_error(str(error), plan.run.path)
+        raise full or BadData(_out_of_memory(plan.config)) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise BadData(_worker_lost(plan)) from error
     except tf.errors.OpError as error:
