@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.table import Table
 
 from keras_unet.config import Config, DataConfig
@@ -21,7 +22,7 @@ from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES
-from keras_unet.files import put_in_place, write_whole
+from keras_unet.files import disk_error, put_in_place, unfinished_name, write_whole
 from keras_unet.prediction.segmenter import class_names, load_network
 from keras_unet.run_folder import RunFolder
 
@@ -48,14 +49,21 @@ def export_run(
 
     Raises:
         BadData: the run or its data cannot be read, or a file differs too much.
+        OSError: the disk is full; the files of before were kept.
     """
     config = run.load_config()
     network = load_network(run)
     split = split or split_of_run(run)[0]
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=run.path) as aside:
-        made = _write(network, config, split, formats, Path(aside))
+    report = _Report(run, len(split.validation))
+    prefix = unfinished_name("export")
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=run.path) as aside:
+        try:
+            made = _write(network, config, split, formats, Path(aside))
+        except tf.errors.OpError as error:
+            raise disk_error(str(error), run.path) or error from None
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
+        report.begin(made)
         for name, path in made.items():
             measured[name]["path"] = _put_in_place(run, name, path)
         if "saved_model" in made:
@@ -63,7 +71,7 @@ def export_run(
                 serving.write_serving(
                     folder, config.model.classes, config.data.max_pixels
                 )
-    _report(run, measured, len(split.validation))
+    report.end(measured)
     return measured
 
 
@@ -121,19 +129,37 @@ def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
     return place.relative_to(run.path).as_posix()
 
 
-def _report(run: RunFolder, measured: dict[str, Any], images: int) -> None:
-    """Writes the report; what an earlier export measured of other files stays in it."""
-    before = {}
-    if run.export_report.is_file():
-        try:
-            before = json.loads(run.export_report.read_text("utf-8"))["artefacts"]
-        except (ValueError, KeyError, TypeError):
-            raise BadData(
-                f"{run.export_report} is no report of an export; remove it"
-            ) from None
-    report = {"validation_images": images, "artefacts": before | measured}
-    with write_whole(run.export_report) as file:
-        file.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+class _Report:
+    """export_report.json, which at no time speaks of files that are not those there.
+
+    While files are exchanged it names them as unfinished and has no figures of them.
+    What earlier exports measured of other files stays in it.
+    """
+
+    def __init__(self, run: RunFolder, images: int) -> None:
+        self.file, self.images = run.export_report, images
+        self.artefacts: dict[str, Any] = {}
+        if self.file.is_file():
+            try:
+                self.artefacts = json.loads(self.file.read_text("utf-8"))["artefacts"]
+            except (ValueError, KeyError, TypeError):
+                raise BadData(
+                    f"{self.file} is no report of an export; remove it"
+                ) from None
+
+    def begin(self, made: Iterable[str]) -> None:
+        for name in made:
+            self.artefacts.pop(name, None)
+        self._write(unfinished=sorted(made))
+
+    def end(self, measured: dict[str, Any]) -> None:
+        self.artefacts |= measured
+        self._write()
+
+    def _write(self, **more: Any) -> None:
+        report = {"validation_images": self.images, "artefacts": self.artefacts}
+        with write_whole(self.file) as file:
+            file.write_text(json.dumps(report | more, indent=2) + "\n", "utf-8")
 
 
 def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:
