@@ -11,6 +11,7 @@ IGNORE = 255
 """Class id of pixels that count in no loss and no metric."""
 
 PresetName = Literal["demo", "carvana", "isbi", "hela", "mobile"]
+Reading = Literal["auto", "levels", "indices", "colours", "alpha"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,17 @@ class DataConfig:
         group_by: regular expression; what its first group (or the whole match) finds
             in a file name is the image's group. Groups are never split.
         image_size: height and width in pixels of the images the network sees.
+        mask_reading: what of a mask's pixels its values are: grey levels, indices into
+            a palette, colours, or alpha; auto looks at all files.
         mask_kind: what a mask's values mean; auto looks at them.
+        mask_reading: what of a mask's pixels counts; auto looks at them. Colours are
+            packed as 0xRRGGBB.
         foreground_above: binary and instances: foreground is every value above it.
         class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.
         class_names: names of the classes, background first.
-        ignore_value: mask value that counts in no loss and no metric.
+        ignore_values: mask values that count in no loss and no metric.
+        snap_values: classes: any other value counts as the nearest one, because masks
+            have soft edges or were compressed as JPEG.
         max_pixels: the largest image that is opened (decompression bombs).
         cache: where decoded, resized images are kept after they were read once.
     """
@@ -41,11 +48,14 @@ class DataConfig:
     validation: Path | None = None
     group_by: str | None = None
     image_size: tuple[int, int] = (256, 384)
+    mask_reading: Reading = "auto"
     mask_kind: Literal["auto", "binary", "instances", "classes"] = "auto"
+    mask_reading: Literal["auto", "levels", "indices", "colours", "alpha"] = "auto"
     foreground_above: int | None = None
     class_values: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
-    ignore_value: int | None = None
+    ignore_values: tuple[int, ...] = ()
+    snap_values: bool = False
     max_pixels: int = 178_956_970
     cache: Literal["none", "memory", "disk"] = "memory"
 
@@ -248,11 +258,17 @@ class ExportConfig:
     Attributes:
         formats: the artefacts made from the trained network: the SavedModel, and
             TFLite files by the type of their numbers.
+        serve_max_pixels: the largest image that the SavedModel reads.
     """
 
     formats: tuple[
         Literal["saved_model", "float32", "float16", "dynamic", "int8"], ...
     ] = ("saved_model", "float32", "float16")
+    serve_max_pixels: int = 25_000_000
+
+    def __post_init__(self) -> None:
+        """Refuses a server that would read nothing."""
+        _require_between(self, "serve_max_pixels", 1, math.inf)
 
 
 @dataclass(frozen=True)

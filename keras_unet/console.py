@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import io
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -32,10 +33,16 @@ def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -
     """
     import tyro
 
+    words = [_decimal(word) for word in (sys.argv[1:] if argv is None else argv)]
     parsed: _T = tyro.cli(
-        kind, args=argv, config=(tyro.conf.OmitArgPrefixes,), **options
+        kind, args=words, config=(tyro.conf.OmitArgPrefixes,), **options
     )
     return parsed
+
+
+def _decimal(word: str) -> str:
+    """Returns a colour such as 0x00d7ff as the number that tyro can read."""
+    return str(int(word, 16)) if re.fullmatch("0x[0-9a-fA-F]{1,8}", word) else word
 
 
 def run_verb(verb: Callable[[], int | None]) -> int:

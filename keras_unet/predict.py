@@ -18,13 +18,15 @@ from keras_unet.run_folder import RunFolder
 class Arguments:
     """Writes the mask of each image as a PNG of the image's own size.
 
-    Masks hold 0 and 255, or the class ids where there are three and more classes. A
-    image that is missing or cannot be read is named, and the others are done.
+    Masks hold 0 and 255, or the values that the classes have in the masks of the
+    training: grey in 8 or 16 bits, or colours. An image that is missing or cannot be
+    read is named, and the others are done.
 
     Attributes:
         run: run folder that keras_unet.train wrote.
-        inputs: images, and folders of images.
-        output: folder to write <stem>.png to.
+        inputs: images, and folders of images, which are searched to any depth.
+        output: folder to write <stem>.png to; what lies in a folder of a folder goes to
+            a folder of the same name.
         overlay: also write <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also write <stem>_probability.png, grey in 16 bits.
         submission: also write this CSV file with run lengths, as Kaggle wants them.

@@ -188,8 +188,8 @@ def _gather(
 def _with_what_was_found(config: Config, old: Config) -> Config:
     """Returns the config with what it leaves open about masks as the run found it."""
     names = (
-        *("mask_kind", "foreground_above"),
-        *("class_values", "class_names", "ignore_value"),
+        *("mask_reading", "mask_kind", "foreground_above"),
+        *("class_values", "class_names", "ignore_values", "snap_values"),
     )
     found = {
         name: getattr(old.data, name)

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from keras_unet.console import held_back_stderr, run_verb
+from keras_unet.config import DataConfig
+from keras_unet.console import held_back_stderr, parse, run_verb
 from keras_unet.errors import BadData, BadUsage, Terminated
 
 
@@ -39,6 +40,11 @@ def test_threads_at_the_same_time_leave_stderr_as_it_was():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr == "after"
+
+
+def test_a_colour_is_a_number_on_the_command_line():
+    config = parse(DataConfig, ["--class-values", "0x0000ff", "7"])
+    assert config.class_values == (255, 7)
 
 
 def raising(error):

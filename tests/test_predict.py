@@ -78,7 +78,7 @@ def test_a_probability_has_16_bits(run, images, tmp_path):
     assert levels.min() < 5000
 
 
-def test_three_classes_are_written_as_class_ids(tmp_path):
+def test_three_classes_of_no_known_values_are_written_as_their_numbers(tmp_path):
     run = make_run(tmp_path / "run", classes=3)
     truth = square()
     truth[4:12, 4:9] = 2

@@ -135,7 +135,7 @@ class Records:
     def run(self) -> int:
         """Writes the records."""
         load_tensorflow()
-        from keras_unet.data.pairs import find_pairs
+        from keras_unet.data.pairs import prepare
         from keras_unet.data.records import write_records
 
         data = _with_folder(self.data, self.folder)
@@ -144,7 +144,11 @@ class Records:
                 "records are of one set: write those of --validation apart, and give "
                 "their folder to train as its --validation"
             )
-        pairs = find_pairs(data)
+        with progress_bar("checking images and masks") as progress:
+            prepared = prepare(data, progress=progress)
+        for note in prepared.notes:
+            print(note)
+        pairs, data = prepared.pairs, prepared.data
         with progress_bar("pairs") as progress:
             write_records(pairs, data, self.output, self.coding, progress)
         height, width = data.image_size

@@ -14,9 +14,11 @@ import numpy as np
 
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
+from keras_unet.data.class_list import find_class_list
 from keras_unet.data.look import Look, Seen, look_at
 from keras_unet.data.look_cache import LookCache
-from keras_unet.data.mask_values import Coding, MaskValues, find_coding
+from keras_unet.data.mask_coding import Coding, find_coding
+from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import to_class_ids
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
 from keras_unet.errors import BadData
@@ -102,7 +104,8 @@ class Report:
             "class_names": list(self.resolved.class_names),
             "mask_kind": self.resolved.mask_kind,
             "foreground_above": self.resolved.foreground_above,
-            "ignore_value": self.resolved.ignore_value,
+            "ignore_values": list(self.resolved.ignore_values),
+            "mask_reading": self.resolved.mask_reading,
             "pairs": [
                 {
                     "image": str(row.pair.image),
@@ -175,14 +178,16 @@ def check_pairs(
     Raises:
         BadUsage: what ``data`` says of the masks contradicts itself.
     """
-    every = list(_look_at_all(pairs, data.max_pixels, progress))
+    every = list(_look_at_all(pairs, data, progress))
     problems = [problem for seen in every for problem in seen.problems]
     whole = [seen for seen in every if not seen.problems]
     folder = data.data or data.masks or Path()
     coding, rows = Coding(data, "mask values: unknown"), list[Row]()
     try:
         if whole:
-            coding = find_coding(_values(whole), data)
+            files = [_mask_file(seen.pair) for seen in whole]
+            names = find_class_list(_beside(files, folder))
+            coding = find_coding(_values(whole), data, files, names)
             rows, unknown = _rows(whole, coding.data)
             problems += unknown + _beyond(rows, coding.data, classes)
             problems += _one_class(rows, coding.data, folder)
@@ -195,6 +200,7 @@ def check_pairs(
         problems=tuple(problems),
         notes=(
             coding.reason,
+            *coding.notes,
             *_notes(rows, notices, duplicates),
             *_enlarged(pairs, data.image_size),
         ),
@@ -205,12 +211,12 @@ def check_pairs(
 
 
 def _look_at_all(
-    pairs: Sequence[Pair], max_pixels: int, progress: Progress
+    pairs: Sequence[Pair], data: DataConfig, progress: Progress
 ) -> Iterator[Seen]:
     # Pillow lets other threads run while it decodes.
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     with LookCache() as cache:
-        looks = threads.map(lambda pair: look_at(pair, max_pixels, cache), pairs)
+        looks = threads.map(lambda pair: look_at(pair, data, cache), pairs)
         try:
             for done, seen in enumerate(looks, 1):
                 progress(done, len(pairs))
@@ -218,6 +224,12 @@ def _look_at_all(
         finally:
             # After Ctrl-C nobody waits for the rest.
             threads.shutdown(cancel_futures=True)
+
+
+def _beside(masks: Sequence[Path], folder: Path) -> list[Path]:
+    """Returns the folders in which a list of the masks' classes may lie."""
+    beside = dict.fromkeys(mask.parent for mask in masks)
+    return [*beside, folder, *(parent.parent for parent in beside)]
 
 
 def _values(whole: Iterable[Seen]) -> list[MaskValues]:
@@ -239,7 +251,9 @@ def _rows(whole: Iterable[Seen], data: DataConfig) -> tuple[list[Row], list[Prob
 
 def _shares(seen: Seen, data: DataConfig) -> tuple[float, ...]:
     """Returns the share of each class among the pixels that are not ignored."""
-    counts = seen.mask.values.counts if seen.mask and seen.mask.values else {}
+    values = seen.mask.values if seen.mask else None
+    stats = values.under(data.mask_reading) if values else None
+    counts = stats.counts if stats else {}
     ids = to_class_ids(np.array([*counts], np.int32), data)
     pixels = np.bincount(ids, [*counts.values()], IGNORE + 1)[: len(data.class_names)]
     return tuple((pixels / max(1, pixels.sum())).tolist())

@@ -159,7 +159,16 @@ def decode_image(file: BinaryIO, channels: int, max_pixels: int) -> types.Image:
         Undecodable: as ``read_image`` says, but for what is wrong with the path.
     """
     with identified(file, max_pixels) as image:
-        pixels = np.asarray(_to_8_bits(load(image), channels))
+        return pixels_of(image, channels)
+
+
+def pixels_of(image: Image.Image, channels: int) -> types.Image:
+    """Returns the upright pixels of Pillow's image, uint8 (h, w, channels).
+
+    Raises:
+        Undecodable: damaged, or of a kind whose brightness has no known scale.
+    """
+    pixels = np.asarray(_to_8_bits(load(image), channels))
     return np.array(pixels.reshape((*pixels.shape[:2], channels)))
 
 
@@ -290,8 +299,10 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
     Raises:
         Undecodable: Pillow does not know how.
     """
-    # Transparency is dropped in any case; of palettes Pillow warns that it is.
-    image.info.pop("transparency", None)
+    if "transparency" in image.info:
+        # It is dropped in any case; of palettes Pillow warns that it is.
+        image = image.copy()
+        del image.info["transparency"]
     try:
         return image.convert(mode)
     except ValueError as error:

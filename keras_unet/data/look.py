@@ -12,10 +12,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from keras_unet.config import DataConfig, Reading
 from keras_unet.data.images import Header, Unreadable, decode_image, opened, read_header
 from keras_unet.data.look_cache import LookCache
-from keras_unet.data.mask_values import Kind, MaskValues, count_values
-from keras_unet.data.masks import GREY_STEP, decode_mask_values, decode_runs
+from keras_unet.data.mask_pixels import look_at_mask
+from keras_unet.data.mask_values import GREY_STEP, MaskValues, Stats, count_values
+from keras_unet.data.masks import decode_runs
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
 from keras_unet.errors import BadData
 from keras_unet.types import Values
@@ -66,12 +68,12 @@ class Seen:
     notices: tuple[Problem, ...] = ()
 
 
-def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
+def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
     """Returns what is in the files of ``pair``, all pixels read.
 
     Args:
         pair: which.
-        max_pixels: the largest image that is opened.
+        data: how files are read, and the largest image that is opened.
         cache: what is known of files that have not changed since.
     """
     if pair.record and not all(f.is_file() for f in (pair.image, pair.mask) if f):
@@ -79,13 +81,13 @@ def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
     problems, notices = list[Problem](), list[Problem]()
     image = mask = None
     try:
-        image = _remembered(pair.image, max_pixels, False, cache)
+        image = _remembered(pair.image, data, False, cache)
         notices += _about_image(pair.image, image)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
     try:
         if pair.mask is not None:
-            mask = _remembered(pair.mask, max_pixels, True, cache)
+            mask = _remembered(pair.mask, data, True, cache)
             notices += _about_name(pair.mask, mask)
         elif image is not None:
             mask = _look_at_runs(pair, image, cache)
@@ -97,18 +99,18 @@ def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
     return Seen(pair, image, mask, tuple(problems), tuple(notices))
 
 
-def _remembered(path: Path, max_pixels: int, is_mask: bool, cache: LookCache) -> Look:
+def _remembered(path: Path, data: DataConfig, is_mask: bool, cache: LookCache) -> Look:
     """Returns what is in a file, which is opened only if it is not known.
 
     Raises:
         Unreadable: the file cannot be used.
     """
-    with_time = _key(path, max_pixels, is_mask)
+    with_time = _key(path, data.max_pixels, is_mask)
     known = cache.get(with_time) if with_time else None
     if known is not None:
         return _from_json(known)
     with opened(path) as file:
-        look = _look_into(file, max_pixels, is_mask)
+        look = _look_into(file, data, is_mask)
     if with_time and time.time() - look.fingerprint.modified / 1e9 > _FRESH:
         cache.keep(with_time, _to_json(look))
     return look
@@ -127,14 +129,14 @@ def _key(path: Path, max_pixels: int, is_mask: bool) -> str | None:
     return f"{kind} {max_pixels} {state} {name}"
 
 
-def _look_into(file: BinaryIO, max_pixels: int, is_mask: bool) -> Look:
-    header = read_header(file, max_pixels, check_pixels=not is_mask)
+def _look_into(file: BinaryIO, data: DataConfig, is_mask: bool) -> Look:
+    header = read_header(file, data.max_pixels, check_pixels=not is_mask)
     fingerprint = Fingerprint.of(file)
     if is_mask:
-        pixels = decode_mask_values(file, max_pixels)
-        return Look(fingerprint, header, count_values(pixels, _kind(header)))
+        return Look(fingerprint, header, look_at_mask(file, data))
     is_dark = (
-        header.mode.startswith("I") and decode_image(file, 1, max_pixels).max() < 16
+        header.mode.startswith("I")
+        and decode_image(file, 1, data.max_pixels).max() < 16
     )
     return Look(fingerprint, header, is_dark=bool(is_dark))
 
@@ -151,7 +153,8 @@ def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
     known = cache.get(key)
     if known is not None:
         return _from_json(known)
-    look = Look(fingerprint, values=count_values(decode_runs(pair, shape), "runs"))
+    values = MaskValues({"levels": count_values(decode_runs(pair, shape))})
+    look = Look(fingerprint, values=values)
     cache.keep(key, _to_json(look))
     return look
 
@@ -169,7 +172,7 @@ def _look_at_record(pair: Pair, record: Record) -> Seen:
     return Seen(
         pair,
         Look(Fingerprint.of_text(image.tobytes()), header),
-        Look(record.fingerprint, None, count_values(pixels, _kind_of_values(pixels))),
+        Look(record.fingerprint, None, _values_of_record(pixels, record.mask_reading)),
         notices=(Problem(pair.image, "is gone: it can be trained on, not scored"),),
     )
 
@@ -179,9 +182,7 @@ def _to_json(look: Look) -> list[Any]:
     return [
         astuple(look.fingerprint),
         astuple(look.header) if look.header else None,
-        [[*values.counts.items()], values.kind, [*values.flat.items()]]
-        if values
-        else None,
+        _values_to_json(values) if values else None,
         look.is_dark,
     ]
 
@@ -191,22 +192,34 @@ def _from_json(found: Sequence[Any]) -> Look:
     if header:
         header = Header(header[0], header[1], tuple(header[2]), *header[3:])
     if values:
-        values = MaskValues(dict(values[0]), values[1], dict(values[2]))
+        values = _values_from_json(*values)
     return Look(Fingerprint(*fingerprint), header, values, is_dark)
 
 
-def _kind_of_values(pixels: Values) -> Kind:
-    if pixels.dtype == np.uint8:
-        return "grey"
-    return "colour" if pixels.max() >= GREY_STEP else "wide"
+def _values_to_json(values: MaskValues) -> list[Any]:
+    readings = {
+        reading: [[*part.items()] for part in vars(stats).values()]
+        for reading, stats in values.readings.items()
+    }
+    palette = [*values.palette.items()]
+    return [readings, palette, values.wide, values.lossy, values.sees_through]
 
 
-def _kind(mask: Header) -> Kind:
-    if mask.indexed:
-        return "palette"
-    if mask.mode[0] in "IF":
-        return "wide"
-    return "grey" if mask.mode in ("1", "L", "LA", "La", "P") else "colour"
+def _values_from_json(readings: Any, palette: Any, *rest: Any) -> MaskValues:
+    stats = {reading: Stats(*map(dict, parts)) for reading, parts in readings.items()}
+    return MaskValues(stats, dict(palette), *rest)
+
+
+def _values_of_record(pixels: Values, reading: Reading) -> MaskValues:
+    """Returns the values of a record; in old ones how they were read is not said."""
+    stats = count_values(pixels)
+    if reading != "auto":
+        return MaskValues({reading: stats}, wide=pixels.dtype != np.uint8)
+    if pixels.dtype == np.uint8 or pixels.max() < GREY_STEP:
+        return MaskValues({"levels": stats}, wide=pixels.dtype != np.uint8)
+    if any(value % GREY_STEP for value in stats.counts):
+        return MaskValues({"colours": stats})
+    return MaskValues({"levels": stats.renamed(lambda value: value // GREY_STEP)})
 
 
 def _about_image(file: Path, image: Look) -> list[Problem]:

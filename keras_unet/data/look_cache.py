@@ -14,7 +14,7 @@ from typing import Any
 
 import PIL
 
-_VERSION = 1
+_VERSION = 2
 """Of what is remembered; to be raised when a look finds more or something else."""
 _SET_UP = (
     # What a power cut loses is looked at again.

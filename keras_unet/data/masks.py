@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from keras_unet.config import IGNORE, DataConfig
+from keras_unet.config import IGNORE, DataConfig, Reading
 from keras_unet.data import rle
 from keras_unet.data.images import (
     Unreadable,
-    convert,
-    grey_levels,
     identified,
     image_shape,
     load,
     opened,
-    read_palette,
-    whole_numbers,
 )
+from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
+from keras_unet.data.mask_values import GREY_STEP, NOTHING
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.types import Mask, Values
-
-_Pixels = TypeVar("_Pixels", bound=npt.NDArray[Any])
 
 
 def read_mask(
@@ -41,27 +37,27 @@ def read_mask(
     Raises:
         BadData: the mask cannot be read, or holds a value that is no class.
     """
-    return class_ids(pair, read_values(pair, data.max_pixels, size), data)
+    return class_ids(pair, read_values(pair, data, size), data)
 
 
 def read_values(
-    pair: Pair, max_pixels: int, size: tuple[int, int] | None = None
+    pair: Pair, data: DataConfig, size: tuple[int, int] | None = None
 ) -> Values:
     """Returns what each pixel of the pair's upright mask says, (h, w).
 
     Args:
         pair: whose mask.
-        max_pixels: the largest image that is opened.
+        data: how its file is read, and the largest image that is opened.
         size: height and width of the result, by default the mask's own.
 
     Raises:
         BadData: the mask cannot be read; the message names its file.
     """
     if pair.mask is None:
-        shape = image_shape(pair.image, max_pixels)
+        shape = image_shape(pair.image, data.max_pixels)
         return nearest_pixels(decode_runs(pair, shape), size)
     with opened(pair.mask) as file:
-        return decode_mask_values(file, max_pixels, size)
+        return decode_mask_values(file, data, size)
 
 
 def decode_runs(pair: Pair, shape: tuple[int, int]) -> Mask:
@@ -90,49 +86,22 @@ def class_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
         raise Unreadable(pair.mask or pair.image, str(error)) from error
 
 
-GREY_STEP = 0x010101
-"""Distance between the packed colours of two neighbouring greys."""
-
-
 def decode_mask_values(
-    file: BinaryIO, max_pixels: int, size: tuple[int, int] | None = None
+    file: BinaryIO, data: DataConfig, size: tuple[int, int] | None = None
 ) -> Values:
     """Returns what each pixel of the upright mask in an open file says, (h, w).
 
-    That is the grey level, the index into a palette with colours, or the colour as
-    0xRRGGBB; alpha counts for nothing. ``to_class_ids`` makes classes of it. With
-    ``size`` only the pixels nearest to those of a mask of that size are looked at.
+    By ``data.mask_reading`` that is the grey level, the index into a palette, the
+    colour as 0xRRGGBB (0 where alpha is 0) or alpha; while that is open, it is what
+    the file itself suggests. ``to_class_ids`` makes classes of it. With ``size`` only
+    the pixels nearest to those of a mask of that size are looked at.
 
     Raises:
-        Undecodable: as by ``decode_image``, and a mask of fractions.
+        Undecodable: as by ``decode_image``, a mask of fractions, or one that cannot be
+            read that way.
     """
-    with identified(file, max_pixels) as image:
-        mask = load(image)
-        if mask.mode == "1":
-            mask = mask.convert("L")
-        if mask.mode in ("LA", "La"):
-            mask = mask.getchannel(0)
-        if mask.mode in ("P", "L"):
-            return _levels(mask, _picked(mask, size))
-        if mask.mode[0] in "IF":
-            return whole_numbers(_picked(mask, size))
-        return _packed(_picked(convert(mask, "RGB"), size))
-
-
-def nearest_pixels(mask: _Pixels, size: tuple[int, int] | None) -> _Pixels:
-    """Returns the mask (h, w, ...) at ``size``, each pixel the one nearest to it.
-
-    Without a size, the mask is returned as it is.
-    """
-    if size is None or size == mask.shape[:2]:
-        return mask
-    rows, columns = (
-        # In whole numbers: floats would round ties one way here, another in TensorFlow.
-        ((2 * np.arange(new) + 1) * old) // (2 * new)
-        for old, new in zip(mask.shape[:2], size, strict=True)
-    )
-    sampled: _Pixels = mask.take(rows, 0).take(columns, 1)
-    return sampled
+    with identified(file, data.max_pixels) as image:
+        return MaskPixels(load(image), size).values(data.mask_reading)
 
 
 def to_class_ids(values: Values, data: DataConfig) -> Mask:
@@ -145,18 +114,19 @@ def to_class_ids(values: Values, data: DataConfig) -> Mask:
     Raises:
         BadData: there is a value that belongs to no class.
     """
-    values = fold_grey(values, data.class_values)
+    if data.mask_reading == "auto":
+        values = _fold_grey(values, data.class_values)
     if data.mask_kind == "classes":
         return _look_up(values, data)
     if data.mask_kind == "auto" or data.foreground_above is None:
         raise ValueError("what the mask's values mean is open: call find_coding first")
     ids = (values > data.foreground_above).astype(np.uint8)
-    if data.ignore_value is not None:
-        ids[values == data.ignore_value] = IGNORE
+    for ignored in data.ignore_values:
+        ids[values == ignored] = IGNORE
     return ids
 
 
-def fold_grey(values: Values, class_values: tuple[int, ...] = ()) -> Values:
+def _fold_grey(values: Values, class_values: tuple[int, ...]) -> Values:
     """Returns ``values`` with grey colours (0x808080) turned into their level (0x80).
 
     Colours that ``class_values`` names stay as they are.
@@ -167,41 +137,41 @@ def fold_grey(values: Values, class_values: tuple[int, ...] = ()) -> Values:
     return np.where(folds, values // GREY_STEP, values)
 
 
-def _picked(mask: Image.Image, size: tuple[int, int] | None) -> npt.NDArray[Any]:
-    pixels = np.asarray(mask)
-    return pixels if size is None else nearest_pixels(pixels, size)
-
-
-def _levels(mask: Image.Image, pixels: Mask) -> Mask:
-    """Returns the pixels of one byte, where the palette has no colours its levels."""
-    levels = None if mask.mode == "L" else grey_levels(read_palette(mask))
-    if levels is None:
-        return np.array(pixels)
-    # Ten times as fast as an index with bytes, which NumPy widens to 64 bits.
-    translated = bytearray(pixels.tobytes().translate(levels))
-    return np.frombuffer(translated, np.uint8).reshape(pixels.shape)
-
-
-def _packed(colours: Mask) -> npt.NDArray[np.int32]:
-    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
-    packed: npt.NDArray[np.int32] = (red << 16) | (green << 8) | blue
-    return packed
-
-
 def _look_up(values: Values, data: DataConfig) -> Mask:
     class_of = {value: id_ for id_, value in enumerate(data.class_values)}
-    if data.ignore_value is not None:
-        class_of[data.ignore_value] = IGNORE
+    class_of |= dict.fromkeys(data.ignore_values, IGNORE)
     present, place = _indexed(values)
-    table = np.array([class_of.get(value, -1) for value in present.tolist()], np.int16)
-    ids = table[place]
+    found = [class_of.get(value, -1) for value in present.tolist()]
+    if data.snap_values:
+        found = _snapped(present.tolist(), found, data)
+    ids = np.array(found, np.int16)[place]
     if ids.size and ids.min() < 0:
+        unknown = shown(np.unique(values[ids < 0]), data)
         raise BadData(
-            f"unknown mask value {shown(np.unique(values[ids < 0]))}: the classes are "
-            f"{shown(data.class_values)} (see --class-values and --ignore-value)"
+            f"unknown mask value {unknown}: the classes are "
+            f"{shown(data.class_values, data)} (see --class-values, --ignore-values "
+            "and --snap-values)"
         )
     classes: Mask = ids.astype(np.uint8)
     return classes
+
+
+def _snapped(values: list[int], found: list[int], data: DataConfig) -> list[int]:
+    """Returns the classes found, and of values without one that of the nearest."""
+    known = [(v, i) for i, v in enumerate(data.class_values)]
+    known += [(v, IGNORE) for v in data.ignore_values if v >= 0]
+    middles = coordinates([value for value, _ in known], data.mask_reading)
+    far = np.abs(coordinates(values, data.mask_reading)[:, None] - middles).sum(-1)
+    nearest = [known[place][1] for place in far.argmin(1)]
+    return [near if id_ < 0 else id_ for id_, near in zip(found, nearest, strict=True)]
+
+
+def coordinates(values: Sequence[int], reading: Reading) -> npt.NDArray[np.int64]:
+    """Returns the values as points (n, 1), colours as points (n, 3)."""
+    points = np.array(values, np.int64).reshape(-1, 1)
+    if reading != "colours":
+        return points
+    return np.concatenate([points >> 16, points >> 8 & 255, points & 255], 1)
 
 
 def _indexed(values: Values) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -212,7 +182,11 @@ def _indexed(values: Values) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     return present, np.searchsorted(present, values)
 
 
-def shown(values: Any) -> str:
+def shown(values: Any, data: DataConfig) -> str:
     """Returns mask values as text; colours as 0xRRGGBB, and of many only the first."""
-    texts = [f"0x{v:06x}" if v > 0xFFFF else str(v) for v in values]
+    coloured = data.mask_reading == "colours"
+    texts = [
+        "NaN" if v == NOTHING else f"0x{v:06x}" if coloured or v > 0xFFFF else str(v)
+        for v in values
+    ]
     return " ".join(texts[:8]) + (f" … ({len(texts)} in all)" if len(texts) > 8 else "")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from keras_unet.config import Reading
+
 _CAUSES = 20
 _PLACES = 3
 _ALL = (
@@ -142,12 +144,14 @@ class Record:
         offset: bytes before the record's content.
         length: bytes of its content.
         checksum: its CRC-32.
+        mask_reading: how the mask's values were read; auto where that is not known.
     """
 
     file: Path
     offset: int
     length: int
     checksum: int
+    mask_reading: Reading = "auto"
 
     @property
     def fingerprint(self) -> Fingerprint:

@@ -18,10 +18,11 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_unet import types
-from keras_unet.config import DataConfig
+from keras_unet.config import DataConfig, Reading
 from keras_unet.console import Progress, silent
 from keras_unet.data.images import opened, read_header
-from keras_unet.data.masks import nearest_pixels, read_values
+from keras_unet.data.mask_pixels import nearest_pixels
+from keras_unet.data.masks import read_values
 from keras_unet.data.pair import INDEX, Found, Pair, Record
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
@@ -64,7 +65,7 @@ def write_records(
         for row in _write_shards(pairs, data, aside, coding):
             rows.append(row)
             progress(len(rows), len(pairs))
-        write_index(aside, data.image_size, coding, rows)
+        write_index(aside, data, coding, rows)
 
 
 def read_record(
@@ -125,7 +126,7 @@ def _example(pair: Pair, data: DataConfig, coding: ImageCoding) -> tf.train.Exam
         header = read_header(file, data.max_pixels)
     channels = 1 if header.mode in ("1", "L", "LA", "I;16") else 3
     image = read_resized(pair.image, channels, data)
-    values, lengths = _runs(read_values(pair, data.max_pixels, data.image_size))
+    values, lengths = _runs(read_values(pair, data, data.image_size))
     return tf.train.Example(
         features=tf.train.Features(
             feature={
@@ -207,7 +208,11 @@ def find_recorded(folder: Path) -> Found:
         BadData: the index is damaged, or a file that it names is missing.
     """
     pairs = _from_index(
-        folder, lambda index: tuple(_pair(folder, row) for row in index["records"])
+        folder,
+        lambda index: tuple(
+            _pair(folder, row, index.get("mask_reading", "auto"))
+            for row in index["records"]
+        ),
     )
     for file in sorted({pair.record.file for pair in pairs if pair.record}):
         if not file.is_file():
@@ -227,17 +232,23 @@ def image_size(folder: Path) -> tuple[int, int]:
 
 
 def write_index(
-    folder: Path, size: tuple[int, int], coding: str, rows: Sequence[dict[str, Any]]
+    folder: Path, data: DataConfig, coding: str, rows: Sequence[dict[str, Any]]
 ) -> None:
     """Writes records.json.
 
     Args:
         folder: that holds the records.
-        size: height and width of their images.
+        data: with their size, and how the masks were read.
         coding: of the images.
         rows: of all pairs, by ``row_of``.
     """
-    index = {"format": 1, "image_size": size, "coding": coding, "records": rows}
+    index = {
+        "format": 1,
+        "image_size": data.image_size,
+        "mask_reading": data.mask_reading,
+        "coding": coding,
+        "records": rows,
+    }
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
 
 
@@ -266,12 +277,14 @@ def _from_index(folder: Path, get: Callable[[Any], _T]) -> _T:
         ) from error
 
 
-def _pair(folder: Path, row: dict[str, Any]) -> Pair:
-    where = row["offset"], row["length"], row["checksum"]
+def _pair(folder: Path, row: dict[str, Any], reading: Reading) -> Pair:
+    offset, length, checksum = (
+        int(row[name]) for name in ("offset", "length", "checksum")
+    )
     return Pair(
         image=Path(row["image"]),
         mask=Path(row["mask"]) if row["mask"] else None,
         group=row["group"],
         run_lengths=row["run_lengths"],
-        record=Record(folder / row["file"], *map(int, where)),
+        record=Record(folder / row["file"], offset, length, checksum, reading),
     )

@@ -68,9 +68,7 @@ def export_run(
             measured[name]["path"] = _put_in_place(run, name, path)
         if "saved_model" in made:
             with write_whole(run.serving) as folder:
-                serving.write_serving(
-                    folder, config.model.classes, config.data.max_pixels
-                )
+                serving.write_serving(folder, config)
     report.end(measured)
     return measured
 
@@ -87,6 +85,7 @@ def _write(
         made["saved_model"] = folder / "saved_model"
         saved_model.write_saved_model(network, config, made["saved_model"])
         sent = [_image(p, config.data) for p in split.validation[: BATCHES[-1]]]
+        sent = [serving.within_limit(image, config) for image in sent]
         serving.write_warm_up(made["saved_model"], sent)
     kinds = [name for name in formats if name != "saved_model"]
     if not kinds:

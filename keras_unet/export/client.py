@@ -25,16 +25,19 @@ ORIENTATION = 0x0112
 def upright(file: Path) -> bytes:
     """Returns the file's bytes, turned first where EXIF says that it lies.
 
-    The model reads an image as it is stored. A turned one is sent as PNG, which loses
-    nothing; all others are sent as they are.
+    The model reads JPEG and PNG, as they are stored. A turned image, or one of another
+    format, is sent as PNG, which loses nothing; all others are sent as they are.
     """
     with Image.open(file) as image:
-        readable = image.format in ("JPEG", "PNG", "GIF", "BMP")
+        readable = image.format in ("JPEG", "PNG")
         if readable and image.getexif().get(ORIENTATION, 1) == 1:
             return file.read_bytes()
-        turned = io.BytesIO()
-        ImageOps.exif_transpose(image).convert("RGB").save(turned, "PNG")
-        return turned.getvalue()
+        turned, sent = ImageOps.exif_transpose(image), io.BytesIO()
+        # To RGB, Pillow would cut 16 bits off at 255.
+        if turned.mode != "I;16":
+            turned = turned.convert("RGB")
+        turned.save(sent, "PNG")
+        return sent.getvalue()
 
 
 def over_rest(server: str, image: bytes) -> bytes:
@@ -42,7 +45,7 @@ def over_rest(server: str, image: bytes) -> bytes:
 
     Args:
         server: its address, http://localhost:8501 for example.
-        image: a JPEG, PNG, GIF or BMP file's bytes.
+        image: a JPEG or PNG file's bytes.
     """
     coded = base64.b64encode(image).decode("ascii")
     request = urllib.request.Request(
@@ -60,7 +63,7 @@ def over_grpc(server: str, image: bytes) -> bytes:
 
     Args:
         server: host and port, localhost:8500 for example.
-        image: a JPEG, PNG, GIF or BMP file's bytes.
+        image: a JPEG or PNG file's bytes.
     """
     import grpc
     from tensorflow import make_tensor_proto

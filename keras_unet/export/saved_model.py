@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
 from keras_unet.model.head import most_probable
+from keras_unet.prediction.mask_file import class_values
 from keras_unet.prediction.segmenter import probability_of
 from keras_unet.types import Tensor
 
@@ -25,9 +25,9 @@ from keras_unet.types import Tensor
 def write_saved_model(network: keras.Model, config: Config, folder: Path) -> None:
     """Writes ``network`` into ``folder`` with two signatures.
 
-    * ``serving_default``: ``image_bytes`` (string (b,): JPEG, PNG, GIF or BMP, each of
-      its own size) to ``mask_png_bytes`` (string (b,): each mask at its image's size,
-      0/255 of a binary network, else class ids).
+    * ``serving_default``: ``image_bytes`` (string (b,): JPEG or PNG, each of its own
+      size) to ``mask_png_bytes`` (string (b,): each mask at its image's size
+      and with the values that ``predict`` writes).
     * ``tensor``: ``image`` (uint8 (b, h, w, 3)) to ``probability`` (float32 (b, h, w,
       classes), at least two channels that sum to one).
 
@@ -66,12 +66,12 @@ class ServingGraph:
         """Keeps what the graph holds."""
         self.network = network
         self.size = config.data.image_size
-        self.max_pixels = config.data.max_pixels
-        self.foreground = 255 if config.model.classes == 1 else 1
+        self.max_pixels = config.export.serve_max_pixels
+        self.values = class_values(config)
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
         """Returns the classes' probabilities (b, h, w, classes) of (b, h, w, 3)."""
-        probability = probability_of(self.network, resize_image(image, self.size))
+        probability = self._probability(resize_image(image, self.size))
         own_size = tf.shape(image)[1:3]
         return {"probability": tf.image.resize(probability, own_size)}
 
@@ -89,10 +89,19 @@ class ServingGraph:
         )
         masks = tf.map_fn(
             self._encode,
-            (probability_of(self.network, resized), own_sizes),
+            (self._probability(resized), own_sizes),
             fn_output_signature=tf.TensorSpec((), tf.string),
         )
         return {"mask_png_bytes": masks}
+
+    def _probability(self, images: Tensor) -> Tensor:
+        none = tf.zeros((0, *self.size, len(self.values)))
+        # The network's border cannot be mirrored around no image.
+        return tf.cond(
+            tf.shape(images)[0] > 0,
+            lambda: probability_of(self.network, images),
+            lambda: none,
+        )
 
     def _read(self, one: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         image_bytes, position = one
@@ -102,20 +111,17 @@ class ServingGraph:
     def _encode(self, one: tuple[Tensor, Tensor]) -> Tensor:
         probability, own_size = one
         own = tf.image.resize(probability, own_size)
-        mask = most_probable(own) * tf.constant(self.foreground, tf.uint8)
-        return tf.io.encode_png(mask[..., tf.newaxis])
+        values = tf.constant(self.values.reshape((len(self.values), -1)))
+        return tf.io.encode_png(
+            tf.gather(values, tf.cast(most_probable(own), tf.int32))
+        )
 
 
-_MAGIC = {
-    "jpeg": b"\xff\xd8\xff",
-    "png": b"\x89PNG\r\n\x1a\n",
-    "gif": b"GIF8",
-    "bmp": b"BM",
-}
-_EXTENSION, _FRAME = 0x21, 0x2C
-"""First bytes of a GIF's blocks."""
-_HEADER = 32
-"""Bytes from the start in which PNG, GIF and BMP tell their size."""
+_MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n"}
+_PNG_HEADER = 24
+"""Bytes up to and with width and height."""
+MOST_SCANS = 64
+"""Of a JPEG; 10 are usual. One of fifty bytes has its decoder go over all pixels."""
 
 
 def assert_images(image_bytes: Tensor) -> Any:
@@ -123,7 +129,7 @@ def assert_images(image_bytes: Tensor) -> Any:
     wrong = tf.where(~tf.reduce_any(_kinds(image_bytes), axis=0))[:, 0]
     return tf.debugging.Assert(
         tf.equal(tf.size(wrong), 0),
-        ["image_bytes holds no JPEG, PNG, GIF or BMP image at position:", wrong],
+        ["image_bytes holds no JPEG or PNG image at position:", wrong],
         summarize=16,
     )
 
@@ -136,130 +142,60 @@ def decode_in_graph(image_bytes: Tensor, position: Tensor, max_pixels: int) -> T
         position: of the image in its request, for the message.
         max_pixels: a larger image fails before it is decoded.
     """
-    small_enough = tf.debugging.Assert(
-        pixels_to_decode(image_bytes) <= max_pixels,
-        [
-            f"image_bytes holds an image above {max_pixels} pixels at position:",
-            position,
-        ],
-    )
-    with tf.control_dependencies([small_enough]):
+    checks = [
+        tf.debugging.Assert(holds, [f"image_bytes holds {what} at position:", position])
+        for holds, what in [
+            (
+                pixels_to_decode(image_bytes) <= max_pixels,
+                f"an image above {max_pixels} pixels",
+            ),
+            (
+                _scans(image_bytes) <= MOST_SCANS,
+                f"a JPEG of more than {MOST_SCANS} scans",
+            ),
+        ]
+    ]
+    with tf.control_dependencies(checks):
         image_bytes = tf.identity(image_bytes)
-
-    def decode() -> Tensor:
-        return tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-
-    image = _by_kind(
-        image_bytes,
-        jpeg=decode,
-        png=decode,
-        gif=decode,
-        bmp=lambda: _decode_bmp(image_bytes),
-    )
+    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
     image.set_shape((None, None, 3))
     return image
 
 
 def pixels_to_decode(image_bytes: Tensor) -> Tensor:
-    """Returns how many pixels, int64, a decoder would make; none is decoded."""
-    header = _head(image_bytes)
-    return _by_kind(
-        image_bytes,
-        jpeg=lambda: tf.reduce_prod(
+    """Returns how many pixels, int64, a file says that it holds; none is decoded."""
+    is_jpeg, _ = _kinds(image_bytes)
+    return tf.cond(
+        is_jpeg,
+        lambda: tf.reduce_prod(
             tf.cast(tf.io.extract_jpeg_shape(image_bytes)[:2], tf.int64)
         ),
-        png=lambda: _number(header, 20, 21, 22, 23) * _number(header, 16, 17, 18, 19),
-        gif=lambda: _gif_pixels(image_bytes),
-        bmp=lambda: _bmp_side(header, 22) * _bmp_side(header, 18),
+        lambda: _png_side(image_bytes, 16) * _png_side(image_bytes, 20),
     )
 
 
-def _kinds(image_bytes: Tensor) -> Tensor:
+def _kinds(image_bytes: Tensor) -> list[Tensor]:
     return [
         tf.equal(tf.strings.substr(image_bytes, 0, len(magic)), magic)
         for magic in _MAGIC.values()
     ]
 
 
-def _by_kind(image_bytes: Tensor, **branches: Callable[[], Tensor]) -> Tensor:
-    kind = tf.argmax(tf.cast(_kinds(image_bytes), tf.int32), output_type=tf.int32)
-    return tf.switch_case(kind, [branches[name] for name in _MAGIC])
+def _png_side(image_bytes: Tensor, place: int) -> Tensor:
+    """Returns the int64 number of four bytes, the highest first; past the end 0."""
+    padded = tf.strings.join([image_bytes, b"\0" * _PNG_HEADER])
+    four = tf.io.decode_raw(tf.strings.substr(padded, place, 4), tf.uint8)
+    return tf.reduce_sum(tf.cast(four, tf.int64) * [1 << 24, 1 << 16, 1 << 8, 1])
 
 
-def _head(image_bytes: Tensor, length: int = _HEADER, start: int = 0) -> Tensor:
-    """Returns ``length`` bytes as uint8, zeros where the file is shorter."""
-    padded = tf.strings.join([image_bytes, b"\0" * (start + length)])
-    return tf.io.decode_raw(tf.strings.substr(padded, start, length), tf.uint8)
-
-
-def _number(content: Tensor, *places: Any) -> Tensor:
-    """Returns the int64 number whose bytes lie at ``places``, highest byte first."""
-    value = tf.constant(0, tf.int64)
-    for place in places:
-        value = value * 256 + tf.cast(content[place], tf.int64)
-    return value
-
-
-def _bmp_side(header: Tensor, place: int) -> Tensor:
-    size = _number(header, place + 3, place + 2, place + 1, place)
-    # A negative height (32 bits) says that the rows run from top to bottom.
-    return tf.minimum(size, 2**32 - size)
-
-
-def _gif_pixels(image_bytes: Tensor) -> Tensor:
-    """Returns the pixels of all frames, which the header may promise to be smaller.
-
-    The decoder unpacks them all, even for the first alone. The blocks of a GIF are
-    those of https://www.w3.org/Graphics/GIF/spec-gif89a.txt.
-    """
-    # Zeros behind the end stop every loop there.
-    content = tf.io.decode_raw(tf.strings.join([image_bytes, b"\0" * 16]), tf.uint8)
-    end = tf.strings.length(image_bytes)
-
-    def at(place: Tensor) -> Tensor:
-        return tf.cast(content[tf.minimum(place, end)], tf.int32)
-
-    def behind_palette(place: Tensor, flags: Tensor) -> Tensor:
-        length = tf.bitwise.left_shift(6, tf.bitwise.bitwise_and(flags, 7))
-        return place + tf.where(flags >= 128, length, 0)
-
-    def behind_data(place: Tensor) -> Tensor:
-        # Data are runs of a length and as many bytes, up to a run of length 0.
-        over = tf.while_loop(
-            lambda run: at(run) > 0, lambda run: (run + 1 + at(run),), [place]
-        )
-        return over[0] + 1
-
-    def follows(place: Tensor, _: Tensor) -> Tensor:
-        return (at(place) == _EXTENSION) | (at(place) == _FRAME)
-
-    def step(place: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        frame = at(place) == _FRAME
-        data = behind_palette(place + 11, tf.cast(content[place + 9], tf.int32))
-        height = _number(content, place + 8, place + 7)
-        width = _number(content, place + 6, place + 5)
-        return (
-            behind_data(tf.where(frame, data, place + 2)),
-            pixels + tf.where(frame, height * width, 0),
-        )
-
-    first = behind_palette(13, tf.cast(content[10], tf.int32))
-    return tf.while_loop(follows, step, (first, tf.constant(0, tf.int64)))[1]
-
-
-def _decode_bmp(image_bytes: Tensor) -> Tensor:
-    """Returns uint8 (h, w, 3); TensorFlow takes a palette's indices for greys."""
-    image = tf.io.decode_bmp(image_bytes)
-    return tf.cond(
-        tf.equal(tf.shape(image)[-1], 1),
-        lambda: tf.gather(_bmp_palette(image_bytes), tf.cast(image[..., 0], tf.int32)),
-        lambda: image[..., :3],
+def _scans(image_bytes: Tensor) -> Tensor:
+    """Returns how often a scan of a JPEG begins: marker, length, and its components."""
+    content = tf.io.decode_raw(image_bytes, tf.uint8)
+    marks = [content[place : tf.size(content) - 4 + place] for place in range(5)]
+    begins = (
+        (marks[0] == 0xFF)
+        & (marks[1] == 0xDA)
+        & (marks[2] == 0)
+        & (marks[3] == 6 + 2 * marks[4])
     )
-
-
-def _bmp_palette(image_bytes: Tensor) -> Tensor:
-    """Returns the 256 colours (256, 3) of a BMP with 8 bits a pixel."""
-    # The palette, blue first, begins behind the 14 bytes of the file's header and
-    # those of the image's, which is 40 bytes long wherever palettes are written.
-    palette = tf.reshape(_head(image_bytes, 1024, start=54), (256, 4))
-    return palette[:, 2::-1]
+    return tf.math.count_nonzero(begins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_unet.config import Config
 from keras_unet.export import client
+from keras_unet.export.saved_model import MOST_SCANS
+from keras_unet.prediction.mask_file import describe_values
+from keras_unet.prediction.segmenter import class_names
+from keras_unet.types import Image
 
 BATCHES = (1, 4, 16)
 """Images in the requests that a server is set up, warmed up and measured for."""
@@ -74,44 +80,49 @@ python client.py car.jpg mask.png --grpc localhost:8500
 
 Signature `serving_default`:
 
-- in: `image_bytes`, string [n], JPEG, PNG, GIF or BMP files, each of its own size
-- out: `mask_png_bytes`, string [n], PNG files, {values}, each of its image's size
+- in: `image_bytes`, string [n], JPEG or PNG files, each of its own size
+- out: `mask_png_bytes`, string [n], PNG files, each of its image's size: {values}
 
 Signature `tensor`:
 
 - in: `image`, uint8 [n, h, w, 3], RGB
-- out: `probability`, float32 [n, h, w, {channels}], channels that sum to one
+- out: `probability`, float32 [n, h, w, {channels}], channels that sum to one, in
+  this order: {names}
 
 What to know:
 
 - Send standard base64, once; the server decodes it. Web-safe base64 fails.
 - An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
-- Bytes that are no image, and images above {max_pixels} pixels, end their request
-  with InvalidArgument and the position in the batch. With batching on the server, the
-  requests that shared the batch fail with it: where strangers send images, check
-  them first or leave out `--enable_batching`.
+- Other formats, images above {max_pixels} pixels (`serve_max_pixels` in the run's
+  `config.json`; export again after a change) and JPEGs of more than {scans} scans end
+  their request with InvalidArgument and the position in the batch. With batching on the
+  server, the requests that shared the batch fail with it: do not batch across
+  strangers, leave out `--enable_batching`.
+- Put a proxy with a limit on the body in front of the server, after unpacking: its REST
+  side takes gzip, of which a few bytes may become gigabytes.
 - Versions: every export adds `saved_model/<next number>/`, which the server takes up
   while it runs. Remove a folder to go back.
 """
 
 
-def write_serving(folder: Path, classes: int, max_pixels: int) -> None:
-    """Writes settings, clients and their README for a server of this network.
+def write_serving(folder: Path, config: Config) -> None:
+    """Writes settings, clients and their README for a server of a run's network.
 
     Args:
         folder: what is written, not yet there.
-        classes: of the network; 1 is foreground against background.
-        max_pixels: the largest image that the graph reads.
+        config: of the run.
     """
     folder.mkdir()
     words = {
         "model": client.MODEL,
         "largest": BATCHES[-1],
         "allowed": "\n".join(f"allowed_batch_sizes: {size}" for size in BATCHES),
-        "values": "0 or 255" if classes == 1 else f"class ids 0 to {classes - 1}",
-        "channels": max(classes, 2),
-        "max_pixels": max_pixels,
+        "values": describe_values(config),
+        "channels": len(class_names(config)),
+        "names": ", ".join(class_names(config)),
+        "max_pixels": config.export.serve_max_pixels,
+        "scans": MOST_SCANS,
     }
     for name, text in [
         ("models.config", _MODELS),
@@ -121,6 +132,13 @@ def write_serving(folder: Path, classes: int, max_pixels: int) -> None:
     ]:
         (folder / name).write_text(text.format(**words), "utf-8", newline="\n")
     shutil.copyfile(client.__file__, folder / "client.py")
+
+
+def within_limit(image: Image, config: Config) -> Image:
+    """Returns the image, or as few of its pixels as the SavedModel accepts."""
+    share = image.shape[0] * image.shape[1] / config.export.serve_max_pixels
+    step = max(1, math.ceil(math.sqrt(share)))
+    return image[::step, ::step]
 
 
 def write_warm_up(version: Path, images: Sequence[np.ndarray]) -> int:

@@ -28,7 +28,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import confusion, read_pair, scores
-from keras_unet.export.serving import BATCHES
+from keras_unet.export.serving import BATCHES, within_limit
 from keras_unet.export.tflite_tables import operators
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.segmenter import Segmenter
@@ -172,7 +172,11 @@ class OpenedRun:
     def __init__(self, run: RunFolder) -> None:
         """Loads the run's best weights, in float32."""
         self._segmenter = Segmenter(run)
-        self.probability = self._segmenter.probability
+
+    def probability(self, image: Image) -> Probability:
+        """Returns (h, w, classes) of one image (h, w, 3)."""
+        small = self._segmenter.resized(image)[np.newaxis]
+        return _at_own_size(self._segmenter.forward(small), image)
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns what is known of the network without the validation images."""
@@ -188,7 +192,8 @@ class OpenedSavedModel:
 
     def __init__(self, folder: Path, config: Config) -> None:
         """Loads the folder of one version."""
-        self.folder, self._loaded = folder, tf.saved_model.load(str(folder))
+        self.folder, self._config = folder, config
+        self._loaded = tf.saved_model.load(str(folder))
         self._masks = self._loaded.signatures["serving_default"]
         self._tensor = self._loaded.signatures["tensor"]
 
@@ -199,7 +204,7 @@ class OpenedSavedModel:
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns size, operators and the latency of requests with JPEG images."""
-        jpeg = tf.io.encode_jpeg(image).numpy()
+        jpeg = tf.io.encode_jpeg(within_limit(image, self._config)).numpy()
         latency = [self._latency(jpeg, batch) for batch in BATCHES]
         return {
             "bytes": sum(

@@ -1,4 +1,5 @@
 """The network of the paper, its losses and its metrics.
 
-Doors: ``unet``, ``head``, ``layers``, ``losses``, ``metrics``, ``weight_map``.
+Doors: ``unet``, ``head``, ``layers``, ``losses``, ``metrics``, ``registered``,
+``weight_map``.
 """

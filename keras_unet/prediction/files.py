@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,12 @@ from keras_unet import types
 from keras_unet.console import Progress, silent
 from keras_unet.data import rle
 from keras_unet.data.images import read_image
-from keras_unet.data.layouts import by_stem
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
 from keras_unet.files import write_whole
 from keras_unet.model.head import most_probable
+from keras_unet.prediction.inputs import Input, list_inputs, real
+from keras_unet.prediction.mask_file import class_values
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
@@ -40,11 +39,12 @@ class Wanted:
     """What is made of each image.
 
     Attributes:
-        output: folder for <stem>.png, the mask: 0 and 255, or the class ids of three
-            and more classes.
+        output: folder for <stem>.png, the mask: 0 and 255, or the values that the
+            classes have in the masks of the training. Images in folders of a folder
+            have theirs in folders of the same names.
         overlay: also <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also <stem>_probability.png, 16 bits for 0 to 1; of three and
-            more classes <stem>_probability_<class id>.png for each.
+            more classes <stem>_probability_<number>.png for each, from 0 on.
         submission: CSV file for Kaggle's run lengths of all images.
     """
 
@@ -77,7 +77,7 @@ def segment(
 
     Args:
         run: whose network is used.
-        inputs: images, and folders of images.
+        inputs: images, and folders of images, to any depth.
         wanted: what to write.
         progress: called after each image.
 
@@ -85,10 +85,11 @@ def segment(
         BadUsage: two images would be written to one file, or over an image.
         BadData: no input can be used at all, or the run has no weights.
     """
-    files, failed = list_files(inputs)
+    files, failed = list_inputs(inputs, wanted.output)
     total = len(files) + len(failed)
     check_names(files, wanted, run.load_config().model.classes)
     segmenter = Segmenter(run)
+    values = class_values(segmenter.config)
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     _make_folder(wanted.output)
@@ -97,55 +98,19 @@ def segment(
         for batch in batches(_readable(files, segmenter, failed), BATCH):
             images = [image for _, image in batch]
             probabilities = segmenter.probabilities(images)
-            for (file, image), probability in zip(batch, probabilities, strict=True):
+            for (one, image), probability in zip(batch, probabilities, strict=True):
                 mask = np.asarray(most_probable(probability))
-                _write(wanted, file, image, mask, probability)
-                add_row(file.name, rle.encode(mask) if wanted.submission else "")
+                _save(values[mask], _output(one, wanted, ".png"))
+                _write_more(wanted, one, image, mask, probability)
+                name = one.place.as_posix()
+                add_row(name, rle.encode(mask) if wanted.submission else "")
             done += len(batch)
             progress(done + len(failed), total)
     progress(total, total)
     return Outcome(done, tuple(failed))
 
 
-def list_files(inputs: Sequence[Path]) -> tuple[list[Path], list[BadData]]:
-    """Returns the files that are meant, each once, and why other inputs give none.
-
-    The files of a folder are sorted.
-
-    Raises:
-        BadUsage: there are no inputs.
-        BadData: no input gives a file.
-    """
-    if not inputs:
-        raise BadUsage("INPUT is missing: give images, or folders of images")
-    files: dict[Path, Path] = {}
-    failed: list[BadData] = []
-    for path in inputs:
-        try:
-            for file in _files_of(path):
-                files.setdefault(_real(file), file)
-        except BadData as error:
-            failed.append(error)
-    if not files:
-        none = f"none of the {len(failed)} inputs can be used; the first: "
-        raise BadData((none if len(failed) > 1 else "") + str(failed[0]))
-    return list(files.values()), failed
-
-
-def _files_of(path: Path) -> list[Path]:
-    try:
-        # Not Path.is_dir: from Python 3.14 on it does not tell what is wrong.
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
-    except PermissionError:
-        raise BadData(f"{path}: may not be read (no permission)") from None
-    except OSError:
-        raise BadData(f"{path}: there is no such file or folder") from None
-    if not is_folder:
-        return [path]
-    return sorted(file for same in by_stem(path).values() for file in same)
-
-
-def check_names(files: Sequence[Path], wanted: Wanted, classes: int = 1) -> None:
+def check_names(files: Sequence[Input], wanted: Wanted, classes: int = 1) -> None:
     """Refuses inputs that would be written to one file, or over an input.
 
     Args:
@@ -156,77 +121,72 @@ def check_names(files: Sequence[Path], wanted: Wanted, classes: int = 1) -> None
     Raises:
         BadUsage: names the two.
     """
-    inputs = {_real(file): file for file in files}
+    inputs = {real(one.file): one.file for one in files}
     came_from: dict[Path, Path] = {}
-    for file in files:
-        for name in _output_names(file, wanted, classes):
-            target = _real(wanted.output / name)
+    for one in files:
+        for output in _outputs(one, wanted, classes):
+            target = real(output)
             if target in inputs:
                 raise BadUsage(
-                    f"the mask of {file} would be written over {inputs[target]}: "
+                    f"the mask of {one.file} would be written over {inputs[target]}: "
                     "give another --output"
                 )
-            other = came_from.setdefault(target, file)
-            if other != file:
+            other = came_from.setdefault(target, one.file)
+            if other != one.file:
                 raise BadUsage(
-                    f"{other} and {file} would both be written to "
-                    f"{wanted.output / name}: segment them apart"
+                    f"{other} and {one.file} would both be written to "
+                    f"{output}: segment them apart"
                 )
 
 
-def _real(path: Path) -> Path:
-    """Returns the path without links; equal ones are equal as the system has them."""
-    # Not Path.resolve: it raises at a link in a circle.
-    return Path(os.path.realpath(path))
+def _outputs(one: Input, wanted: Wanted, classes: int) -> list[Path]:
+    """Returns the files that are made of an image, the mask first."""
+    ends = [".png"] + ["_overlay.jpg"] * wanted.overlay
+    if wanted.probabilities:
+        ends += _probability_ends(classes).values()
+    return [_output(one, wanted, end) for end in ends]
 
 
-def _output_names(file: Path, wanted: Wanted, classes: int) -> list[str]:
-    """Returns the names of the files that are made of ``file``, the mask's first."""
-    names = [f"{file.stem}.png"]
-    names += [f"{file.stem}_overlay.jpg"] if wanted.overlay else []
-    probabilities = _probability_names(file, classes) if wanted.probabilities else {}
-    return [*names, *probabilities.values()]
+def _output(one: Input, wanted: Wanted, end: str) -> Path:
+    return wanted.output / one.place.with_name(one.place.stem + end)
 
 
-def _probability_names(file: Path, classes: int) -> dict[int, str]:
-    """Returns the name of each probability's file by its class id."""
+def _probability_ends(classes: int) -> dict[int, str]:
+    """Returns how each probability's file ends, by the number of its class."""
     if classes <= 2:
-        return {1: f"{file.stem}_probability.png"}
-    return {k: f"{file.stem}_probability_{k}.png" for k in range(classes)}
+        return {1: "_probability.png"}
+    return {k: f"_probability_{k}.png" for k in range(classes)}
 
 
 def _readable(
-    files: Sequence[Path], segmenter: Segmenter, failed: list[BadData]
-) -> Iterator[tuple[Path, types.Image]]:
+    files: Sequence[Input], segmenter: Segmenter, failed: list[BadData]
+) -> Iterator[tuple[Input, types.Image]]:
     """Yields what can be read; appends what is wrong with the rest to ``failed``."""
     channels = segmenter.config.model.channels
     most = segmenter.config.data.max_pixels
 
-    def read(file: Path) -> types.Image | BadData:
+    def read(one: Input) -> types.Image | BadData:
         try:
-            return read_image(file, channels, most)
+            return read_image(one.file, channels, most)
         except BadData as error:
             return error
 
-    for file, image in zip(files, read_ahead(files, read), strict=True):
+    for one, image in zip(files, read_ahead(files, read), strict=True):
         if isinstance(image, BadData):
             failed.append(image)
         else:
-            yield file, image
+            yield one, image
 
 
-def _write(
-    wanted: Wanted, file: Path, image: types.Image, mask: Mask, probability: Probability
+def _write_more(
+    wanted: Wanted, one: Input, image: types.Image, mask: Mask, probability: Probability
 ) -> None:
-    binary = probability.shape[-1] == 2
-    _save(mask * 255 if binary else mask, wanted.output / f"{file.stem}.png")
     if wanted.overlay:
-        _save(paint_mask(image, mask), wanted.output / f"{file.stem}_overlay.jpg")
+        _save(paint_mask(image, mask), _output(one, wanted, "_overlay.jpg"))
     if wanted.probabilities:
-        names = _probability_names(file, probability.shape[-1])
-        for class_id, name in names.items():
-            levels = np.round(probability[..., class_id] * 65535).astype(np.uint16)
-            _save(levels, wanted.output / name)
+        for number, end in _probability_ends(probability.shape[-1]).items():
+            levels = np.round(probability[..., number] * 65535).astype(np.uint16)
+            _save(levels, _output(one, wanted, end))
 
 
 def _save(pixels: npt.NDArray[np.uint8 | np.uint16], file: Path) -> None:

@@ -17,6 +17,7 @@ from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
 from keras_unet.model.head import to_probability
 from keras_unet.model.unet import build_network
+from keras_unet.prediction.given import Given, read_all
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Probability, Tensor
 
@@ -75,19 +76,36 @@ class Segmenter:
             lambda images: probability_of(self.network, images), reduce_retracing=True
         )
 
-    def probability(self, image: Image) -> Probability:
-        """Returns float32 (h, w, classes ≥ 2) of one image, uint8 (h, w, channels).
+    def probability(self, image: Given) -> Probability:
+        """Returns the classes' probability, float32 (h, w, classes ≥ 2), of one image.
 
-        Its channels are RGB, or those of the network.
+        It is what ``predict`` finds in the image's file.
+
+        Args:
+            image: a file's path, one of Pillow's images (of any mode; EXIF turns it),
+                or an array of uint8 or uint16: grey (h, w) or (h, w, 1), RGB (h, w, 3)
+                or RGBA (h, w, 4), whose alpha counts for nothing.
+
+        Raises:
+            BadUsage: it is none of these, or empty.
+            BadData: the file or Pillow's image cannot be read, or is too large.
         """
         return self.probabilities([image])[0]
 
-    def probabilities(self, images: Sequence[Image]) -> list[Probability]:
-        """Returns the probabilities of images of any sizes, each at its own size."""
-        predicted = self.forward(tf.stack([self.resized(image) for image in images]))
+    def probabilities(self, images: Sequence[Given]) -> list[Probability]:
+        """Returns the probability of each image, as ``probability`` does of one.
+
+        Raises:
+            BadUsage: these are not several images, or as by ``probability``.
+            BadData: as by ``probability``.
+        """
+        pixels = read_all(images, self.config.model.channels, self.config.data)
+        if not pixels:
+            return []
+        predicted = self.forward(tf.stack([self.resized(image) for image in pixels]))
         return [
             np.asarray(_enlarge(one, tf.constant(image.shape[:2])))
-            for one, image in zip(predicted, images, strict=True)
+            for one, image in zip(predicted, pixels, strict=True)
         ]
 
     def resized(self, image: Image) -> Tensor:

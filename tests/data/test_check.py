@@ -174,7 +174,7 @@ def test_an_unknown_mask_value_is_named(root):
     half(7).save(root / "masks/a.png")
     assert causes(check(root, class_values=(0, 255)), root) == [
         "masks/a.png: unknown mask value 7: the classes are 0 255 "
-        "(see --class-values and --ignore-value)"
+        "(see --class-values, --ignore-values and --snap-values)"
     ]
 
 
@@ -229,7 +229,7 @@ def test_ignored_pixels_are_in_no_share(root):
     for name in "abc":
         Image.fromarray(mask).save(root / f"masks/{name}.png")
     report = check(root)
-    assert report.resolved.ignore_value == 255
+    assert report.resolved.ignore_values == (255,)
     assert report.rows[0].shares == (0.5, 0.5)
 
 

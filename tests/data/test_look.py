@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_unet.config import DataConfig
 from keras_unet.data import look
 from keras_unet.data.look import look_at
 from keras_unet.data.look_cache import LookCache
@@ -36,35 +37,36 @@ def forbidden(*_):
 
 
 def test_a_second_look_finds_the_same_and_opens_no_file(pair, memory, monkeypatch):
-    first = look_at(pair, 10**6, memory)
-    assert first.mask.values.counts == {0: 24, 7: 24}
+    first = look_at(pair, DataConfig(), memory)
+    assert first.mask.values.readings["levels"].counts == {0: 24, 7: 24}
     monkeypatch.setattr(look, "opened", forbidden)
-    assert look_at(pair, 10**6, memory) == first
+    assert look_at(pair, DataConfig(), memory) == first
 
 
 def test_run_lengths_are_decoded_once(pair, memory, monkeypatch):
     runs = Pair(pair.image, None, "g", run_lengths="1 8 17 8")
-    first = look_at(runs, 10**6, memory)
-    assert first.mask.values.counts == {0: 32, 1: 16}
+    first = look_at(runs, DataConfig(), memory)
+    assert first.mask.values.readings["levels"].counts == {0: 32, 1: 16}
     monkeypatch.setattr(look, "decode_runs", forbidden)
-    assert look_at(runs, 10**6, memory) == first
+    assert look_at(runs, DataConfig(), memory) == first
 
 
 def test_a_file_of_another_time_is_looked_at_again(pair, memory):
-    look_at(pair, 10**6, memory)
+    look_at(pair, DataConfig(), memory)
     Image.new("L", (8, 6), 9).save(pair.mask)
     os.utime(pair.mask, (OLD + 1, OLD + 1))
-    assert look_at(pair, 10**6, memory).mask.values.counts == {9: 48}
+    found = look_at(pair, DataConfig(), memory).mask.values
+    assert found.readings["levels"].counts == {9: 48}
 
 
 def test_a_file_that_was_just_written_is_looked_at_again(pair, memory):
     os.utime(pair.mask)
-    look_at(pair, 10**6, memory)
+    look_at(pair, DataConfig(), memory)
     when = pair.mask.stat().st_mtime_ns
     content = pair.mask.read_bytes()
     pair.mask.write_bytes(content[:-20] + bytes(20))
     os.utime(pair.mask, ns=(when, when))
-    (problem,) = look_at(pair, 10**6, memory).problems
+    (problem,) = look_at(pair, DataConfig(), memory).problems
     assert problem.file == pair.mask
 
 
@@ -72,13 +74,13 @@ def test_what_is_wrong_is_not_remembered(pair, memory):
     content = pair.image.read_bytes()
     pair.image.write_bytes(b"")
     os.utime(pair.image, (OLD, OLD))
-    assert look_at(pair, 10**6, memory).problems
+    assert look_at(pair, DataConfig(), memory).problems
     pair.image.write_bytes(content)
     os.utime(pair.image, (OLD, OLD))
-    assert not look_at(pair, 10**6, memory).problems
+    assert not look_at(pair, DataConfig(), memory).problems
 
 
 def test_a_name_that_is_no_text_is_looked_at_as_any_other(pair, memory):
     odd = pair.image.with_name("caf\udce9.png")
     pair.image.rename(odd)
-    assert look_at(Pair(odd, pair.mask, "g"), 10**6, memory).problems == ()
+    assert look_at(Pair(odd, pair.mask, "g"), DataConfig(), memory).problems == ()

@@ -1,156 +1,47 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
-from keras_unet.config import DataConfig
-from keras_unet.data.mask_values import Coding, count_values, find_coding
-from keras_unet.errors import BadData, BadUsage
-
-
-def blocks(*values: int) -> np.ndarray:
-    """An image in which each value fills a region."""
-    kind = np.int32 if max(values) > 255 else np.uint8
-    return np.repeat(np.repeat(np.array([values], kind), 8, 0), 8, 1)
+from keras_unet.data.mask_values import MaskValues, Stats, count_values
 
 
-def soft(low: int = 0, high: int = 255) -> np.ndarray:
-    """A disc on a background, with an edge a few pixels wide."""
-    rows, columns = np.mgrid[:64, :64] - 31.7
-    edge = np.clip((20 - np.hypot(rows, columns)) / 4 + 0.5, 0, 1)
-    return (low + edge * (high - low)).astype(np.uint8)
-
-
-def code(*masks: np.ndarray, kind: str = "grey", **given: object) -> Coding:
-    return find_coding(
-        [count_values(mask, kind) for mask in masks], DataConfig(**given)
+@given(
+    arrays.arrays(
+        st.sampled_from([np.uint8, np.int32]),
+        arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9),
+        elements=st.integers(0, 5),
     )
-
-
-def classes(coding: Coding) -> dict[int, str]:
-    data = coding.data
-    return dict(zip(data.class_values, data.class_names, strict=True))
-
-
-@pytest.mark.parametrize(("high", "above"), [(1, 0), (255, 127), (7, 3)])
-def test_nothing_and_one_more_value_are_background_and_foreground(high, above):
-    data = code(blocks(0, high), blocks(0)).data
-    assert (data.mask_kind, data.foreground_above) == ("binary", above)
-    assert data.class_names == ("background", "foreground")
-
-
-def test_soft_edges_are_cut_in_the_middle_and_that_is_said():
-    coding = code(soft())
-    assert (coding.data.mask_kind, coding.data.foreground_above) == ("binary", 127)
-    assert "soft edges" in coding.reason
-
-
-def test_the_noise_of_a_jpeg_around_both_ends_is_a_soft_edge():
-    noisy = np.where(blocks(0, 255) > 0, 255 - soft(0, 9)[:8, :16], soft(0, 9)[:8, :16])
-    assert code(noisy).data.foreground_above == 127
-
-
-def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_told_apart_from_ignored():
-    mixed = code(blocks(0, 1), blocks(0, 255)).data
-    assert (mixed.mask_kind, mixed.foreground_above, mixed.ignore_value) == (
-        "binary",
-        0,
-        None,
-    )
-
-
-def test_0_and_1_and_255_in_one_mask_are_binary_with_ignored_pixels():
-    data = code(blocks(0, 1, 255)).data
-    assert (data.mask_kind, data.foreground_above, data.ignore_value) == (
-        "binary",
-        0,
-        255,
-    )
-
-
-def test_small_ids_and_255_are_classes_with_ignored_pixels():
-    coding = code(blocks(0, 3, 255), blocks(0, 1), kind="palette")
-    assert classes(coding) == {0: "background", 1: "class_1", 3: "class_2"}
-    assert coding.data.ignore_value == 255
-
-
-def test_a_few_grey_levels_in_regions_are_classes():
-    assert list(classes(code(blocks(0, 85, 170, 255)))) == [0, 85, 170, 255]
-
-
-def test_colours_are_classes_black_first():
-    coding = code(blocks(0, 0x800000, 0x008000), blocks(0, 0x000080), kind="colour")
-    assert list(classes(coding)) == [0, 0x000080, 0x008000, 0x800000]
-    assert "0x800000 → class_3" in coding.reason
-
-
-def test_a_grey_of_a_coloured_set_stays_a_colour():
-    coding = code(blocks(0, 0x800000), blocks(0, 0x808080), kind="colour")
-    assert list(classes(coding)) == [0, 0x800000, 0x808080]
-
-
-def test_colour_files_without_colours_are_grey():
-    assert code(blocks(0, 0xFFFFFF), kind="colour").data.foreground_above == 127
-
-
-def test_very_many_colours_are_refused_with_the_likely_cause():
-    with pytest.raises(BadData, match=r"40 colours, too many .* JPEG blurs colours"):
-        code(blocks(*range(0x010000, 0x010028)), kind="colour")
-
-
-def test_wide_ids_that_differ_between_masks_are_instances():
-    data = code(blocks(0, 1, 5), blocks(0, 300), kind="wide").data
-    assert (data.mask_kind, data.foreground_above) == ("instances", 0)
-
-
-def test_the_same_few_wide_values_in_every_mask_are_classes():
-    masks = [blocks(0, 1, 500), blocks(500, 1, 0)]
-    assert list(classes(code(*masks, kind="wide"))) == [0, 1, 500]
-
-
-def test_many_ids_counted_through_in_each_mask_are_instances():
-    assert code(blocks(*range(60)), blocks(*range(20))).data.mask_kind == "instances"
-
-
-def test_many_values_of_unknown_meaning_are_refused_with_the_way_on():
-    with pytest.raises(BadData, match=r"50 values \(10 12 .*give --mask-kind binary"):
-        code(blocks(*range(10, 110, 2)))
-
-
-@pytest.mark.parametrize(
-    ("given", "kind"),
-    [
-        ({"mask_kind": "binary"}, "binary"),
-        ({"mask_kind": "instances"}, "instances"),
-        ({"foreground_above": 2}, "binary"),
-        ({"class_values": (0, 1, 2, 3, 4)}, "classes"),
-    ],
 )
-def test_what_the_user_gives_wins(given, kind):
-    data = code(blocks(0, 1, 2, 3), **given).data
-    assert data.mask_kind == kind
-    assert all(getattr(data, name) == value for name, value in given.items())
+def test_every_pixel_is_counted_once(mask):
+    stats = count_values(mask)
+    assert stats.counts == {v: int((mask == v).sum()) for v in np.unique(mask).tolist()}
+    assert sum(stats.border.values()) == 2 * sum(mask.shape) - 4
 
 
-def test_a_given_ignore_value_is_no_class():
-    assert list(classes(code(blocks(0, 1, 2, 9), ignore_value=9))) == [0, 1, 2]
+def test_pixels_of_a_line_are_not_flat():
+    mask = np.zeros((30, 30), np.uint8)
+    mask[10], mask[20:28, 5:25] = 1, 2
+    stats = count_values(mask)
+    assert stats.flat.get(1, 0) == 0
+    assert stats.flat[2] == 7 * 19
 
 
-def test_what_was_found_once_is_not_found_anew():
-    found = code(blocks(0, 3, 255), blocks(0, 1), kind="palette").data
-    assert find_coding([count_values(blocks(0, 1), "grey")], found).data == found
+@pytest.mark.parametrize("kind", [np.uint8, np.int32])
+def test_pieces_of_each_value_are_counted_and_specks_left_out(kind):
+    mask = np.zeros((40, 40), kind)
+    mask[2:12, 2:12] = mask[20:30, 20:30] = 3
+    mask[2:12, 20:30], mask[35, 35] = 7, 7
+    assert count_values(mask).pieces == {0: 1, 3: 2, 7: 1}
 
 
-def test_given_names_are_kept():
-    names = ("road", "car", "sky")
-    assert code(blocks(0, 1, 2), class_names=names).data.class_names == names
+def test_levels_are_greys_among_colours():
+    values = MaskValues({"levels": Stats({0: 3, 255: 1})})
+    stats = values.under("colours")
+    assert stats is not None
+    assert stats.counts == {0: 3, 0xFFFFFF: 1}
 
 
-def test_names_that_do_not_fit_the_classes_are_wrong_usage():
-    with pytest.raises(
-        BadUsage, match="--class-names must be 3 names, one a class, not a"
-    ):
-        code(blocks(0, 1, 2), class_names=("a",))
-
-
-def test_class_values_that_repeat_are_wrong_usage():
-    with pytest.raises(BadUsage, match="1 to 255 different values, not 0 1 1"):
-        code(blocks(0, 1), class_values=(0, 1, 1))
+def test_a_file_of_colours_has_no_levels():
+    assert MaskValues({"colours": Stats({5: 1})}).under("levels") is None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_unet.config import DataConfig
-from keras_unet.data.masks import nearest_pixels, read_mask, read_values, to_class_ids
+from keras_unet.data.masks import read_mask, read_values, to_class_ids
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 
@@ -36,7 +36,7 @@ def indexed(ids: list[list[int]], palette: list[int], path: Path) -> Path:
 
 
 def values_of(path: Path):
-    return read_values(Pair(path, path, ""), 10**7)
+    return read_values(Pair(path, path, ""), DataConfig())
 
 
 def test_a_mask_file_becomes_class_ids(tmp_path):
@@ -83,12 +83,6 @@ def test_a_pair_without_any_mask_is_named(tmp_path):
         read_mask(Pair(image, None, "g"), DATA)
 
 
-def test_each_pixel_of_a_mask_is_the_one_nearest_to_its_middle():
-    mask = np.arange(6, dtype=np.uint8)[None]
-    assert nearest_pixels(mask, (1, 2)).tolist() == [[1, 4]]
-    assert nearest_pixels(mask[:, :2], (1, 4)).tolist() == [[0, 0, 1, 1]]
-
-
 def test_grey_mask_values_are_its_levels(tmp_path):
     np.testing.assert_array_equal(values_of(save(RAMP, tmp_path / "a.png")), RAMP)
 
@@ -132,7 +126,7 @@ def test_a_mask_of_fractions_is_refused(tmp_path):
 
 
 def test_binary_values_above_the_threshold_are_foreground():
-    data = DataConfig(mask_kind="binary", foreground_above=127, ignore_value=99)
+    data = DataConfig(mask_kind="binary", foreground_above=127, ignore_values=(99,))
     values = np.array([0, 99, 127, 128, 255], np.uint8)
     assert to_class_ids(values, data).tolist() == [0, 255, 0, 1, 1]
 
@@ -155,7 +149,7 @@ def test_instances_are_foreground_whatever_their_id():
 @pytest.mark.parametrize("classes", [(0, 5, 9), (0x000080, 0x800000, 0x808080)])
 @given(order=st.lists(st.integers(0, 2), min_size=1, max_size=9))
 def test_class_values_become_their_positions(classes, order):
-    data = DataConfig(mask_kind="classes", class_values=classes, ignore_value=255)
+    data = DataConfig(mask_kind="classes", class_values=classes, ignore_values=(255,))
     values = np.array([*(classes[i] for i in order), 255], np.int32)
     assert to_class_ids(values, data).tolist() == [*order, 255]
 
@@ -165,6 +159,23 @@ def test_an_unknown_mask_value_is_refused(kind):
     data = DataConfig(mask_kind="classes", class_values=(0, 1))
     with pytest.raises(BadData, match="unknown mask value 7 9: the classes are 0 1"):
         to_class_ids(np.array([0, 9, 7, 1], kind), data)
+
+
+@pytest.mark.parametrize(
+    ("reading", "classes", "values", "ids"),
+    [
+        ("levels", (0, 128, 255), [0, 30, 100, 190, 200, 255], [0, 0, 1, 1, 2, 2]),
+        ("colours", (0, 0xFF0000, 0x00FF00), [0x300000, 0xE01010, 0x20D000], [0, 1, 2]),
+    ],
+)
+def test_other_values_count_as_the_nearest_if_so_wished(reading, classes, values, ids):
+    data = DataConfig(
+        mask_kind="classes",
+        class_values=classes,
+        mask_reading=reading,
+        snap_values=True,
+    )
+    assert to_class_ids(np.array(values, np.int32), data).tolist() == ids
 
 
 def test_values_of_open_meaning_are_not_guessed_at():

@@ -27,7 +27,8 @@ def folder(tmp_path) -> Path:
         records.row_of(pair, file, offset, content)
         for pair, offset, content in zip(pairs, (4, 11), (b"one", b"two"), strict=True)
     ]
-    records.write_index(tmp_path, (20, 30), "png", rows)
+    data = DataConfig(image_size=(20, 30))
+    records.write_index(tmp_path, data, "png", rows)
     return tmp_path
 
 

@@ -65,7 +65,7 @@ def test_images_larger_than_the_network_s_are_scored_at_their_own_size(
 def test_ignored_pixels_do_not_count(segmenter, tmp_path):
     truth = square() * 255
     truth[:, 12:] = 77
-    data = DataConfig(mask_kind="binary", foreground_above=127, ignore_value=77)
+    data = DataConfig(mask_kind="binary", foreground_above=127, ignore_values=(77,))
     scores = score_pairs(segmenter, [make_pair(tmp_path, truth)], data)
     assert scores.totals["dice"] == 1.0
     assert scores.confusion.sum() == 16 * 12

@@ -122,3 +122,12 @@ def test_a_run_whose_images_are_gone_says_which_folder_is_missing(tmp_path):
     run.config_file.write_text(text.replace("tiny_run_", "gone_"))
     with pytest.raises(BadData, match="gone_"):
         export_run(run, ("float32",))
+
+
+def test_a_server_s_limit_below_the_run_s_own_images_is_no_reason_to_fail(tmp_path):
+    run = copy_of(tiny_run.trained(), tmp_path)
+    config = run.load_config()
+    strict = dataclasses.replace(config.export, serve_max_pixels=2000)
+    run.save_config(dataclasses.replace(config, export=strict))
+    assert export_run(run, ("saved_model",))["saved_model"]["latency"]
+    assert "images above 2000 pixels" in (run.serving / "README.md").read_text()

@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pytest
 import tiny_run
 from PIL import Image
 
@@ -25,6 +26,19 @@ def test_the_client_sends_an_upright_jpeg_as_it_is(tmp_path):
     assert client.upright(tmp_path / "p.jpg") == (tmp_path / "p.jpg").read_bytes()
 
 
-def test_the_client_turns_formats_the_server_cannot_read_into_png(tmp_path):
-    Image.fromarray(tiny_run.make_image(0)[0]).save(tmp_path / "p.webp")
-    assert client.upright(tmp_path / "p.webp").startswith(b"\x89PNG")
+@pytest.mark.parametrize("name", ["p.webp", "p.gif", "p.bmp", "p.tif"])
+@pytest.mark.parametrize("mode", ["RGB", "P", "L", "1"])
+def test_the_client_turns_formats_the_server_cannot_read_into_png(tmp_path, name, mode):
+    Image.fromarray(tiny_run.make_image(0)[0]).convert(mode).save(tmp_path / name)
+    sent = client.upright(tmp_path / name)
+    assert sent.startswith(b"\x89PNG")
+    with Image.open(tmp_path / name) as image:
+        wanted = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(mask_in(io.BytesIO(sent)), wanted)
+
+
+def test_the_client_keeps_all_16_bits(tmp_path):
+    deep = np.arange(60_000, dtype=np.uint16).reshape(200, 300)
+    Image.fromarray(deep).save(tmp_path / "p.tif")
+    sent = client.upright(tmp_path / "p.tif")
+    np.testing.assert_array_equal(mask_in(io.BytesIO(sent)), deep)

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     config = run.load_config()
     write_saved_model(load_network(run), config, folder / "saved_model" / "1")
     write_warm_up(folder / "saved_model" / "1", [tiny_run.make_image(0)[0]])
-    write_serving(folder / "serving", config.model.classes, config.data.max_pixels)
+    write_serving(folder / "serving", config)
     image = tiny_run.make_image(4)[0]
     Image.fromarray(image).save(folder / "car.png")
     return folder
@@ -150,6 +150,15 @@ def test_the_readme_mounts_what_the_settings_name(folder):
     text = (folder / "serving" / "README.md").read_text()
     assert 'source="$PWD/saved_model",target=/models/unet' in text
     assert "--model_config_file=/serving/models.config" in text
+
+
+def test_the_readme_says_what_goes_in_what_comes_out_and_what_to_put_in_front(folder):
+    text = " ".join((folder / "serving" / "README.md").read_text().split())
+    assert "JPEG or PNG files, each of its own size" in text
+    assert "grey in 8 bits, 0 background, 255 foreground" in text
+    assert "images above 25000000 pixels" in text
+    assert "a proxy with a limit on the body in front" in text
+    assert "do not batch across strangers" in text
 
 
 @contextlib.contextmanager

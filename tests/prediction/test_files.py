@@ -3,11 +3,11 @@ import os
 import pytest
 from bright_run import draw, load, make_run, square
 from PIL import Image
-from unprivileged import as_python_3_14, close, open_copy
 
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadUsage
 from keras_unet.predict import main
-from keras_unet.prediction.files import Wanted, check_names, list_files, segment
+from keras_unet.prediction.files import Wanted, check_names, segment
+from keras_unet.prediction.inputs import Input
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,10 @@ def images(tmp_path):
 
 def predict(run, *words):
     return main([str(run.path), *map(str, words)])
+
+
+def named(file):
+    return Input(file, file.relative_to(file.parent))
 
 
 def test_progress_counts_the_images_that_failed(run, images, tmp_path):
@@ -47,27 +51,9 @@ def test_two_images_with_one_output_are_refused_before_any_work(
 
 @pytest.mark.skipif(os.name != "nt", reason="other systems tell A from a")
 def test_on_windows_names_that_differ_in_case_alone_are_one_output(tmp_path):
-    files = [tmp_path / "x" / "A.jpg", tmp_path / "y" / "a.jpg"]
+    files = [named(tmp_path / "x" / "A.jpg"), named(tmp_path / "y" / "a.jpg")]
     with pytest.raises(BadUsage, match="would both be written"):
         check_names(files, Wanted(tmp_path / "out"))
-
-
-def test_an_image_named_twice_is_segmented_once(images):
-    files, _ = list_files([images, images / "a.png"])
-    assert len(files) == 2
-
-
-@pytest.mark.parametrize("python", ["own", "3.14"])
-@pytest.mark.parametrize("name", ["", "a.png"])
-def test_an_input_that_may_not_be_looked_at_is_said_so(
-    images, monkeypatch, python, name
-):
-    if python == "3.14":
-        as_python_3_14(monkeypatch)
-    with open_copy(images) as copy:
-        close(copy)
-        with pytest.raises(BadData, match=f"set/?{name}: may not be read"):
-            list_files([copy / name])
 
 
 def test_no_input_is_wrong_usage(run, tmp_path):
@@ -76,10 +62,57 @@ def test_no_input_is_wrong_usage(run, tmp_path):
 
 
 def test_probabilities_of_several_classes_are_not_written_over_an_input(tmp_path):
-    files = [tmp_path / "a.png", tmp_path / "a_probability_2.png"]
+    files = [named(tmp_path / "a.png"), named(tmp_path / "a_probability_2.png")]
     wanted = Wanted(tmp_path, probabilities=True)
     with pytest.raises(BadUsage, match="would be written over"):
         check_names([files[1]], wanted, classes=3)
     elsewhere = Wanted(tmp_path / "out", probabilities=True)
     with pytest.raises(BadUsage, match="would both be written"):
         check_names(files, elsewhere, classes=3)
+
+
+def test_masks_of_images_in_folders_lie_in_folders_of_the_same_names(
+    run, images, tmp_path
+):
+    for place in ("a.png", "x/a.png", "x/y/b.png"):
+        draw(images / place, square(shift=2))
+    table = tmp_path / "submission.csv"
+    out = tmp_path / "out"
+    words = ["--output", out, "--overlay", "--probabilities", "--submission", table]
+    assert predict(run, images, *words) == 0
+    written = sorted(file.relative_to(out).as_posix() for file in out.rglob("*.png"))
+    masks = ["a.png", "b.png", "x/a.png", "x/y/b.png"]
+    assert [name for name in written if "_" not in name] == masks
+    assert (out / "x/y/b_overlay.jpg").is_file()
+    assert (out / "x/y/b_probability.png").is_file()
+    assert [line.split(",")[0] for line in table.read_text().splitlines()[1:]] == masks
+
+
+def test_an_output_within_the_input_is_not_taken_for_images(run, images):
+    for _ in range(2):
+        assert predict(run, images, "--output", images / "masks") == 0
+        assert len(list((images / "masks").rglob("*"))) == 2
+
+
+def test_two_images_of_one_name_in_two_inputs_are_refused(
+    run, images, tmp_path, capsys
+):
+    draw(images / "x" / "c.png", square())
+    draw(images / "y" / "c.png", square())
+    inputs = [images / "x", images / "y"]
+    assert predict(run, *inputs, "--output", tmp_path / "out") == 2
+    assert "would both be written" in capsys.readouterr().err
+    assert predict(run, images, "--output", tmp_path / "out") == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_pipes_are_named_and_the_others_are_done(run, images, tmp_path, capsys):
+    os.mkfifo(images / "c.png")
+    (images / "d.png").symlink_to(images / "c.png")
+    inputs = [images, "/dev/zero"]
+    assert predict(run, *inputs, "--output", tmp_path / "out") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {path}: is a pipe, socket or device, not a file"
+        for path in [images / "c.png", images / "d.png", "/dev/zero"]
+    ]
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}

@@ -1,0 +1,197 @@
+"""Names of classes, from a list that lies beside the masks.
+
+By hand, because each annotation tool writes lines of its own that no library reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_unet.errors import BadData
+
+_STEMS = ("labels", "classes", "label_names", "class_names", "labelmap", "class_dict")
+_SUFFIXES = (".txt", ".csv", ".json")
+_NAME = ("name", "class", "label", "readable", "class_name", "label_name")
+_VALUE = ("value", "id", "index", "class_id", "label_id", "labelid", "pixel_value")
+_COLOUR = ("color", "colour", "rgb", "color_rgb", "hex")
+_IGNORED = ("ignoreineval", "ignore", "void")
+_NOTHING = ("__ignore__", "ignore", "void")
+_BACKGROUND = ("background", "_background_", "bg", "unlabeled", "unlabelled", "none")
+_BESIDE = re.compile(r"[\s,;:\t=]+")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One class of a list.
+
+    Attributes:
+        name: of the class.
+        value: of its pixels, if the list says it.
+        colour: of its pixels as 0xRRGGBB, if the list says it.
+        ignored: its pixels are no class.
+    """
+
+    name: str
+    value: int | None = None
+    colour: int | None = None
+    ignored: bool = False
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The classes that a file names.
+
+    Attributes:
+        file: the file.
+        entries: the classes.
+    """
+
+    file: Path
+    entries: tuple[Entry, ...]
+
+    def names(self, values: Sequence[int], coloured: bool) -> dict[int, str]:
+        """Returns the names of those of the masks' values that the list knows.
+
+        A list of bare names numbers its lines from 0; from 1 if the masks hold as many
+        values above 0 and its first name is no background.
+        """
+        by_value = {
+            entry.colour if coloured else entry.value: entry.name
+            for entry in self.entries
+        }
+        by_value.pop(None, None)
+        if by_value or coloured:
+            return {value: by_value[value] for value in values if value in by_value}
+        names = [e.name for e in self.entries if e.name.lower() not in _NOTHING]
+        plain = bool(names) and names[0].lower() in _BACKGROUND
+        from_one = not plain and max(values, default=0) == len(names)
+        numbered = dict(enumerate(names, int(from_one)))
+        known = all(value in numbered or value in (0, 255) for value in values)
+        return {v: numbered[v] for v in values if v in numbered} if known else {}
+
+    def ignored(self, coloured: bool) -> tuple[int, ...]:
+        """Returns the values that the list says are no class."""
+        found = [e.colour if coloured else e.value for e in self.entries if e.ignored]
+        return tuple(value for value in found if value is not None)
+
+
+def find_class_list(folders: Iterable[Path]) -> ClassList | None:
+    """Returns the list of classes in the first of the folders that holds one.
+
+    Raises:
+        BadData: there are several in one folder, or one cannot be read.
+    """
+    for folder in dict.fromkeys(folders):
+        names = [stem + suffix for stem in _STEMS for suffix in _SUFFIXES]
+        files = [folder / name for name in names if (folder / name).is_file()]
+        if len(files) > 1:
+            raise BadData(
+                f"{files[0]} and {files[1].name} both name classes: leave one of them "
+                "there, or give --class-names"
+            )
+        if files:
+            return ClassList(files[0], _read(files[0]))
+    return None
+
+
+def _read(file: Path) -> tuple[Entry, ...]:
+    try:
+        text = file.read_text("utf-8-sig")
+        entries = _PARSERS[file.suffix](text)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadData(
+            f"{file}: expected the names of the masks' classes, one a line, or a table "
+            f"or JSON list of value, color and name; {error}. Mend it, or move it away "
+            "and give --class-names"
+        ) from error
+    return tuple(entry for entry in entries if entry.name)
+
+
+def _from_lines(text: str) -> list[Entry]:
+    lines = [line.strip() for line in text.splitlines()]
+    return [_from_line(line) for line in lines if line and not line.startswith("#")]
+
+
+def _from_line(line: str) -> Entry:
+    """Returns the entry of ``name``, ``7 name``, ``64 128 64 name`` and the like.
+
+    CVAT writes ``name:64,128,64::``.
+    """
+    cvat = re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+):.*", line)
+    if cvat:
+        return Entry(cvat.group(1), colour=_packed(cvat.groups()[1:]))
+    words = _BESIDE.split(line)
+    numbers = [word for word in words[:3] if word.isdigit()]
+    if len(numbers) == 3 and len(words) > 3:
+        return Entry(" ".join(words[3:]), colour=_packed(numbers))
+    if words[0].isdigit() and len(words) > 1:
+        return Entry(" ".join(words[1:]), value=int(words[0]))
+    if words[-1].isdigit() and len(words) > 1:
+        return Entry(" ".join(words[:-1]), value=int(words[-1]))
+    return Entry(line)
+
+
+def _from_table(text: str) -> list[Entry]:
+    rows = list(csv.reader(text.splitlines()))
+    header = [cell.strip().lower() for cell in rows[0]]
+    if not set(header) & set(_NAME):
+        return _from_lines(text)
+    return [
+        _from_fields(dict(zip(header, row, strict=False))) for row in rows[1:] if row
+    ]
+
+
+def _from_json(text: str) -> list[Entry]:
+    found = json.loads(text)
+    if isinstance(found, dict) and isinstance(found.get("labels"), list):
+        found = found["labels"]
+    if isinstance(found, list):
+        return [
+            Entry(one)
+            if isinstance(one, str)
+            else _from_fields({str(k).lower(): v for k, v in one.items()})
+            for one in found
+        ]
+    pairs = [(k, v) if str(k).isdigit() else (v, k) for k, v in found.items()]
+    return [Entry(str(name), value=int(value)) for value, name in pairs]
+
+
+_PARSERS = {".txt": _from_lines, ".csv": _from_table, ".json": _from_json}
+
+
+def _from_fields(fields: Mapping[str, Any]) -> Entry:
+    name = _first(fields, _NAME)
+    value = _first(fields, _VALUE)
+    colour = _first(fields, _COLOUR)
+    if colour is None and {"r", "g", "b"} <= fields.keys():
+        colour = [fields[letter] for letter in "rgb"]
+    void = str(_first(fields, _IGNORED)).strip().lower() in ("1", "true", "yes")
+    return Entry(
+        str(name).strip(),
+        None if value in (None, "") else int(value),
+        None if colour in (None, "") else _colour(colour),
+        void or str(name).lower() in _NOTHING,
+    )
+
+
+def _first(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((fields[name] for name in names if name in fields), None)
+
+
+def _colour(text: Any) -> int:
+    if isinstance(text, str):
+        if re.fullmatch("(#|0x)[0-9a-fA-F]{6}", text.strip()):
+            return int(text.strip().removeprefix("#").removeprefix("0x"), 16)
+        text = re.findall(r"\d+", text)
+    return _packed(text)
+
+
+def _packed(numbers: Sequence[Any]) -> int:
+    red, green, blue = (int(number) for number in numbers)
+    return (red << 16) | (green << 8) | blue

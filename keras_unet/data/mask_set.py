@@ -1,0 +1,177 @@
+"""The values of all masks of a set together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_unet.config import DataConfig
+from keras_unet.data.mask_values import MaskValues
+from keras_unet.data.masks import coordinates, shown
+from keras_unet.errors import BadData
+
+_REGION = 0.3
+"""Of a region's pixels most have equal neighbours, of a soft edge's hardly any."""
+_LEVEL = 0.2
+"""The same of a level, in whose neighbourhood noise is counted too."""
+_NEAR, _APART = 8, 16
+"""Values so near are noise around one level; levels are at least so far apart."""
+_HALO, _WEAK = 24, 0.2
+"""How far JPEG strays from a colour, and how little of it does."""
+_ODD = 1e-4
+"""Share of all pixels up to which a value may be a slip of the hand."""
+
+
+class MaskSet:
+    """The values of all masks under one reading, less those that are ignored.
+
+    Attributes:
+        values: every value, in order.
+        counts: pixels by value, over all masks.
+        flat: those of them that lie in regions.
+        border: those of them at the images' borders.
+        per_mask: connected pieces by value of each mask; 1 where it is not known.
+        pixels: of all masks.
+        wide: some file has more than 8 bits.
+        coloured: the values are packed colours.
+        lossy: some file was compressed in a way that changes values.
+    """
+
+    def __init__(
+        self, masks: Sequence[MaskValues], data: DataConfig, files: Sequence[Path]
+    ) -> None:
+        """Adds the masks up.
+
+        Raises:
+            BadData: a mask cannot be read that way.
+        """
+        self.data = data
+        self.counts, self.flat = Counter[int](), Counter[int]()
+        self.border = Counter[int]()
+        self.per_mask: list[dict[int, int]] = []
+        self.files: dict[int, list[Path | int]] = {}
+        for place, mask in enumerate(masks):
+            name = files[place] if files else place
+            stats = mask.under(data.mask_reading)
+            if stats is None:
+                raise BadData(
+                    f"{name}: cannot be read by --mask-reading {data.mask_reading}: "
+                    f"it holds {mask.own}"
+                )
+            self.counts.update(stats.counts)
+            self.flat.update(stats.flat)
+            self.border.update(stats.border)
+            self.per_mask.append({v: stats.pieces.get(v, 1) for v in stats.counts})
+            for value in stats.counts:
+                self.files.setdefault(value, []).append(name)
+        self.pixels = self.counts.total()
+        self.coloured = data.mask_reading == "colours"
+        self.wide = any(mask.wide for mask in masks)
+        self.lossy = any(mask.lossy for mask in masks)
+        self.drop(data.ignore_values)
+
+    def drop(self, values: Iterable[int]) -> None:
+        """Leaves values out."""
+        for value in values:
+            for counts in (self.counts, self.flat, self.border, *self.per_mask):
+                counts.pop(value, None)
+        self.values = sorted(self.counts)
+
+    def share(self, values: Iterable[int]) -> float:
+        """Returns the values' share of all pixels."""
+        return sum(self.counts[value] for value in values) / max(1, self.pixels)
+
+    def is_region(self, value: int) -> bool:
+        """Returns whether the value fills areas, and no lines and points alone."""
+        return self.flat[value] >= _REGION * self.counts[value]
+
+    def strays(self) -> list[int]:
+        """Returns values of so few pixels in so few files that they may be slips."""
+        most = max(3.0, _ODD * self.pixels)
+        return [
+            value
+            for value in self.values
+            if self.counts[value] <= most
+            and 4 * len(self.files[value]) <= max(4, len(self.per_mask))
+            and not self.is_region(value)
+        ]
+
+    def told(self, values: Sequence[int]) -> str:
+        """Returns how many pixels have the values and in which files, as text."""
+        pixels = sum(self.counts[value] for value in values)
+        files = [file for value in values for file in self.files[value]]
+        more = f" and {len(set(files)) - 1} other files" if len(set(files)) > 1 else ""
+        have = "pixel" if pixels == 1 else "pixels"
+        return f"{files[0]}{more}: {pixels} {have}"
+
+    def shown(self, values: Sequence[int]) -> str:
+        """Returns the values as text."""
+        return shown(values, self.data)
+
+    def shares(self) -> str:
+        """Returns all values with their shares of the pixels, as text."""
+        return ", ".join(
+            f"{self.shown([value])} ({100 * self.share([value]):.2g} %)"
+            for value in self.values
+        )
+
+    def levels(self) -> list[int]:
+        """Returns the values around which regions lie, soft edges and noise left out.
+
+        The value with the most flat pixels comes first; what lies near belongs to it.
+        """
+        points = coordinates(self.values, self.data.mask_reading)
+        counts = np.array([self.counts[value] for value in self.values])
+        flat = np.array([self.flat[value] for value in self.values])
+        left, found_at = np.ones(len(points), np.bool_), list[int]()
+        for place in np.argsort(-flat, kind="stable"):
+            far = np.abs(points - points[place]).max(-1)
+            near = (far <= _NEAR) & left
+            mass = flat[near].sum()
+            if not left[place] or mass < max(4, _LEVEL * counts[near].sum()):
+                continue
+            # Around a strong colour, JPEG makes weak ones that are as even.
+            haloes = self.lossy and self.coloured
+            strong = flat[found_at][far[found_at] <= _HALO] if haloes else []
+            if not any(mass < _WEAK * other for other in strong):
+                found_at.append(place)
+            left &= far > _APART
+        return sorted(self.values[place] for place in found_at)
+
+    def merged(self, levels: Iterable[int]) -> float:
+        """Returns the share of values that fill regions and are none of the levels."""
+        lost = {value for value in self.values if self.is_region(value)}
+        return self.share(lost.difference(levels))
+
+    def background(self) -> int:
+        """Returns the value that fills most of the images' borders."""
+        return max(self.values, key=lambda value: (self.border[value], -value))
+
+    def closest(self, levels: Sequence[int]) -> int:
+        """Returns the distance of the two levels, of two at least, that are closest."""
+        points = coordinates(levels, self.data.mask_reading)
+        far = np.abs(points[:, None] - points).max(-1)
+        return int(far[~np.eye(len(points), dtype=bool)].min())
+
+    def beside(self, levels: Sequence[int]) -> float:
+        """Returns the share of the pixels that are not near one of the levels."""
+        points = coordinates(self.values, self.data.mask_reading)
+        ends = coordinates(levels, self.data.mask_reading)
+        far = np.abs(points[:, None] - ends).max(-1).min(-1)
+        beside = [v for v, d in zip(self.values, far, strict=True) if d > _NEAR]
+        return self.share(beside)
+
+    def off_levels(self, levels: Sequence[int]) -> list[int]:
+        """Returns values that are neither near a level nor a mixture of two."""
+        points = coordinates(self.values, self.data.mask_reading).astype(float)
+        ends = coordinates(levels, self.data.mask_reading).astype(float)
+        far = np.full(len(points), np.inf)
+        for start in ends:
+            for way in ends - start:
+                part = (points - start) @ way / max(1.0, way @ way)
+                foot = start + np.clip(part, 0, 1)[:, None] * way
+                far = np.minimum(far, np.abs(points - foot).max(-1))
+        return [value for value, d in zip(self.values, far, strict=True) if d > _APART]

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+
+from keras_unet.config import DataConfig
+from keras_unet.data.mask_coding import Coding, find_coding
+from keras_unet.data.mask_values import MaskValues, count_values
+from keras_unet.errors import BadData, BadUsage
+
+
+def blocks(*values: int) -> np.ndarray:
+    """An image in which each value fills a region."""
+    kind = np.int32 if max(values) > 255 else np.uint8
+    return np.repeat(np.repeat(np.array([values], kind), 8, 0), 8, 1)
+
+
+def soft(low: int = 0, high: int = 255) -> np.ndarray:
+    """A disc on a background, with an edge a few pixels wide."""
+    rows, columns = np.mgrid[:64, :64] - 31.7
+    edge = np.clip((20 - np.hypot(rows, columns)) / 4 + 0.5, 0, 1)
+    return (low + edge * (high - low)).astype(np.uint8)
+
+
+def look(mask: np.ndarray, reading: str) -> MaskValues:
+    return MaskValues({reading: count_values(mask)}, wide=mask.dtype != np.uint8)
+
+
+def code(*masks: np.ndarray, reading: str = "levels", **given: object) -> Coding:
+    return find_coding([look(mask, reading) for mask in masks], DataConfig(**given))
+
+
+def classes(coding: Coding) -> dict[int, str]:
+    data = coding.data
+    return dict(zip(data.class_values, data.class_names, strict=True))
+
+
+@pytest.mark.parametrize(("high", "above"), [(1, 0), (255, 127), (7, 3)])
+def test_nothing_and_one_more_value_are_background_and_foreground(high, above):
+    data = code(blocks(0, high), blocks(0)).data
+    assert (data.mask_kind, data.foreground_above) == ("binary", above)
+    assert data.class_names == ("background", "foreground")
+
+
+def test_soft_edges_are_cut_in_the_middle_and_that_is_said():
+    coding = code(soft())
+    assert (coding.data.mask_kind, coding.data.foreground_above) == ("binary", 127)
+    assert "soft edges" in coding.reason
+
+
+def test_the_noise_of_a_jpeg_around_both_ends_is_a_soft_edge():
+    noisy = np.where(blocks(0, 255) > 0, 255 - soft(0, 9)[:8, :16], soft(0, 9)[:8, :16])
+    assert code(noisy).data.foreground_above == 127
+
+
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_told_apart_from_ignored():
+    mixed = code(blocks(0, 1), blocks(0, 255)).data
+    assert (mixed.mask_kind, mixed.foreground_above, mixed.ignore_values) == (
+        "binary",
+        0,
+        (),
+    )
+
+
+def test_0_and_1_and_255_in_one_mask_are_binary_with_ignored_pixels():
+    data = code(blocks(0, 1, 255)).data
+    assert (data.mask_kind, data.foreground_above, data.ignore_values) == (
+        "binary",
+        0,
+        (255,),
+    )
+
+
+def test_small_ids_and_255_are_classes_with_ignored_pixels():
+    coding = code(blocks(0, 3, 255), blocks(0, 1), reading="indices")
+    assert classes(coding) == {0: "background", 1: "class_1", 3: "class_3"}
+    assert coding.data.ignore_values == (255,)
+
+
+def test_a_few_grey_levels_in_regions_are_classes():
+    assert list(classes(code(blocks(0, 85, 170, 255)))) == [0, 85, 170, 255]
+
+
+def test_colours_are_classes_black_first():
+    coding = code(blocks(0, 0x800000, 0x008000), blocks(0, 0x000080), reading="colours")
+    assert list(classes(coding)) == [0, 0x000080, 0x008000, 0x800000]
+    assert "0x800000 → class_800000" in coding.reason
+
+
+def test_a_grey_of_a_coloured_set_stays_a_colour():
+    coding = code(blocks(0, 0x800000), blocks(0, 0x808080), reading="colours")
+    assert list(classes(coding)) == [0, 0x800000, 0x808080]
+
+
+def test_very_many_colours_are_refused_with_the_likely_cause():
+    with pytest.raises(BadData, match=r"40 colours, too many .* JPEG blurs colours"):
+        code(blocks(*range(0x010000, 0x010028)), reading="colours")
+
+
+def test_wide_ids_that_differ_between_masks_are_instances():
+    data = code(blocks(0, 1, 5), blocks(0, 300)).data
+    assert (data.mask_kind, data.foreground_above) == ("instances", 0)
+
+
+def test_wide_values_of_several_pieces_are_classes():
+    masks = [blocks(0, 1, 0, 1, 500, 0, 500), blocks(500, 0, 1, 0, 500, 0, 1)]
+    assert list(classes(code(*masks))) == [0, 1, 500]
+
+
+def test_many_ids_counted_through_in_each_mask_are_instances():
+    assert code(blocks(*range(60)), blocks(*range(20))).data.mask_kind == "instances"
+
+
+def test_many_values_of_unknown_meaning_are_refused_with_the_way_on():
+    with pytest.raises(BadData, match=r"50 values \(10 12 .*give --mask-kind binary"):
+        code(blocks(*range(10, 110, 2)))
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"mask_kind": "binary"}, "binary"),
+        ({"mask_kind": "instances"}, "instances"),
+        ({"foreground_above": 2}, "binary"),
+        ({"class_values": (0, 1, 2, 3, 4)}, "classes"),
+    ],
+)
+def test_what_the_user_gives_wins(given, kind):
+    data = code(blocks(0, 1, 2, 3), **given).data
+    assert data.mask_kind == kind
+    assert all(getattr(data, name) == value for name, value in given.items())
+
+
+def test_a_given_ignore_value_is_no_class():
+    assert list(classes(code(blocks(0, 1, 2, 9), ignore_values=(9,)))) == [0, 1, 2]
+
+
+def test_what_was_found_once_is_not_found_anew():
+    found = code(blocks(0, 3, 255), blocks(0, 1), reading="indices").data
+    assert find_coding([look(blocks(0, 1), "levels")], found).data == found
+
+
+def test_given_names_are_kept():
+    names = ("road", "car", "sky")
+    assert code(blocks(0, 1, 2), class_names=names).data.class_names == names
+
+
+def test_names_that_do_not_fit_the_classes_are_wrong_usage():
+    with pytest.raises(
+        BadUsage, match="--class-names must be 3 names, one a class, not a"
+    ):
+        code(blocks(0, 1, 2), class_names=("a",))
+
+
+def test_class_values_that_repeat_are_wrong_usage():
+    with pytest.raises(BadUsage, match="1 to 255 different values, not 0 1 1"):
+        code(blocks(0, 1), class_values=(0, 1, 1))

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from keras_unet.config import DataConfig
+from keras_unet.data.mask_guess import Guess, guess, negatives
+from keras_unet.data.mask_set import MaskSet
+from keras_unet.data.mask_values import MaskValues, count_values
+from keras_unet.errors import BadData
+
+
+def blocks(*values: int) -> np.ndarray:
+    """A mask in which each value fills a region."""
+    kind = np.int32 if max(values) > 255 or min(values) < 0 else np.uint8
+    return np.repeat(np.repeat(np.array([values], kind), 8, 0), 8, 1)
+
+
+def seen(*masks: np.ndarray, reading: str = "levels", lossy: bool = False) -> MaskSet:
+    values = [
+        MaskValues(
+            {reading: count_values(mask)}, wide=mask.dtype != np.uint8, lossy=lossy
+        )
+        for mask in masks
+    ]
+    return MaskSet(values, DataConfig(mask_reading=reading), [])
+
+
+def meaning(*masks: np.ndarray, **how: object) -> Guess:
+    return guess(seen(*masks, **how))
+
+
+@pytest.mark.parametrize(
+    ("masks", "ignored"),
+    [
+        ([blocks(0, 2, 3, 255)], (255,)),
+        ([blocks(7, 33, 255)], (255,)),
+        ([blocks(*range(1, 151, 10), 255)], (255,)),
+        ([blocks(0, 85, 170, 255)], ()),
+        ([blocks(0, 128, 255)], ()),
+        ([blocks(0, 240, 100, 255)], ()),
+    ],
+)
+def test_255_beside_small_ids_is_no_class(masks, ignored):
+    assert meaning(*masks).ignored == ignored
+
+
+@pytest.mark.parametrize("values", [(0, 80, 255), (0, 100, 255)])
+def test_255_that_may_be_either_is_a_question(values):
+    with pytest.raises(
+        BadData, match=r"0 \(33 %\), .* --ignore-values 255\. If it is a"
+    ):
+        meaning(blocks(*values))
+
+
+def test_noise_around_0_beside_255_is_a_question():
+    mask = np.repeat(blocks(0, 255), 4, 0)
+    mask[:, 2], mask[:, 5] = 1, 2
+    with pytest.raises(BadData, match="What 255 means cannot be told"):
+        meaning(mask, mask)
+
+
+def test_values_below_0_are_no_class_where_others_remain():
+    assert negatives(seen(blocks(-1, 0, 1))) == (-1,)
+    with pytest.raises(BadData, match=r"--class-values -1 1 .* --ignore-values -1"):
+        negatives(seen(blocks(-1, 1)))
+
+
+def test_colours_of_one_mask_each_are_a_question():
+    masks = [blocks(0, 0xFF00 + 97 * i, 0xAA0000 + 89 * i) for i in range(4)]
+    with pytest.raises(BadData, match="8 of the masks' 9 colours"):
+        meaning(*masks, reading="colours")
+
+
+def test_two_colours_on_a_coloured_background_are_classes():
+    mask = np.full((32, 32), 0x00D7FF, np.int32)
+    mask[10:20, 10:20] = 0
+    assert meaning(mask, reading="colours").kind == "classes"

@@ -1,0 +1,515 @@
+"""Masks as people have them: each kind is read rightly, or becomes a question."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from keras_unet.config import DataConfig
+from keras_unet.data.__main__ import main
+from keras_unet.data.check import Report, check_data
+from keras_unet.data.layouts import find
+from keras_unet.data.masks import read_mask
+
+CASES = Path(__file__).parents[3] / "shared/data/cases"
+COLOURS = np.array(
+    [(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 255), (200, 200, 0)], np.uint8
+)
+SHAPE = (48, 64)
+
+Labels = list[np.ndarray]
+Write = Callable[[np.ndarray, Path, int], None]
+
+
+def scenes(*objects: int, count: int = 8) -> Labels:
+    """Label maps with some of the objects each: a band at the bottom and boxes."""
+    labels = []
+    for number in range(count):
+        label = np.zeros(SHAPE, np.int32)
+        for place, value in enumerate(objects):
+            if (number + place) % 3 or len(objects) == 1:
+                left = 4 + 14 * place + number % 3
+                label[8 + 5 * place : 20 + 4 * place, left : left + 10] = value
+        labels.append(label)
+    return labels
+
+
+def write_set(root: Path, labels: Labels, write: Write, suffix: str = "png") -> Path:
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number, label in enumerate(labels):
+        pixels = random.integers(0, 256, (*label.shape, 3), np.uint8)
+        Image.fromarray(pixels).save(root / f"images/p{number}.png")
+        write(label, root / f"masks/p{number}.{suffix}", number)
+    return root
+
+
+def check(root: Path, **flags: object) -> tuple[Report, Labels]:
+    data = DataConfig(data=root, **flags)
+    report = check_data(find(data), data)
+    pairs = [row.pair for row in report.rows]
+    return report, [] if report.problems else [
+        read_mask(pair, report.resolved) for pair in pairs
+    ]
+
+
+def values_of(report: Report, ids: Labels) -> Labels:
+    """The masks' own values again, −1 where they are ignored."""
+    table = np.full(256, -1, np.int64)
+    table[: len(report.resolved.class_values)] = report.resolved.class_values
+    return [table[mask] for mask in ids]
+
+
+def assert_read(report: Report, ids: Labels, truth: Labels) -> None:
+    assert report.problems == ()
+    for found, expected in zip(values_of(report, ids), truth, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def the_question(report: Report) -> str:
+    (problem,) = report.problems
+    return problem.cause
+
+
+def grey(label, path, number):
+    Image.fromarray(label.astype(np.uint8)).save(path)
+
+
+def sixteen_bits(label, path, number):
+    Image.fromarray(label.astype(np.uint16)).save(path)
+
+
+def whole_numbers(label, path, number):
+    Image.fromarray(label.astype(np.int32)).save(path)
+
+
+def colours(label, path, number):
+    Image.fromarray(COLOURS[label]).save(path)
+
+
+def palette(label, path, number):
+    mask = Image.fromarray(label.astype(np.uint8))
+    mask.putpalette(COLOURS.tobytes())
+    mask.save(path)
+
+
+def own_palette(label, path, number):
+    """Indices in the order in which this file needs them, as an adaptive one has."""
+    present = np.unique(label)[:: 1 if number % 2 else -1]
+    mask = Image.fromarray(
+        np.argsort(present)[np.searchsorted(np.sort(present), label)].astype(np.uint8)
+    )
+    mask.putpalette(COLOURS[present].tobytes())
+    mask.save(path)
+
+
+def packed(label: np.ndarray) -> np.ndarray:
+    red, green, blue = np.moveaxis(COLOURS[label].astype(int), -1, 0)
+    return (red << 16) | (green << 8) | blue
+
+
+def smooth(label: np.ndarray) -> Image.Image:
+    """Turned, drawn four times as large and shrunk, as drawing programs do."""
+    height, width = label.shape
+    large = Image.fromarray(label.astype(np.uint8)).resize(
+        (4 * width, 4 * height), Image.Resampling.NEAREST
+    )
+    turned = large.rotate(17, Image.Resampling.NEAREST)
+    return turned.resize((width, height), Image.Resampling.BOX)
+
+
+def test_16_bit_classes_with_several_pieces_a_mask_are_classes(tmp_path):
+    labels = scenes(1, 2, 3, 4)
+    for label in labels:
+        label[40:46, 2:60] = np.where(np.arange(58) % 8 < 4, label.max(), 0)
+    for folder, write in [("u", sixteen_bits), ("i", whole_numbers)]:
+        root = write_set(tmp_path / folder, labels, write, "tif")
+        assert_read(*check(root), labels)
+
+
+def test_16_bit_ids_of_one_piece_each_that_recur_are_a_question(tmp_path):
+    report, _ = check(write_set(tmp_path, scenes(1, 2, 3, 4), sixteen_bits))
+    assert "If they number objects: --mask-kind instances." in the_question(report)
+    report, ids = check(tmp_path, mask_kind="classes")
+    assert_read(report, ids, scenes(1, 2, 3, 4))
+
+
+def test_16_bit_ids_of_many_single_pieces_are_instances(tmp_path):
+    labels = [np.zeros(SHAPE, np.int32) for _ in range(4)]
+    for number, label in enumerate(labels):
+        for place in range(9 + number):
+            top, left = 12 * (place // 5), 12 * (place % 5)
+            label[top : top + 8, left : left + 8] = place + 1
+    report, ids = check(write_set(tmp_path, labels, sixteen_bits))
+    assert report.resolved.mask_kind == "instances"
+    np.testing.assert_array_equal(ids[3], labels[3] > 0)
+
+
+def test_a_stray_pixel_is_named_and_moves_nothing(tmp_path):
+    labels = scenes(255)
+    labels[3][0, 0] = 1
+    report, ids = check(write_set(tmp_path, labels, grey))
+    assert report.problems == ()
+    for mask, label in zip(ids, labels, strict=True):
+        np.testing.assert_array_equal(mask, label == 255)
+    assert (
+        f"{tmp_path}/masks/p3.png: 1 pixel of value 1; all others are 0 255, so these "
+        "count as the nearest of them"
+    ) in report.notes
+
+
+def test_three_levels_with_soft_edges_are_three_classes(tmp_path):
+    labels = scenes(128, 255)
+    report, ids = check(
+        write_set(tmp_path, labels, lambda label, path, _: smooth(label).save(path))
+    )
+    assert report.resolved.class_values == (0, 128, 255)
+    for found, label in zip(values_of(report, ids), labels, strict=True):
+        drawn = np.asarray(smooth(label)).astype(int)
+        inside = np.isin(drawn, [0, 128, 255])
+        np.testing.assert_array_equal(found[inside], drawn[inside])
+        assert (np.abs(found - drawn) <= 64).all()
+    assert any("soft edges: " in note and "nearest" in note for note in report.notes)
+
+
+def test_two_levels_with_soft_edges_are_binary(tmp_path):
+    report, _ = check(
+        write_set(
+            tmp_path, scenes(255), lambda label, path, _: smooth(label).save(path)
+        )
+    )
+    assert (report.resolved.mask_kind, report.resolved.foreground_above) == (
+        "binary",
+        127,
+    )
+
+
+@pytest.mark.parametrize("quality", [75, 90, 95])
+def test_levels_saved_as_jpeg_are_found_again(tmp_path, quality):
+    labels = scenes(128, 255)
+    labels = [np.kron(label, np.ones((2, 2), np.int32)) for label in labels]
+    root = write_set(
+        tmp_path,
+        labels,
+        lambda label, path, _: Image.fromarray(label.astype(np.uint8)).save(
+            path, quality=quality
+        ),
+        "jpg",
+    )
+    report, ids = check(root)
+    assert_read(report, ids, labels)
+    assert any("JPEG noise" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_colours_saved_as_jpeg_are_found_again(tmp_path, quality):
+    labels = [np.kron(label, np.ones((2, 2), np.int32)) for label in scenes(1, 2, 3)]
+    root = write_set(
+        tmp_path,
+        labels,
+        lambda label, path, _: Image.fromarray(COLOURS[label]).save(
+            path, quality=quality
+        ),
+        "jpg",
+    )
+    report, ids = check(root)
+    colours = np.array(report.resolved.class_values)
+    near = [
+        np.abs(bytes_of(colours) - COLOURS[i].astype(int)).max(-1) for i in range(4)
+    ]
+    assert (np.min(near, axis=1) < 16).all()
+    to_class = np.argmin(near, axis=1)
+    for found, label in zip(ids, labels, strict=True):
+        assert (found != to_class[label]).mean() < 0.01
+
+
+def bytes_of(colours: np.ndarray) -> np.ndarray:
+    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], -1)
+
+
+def test_ids_that_jpeg_blurred_are_refused_with_the_reason(tmp_path):
+    root = write_set(
+        tmp_path,
+        scenes(1, 2, 3),
+        lambda label, path, _: Image.fromarray(label.astype(np.uint8)).save(
+            path, quality=90
+        ),
+        "jpg",
+    )
+    assert "JPEG, which changes each value by a few" in the_question(check(root)[0])
+
+
+def test_a_few_labelled_points_among_255_are_classes(tmp_path):
+    labels = []
+    for number in range(6):
+        label = np.full(SHAPE, 255, np.int32)
+        label[5:40:7, 3:60:9] = 0
+        label[8:40:9, 6:60:14] = 1 + number % 5
+        labels.append(label)
+    report, ids = check(write_set(tmp_path, labels, grey))
+    truth = [np.where(label == 255, -1, label) for label in labels]
+    assert_read(report, ids, truth)
+    assert report.resolved.ignore_values == (255,)
+
+
+def test_ids_of_cityscapes_and_255_are_classes_and_nothing(tmp_path):
+    labels = [np.where(label == 0, 7, label) for label in scenes(11, 26, 33, 255)]
+    report, ids = check(write_set(tmp_path, labels, grey))
+    assert_read(report, ids, [np.where(label == 255, -1, label) for label in labels])
+    assert report.resolved.class_names == (
+        "class_7",
+        "class_11",
+        "class_26",
+        "class_33",
+    )
+
+
+def test_several_values_can_be_no_class(tmp_path):
+    labels = scenes(4, 7, 11)
+    root = write_set(tmp_path, labels, grey)
+    report, ids = check(root, ignore_values=(0, 4))
+    assert report.resolved.class_values == (7, 11)
+    assert set(np.unique(ids)) == {0, 1, 255}
+
+
+def test_what_is_below_0_is_ignored_and_said(tmp_path):
+    labels = scenes(1, 2, -1)
+    report, ids = check(
+        write_set(tmp_path, labels, whole_numbers, "tif"), mask_kind="classes"
+    )
+    assert_read(report, ids, labels)
+    assert any("are -1, which is no class and ignored" in note for note in report.notes)
+
+
+def test_nan_is_ignored_and_said(tmp_path):
+    def fractions(label, path, _):
+        values = np.where(label == 2, np.nan, label).astype(np.float32)
+        Image.fromarray(values).save(path)
+
+    report, ids = check(write_set(tmp_path, scenes(1, 2), fractions, "tif"))
+    assert any(
+        "are NaN, which is no class and ignored" in note for note in report.notes
+    )
+    assert set(np.unique(ids)) == {0, 1, 255}
+
+
+def test_minus_one_against_one_is_a_question(tmp_path):
+    labels = [np.where(label > 0, 1, -1) for label in scenes(1)]
+    report, _ = check(write_set(tmp_path, labels, whole_numbers, "tif"))
+    assert "--class-values -1 1" in the_question(report)
+
+
+def test_the_colour_of_the_borders_is_the_background(tmp_path):
+    labels = [np.where(label == 0, 4, label % 4) for label in scenes(4, 1, 2)]
+    report, ids = check(write_set(tmp_path, labels, colours))
+    assert report.resolved.class_values[0] == 0xC8C800
+    assert_read(report, ids, [packed(label) for label in labels])
+    assert any("0xc8c800 fills most of the masks' borders" in n for n in report.notes)
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_mask_in_the_alpha_channel_is_read_there(tmp_path, colour):
+    labels = scenes(255)
+
+    def alpha(label, path, _):
+        pixels = np.full((*label.shape, 4), colour, np.uint8)
+        pixels[..., 3] = label
+        Image.fromarray(pixels).save(path)
+
+    report, ids = check(write_set(tmp_path, labels, alpha))
+    for mask, label in zip(ids, labels, strict=True):
+        np.testing.assert_array_equal(mask, label == 255)
+    assert "the masks' colours say nothing: their alpha channel counts" in report.notes
+
+
+def test_colours_under_transparent_pixels_do_not_count(tmp_path):
+    labels = scenes(1, 2)
+
+    def hidden(label, path, number):
+        pixels = np.concatenate([COLOURS[label], 255 * (label[..., None] > 0)], -1)
+        pixels[label == 0, :3] = 77 * (number % 3)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+    report, ids = check(write_set(tmp_path, labels, hidden))
+    assert_read(report, ids, [packed(label) for label in labels])
+
+
+def test_of_palettes_that_differ_the_colours_count(tmp_path):
+    labels = scenes(1, 2)
+    report, ids = check(write_set(tmp_path, labels, own_palette))
+    assert_read(report, ids, [packed(label) for label in labels])
+
+
+def test_palettes_and_colours_can_be_mixed(tmp_path):
+    labels = scenes(1, 2, 3)
+
+    def either(label, path, number):
+        (palette if number % 2 else colours)(label, path, number)
+
+    report, ids = check(write_set(tmp_path, labels, either))
+    assert_read(report, ids, [packed(label) for label in labels])
+
+
+def test_a_palette_that_is_all_black_leaves_the_indices(tmp_path):
+    labels = scenes(1, 2)
+
+    def black(label, path, _):
+        mask = Image.fromarray(label.astype(np.uint8))
+        mask.putpalette([0] * 768)
+        mask.save(path)
+
+    report, ids = check(write_set(tmp_path, labels, black))
+    assert_read(report, ids, labels)
+    assert any("their indices count" in note for note in report.notes)
+
+
+def test_names_come_from_a_list_beside_the_masks(tmp_path):
+    root = write_set(tmp_path, scenes(7, 11), grey)
+    (root / "labels.csv").write_text("id,name\n0,sky\n7,road\n11,car\n12,bus\n")
+    report, _ = check(root)
+    assert report.resolved.class_names == ("sky", "road", "car")
+    assert f"3 of 3 classes have their names from {root}/labels.csv" in report.notes
+
+
+WRITERS: dict[str, tuple[Write, str]] = {
+    "grey": (grey, "png"),
+    "bmp": (grey, "bmp"),
+    "palette": (palette, "png"),
+    "own palette": (own_palette, "png"),
+    "colours": (colours, "png"),
+    "16 bits": (sixteen_bits, "png"),
+    "whole numbers": (whole_numbers, "tif"),
+}
+
+
+@st.composite
+def label_maps(draw: st.DrawFn) -> Labels:
+    """Some masks of boxes, each class large enough to be no slip of the hand."""
+    classes = draw(st.integers(1, 4))
+    labels = []
+    for _ in range(draw(st.integers(2, 4))):
+        label = np.zeros((24, 32), np.int32)
+        for _ in range(draw(st.integers(0, 5))):
+            top, left = draw(st.integers(0, 18)), draw(st.integers(0, 26))
+            label[top : top + 6, left : left + 6] = draw(st.integers(1, classes))
+        labels.append(label)
+    labels[0][:12, :8] = 1
+    return labels
+
+
+@pytest.mark.parametrize("coding", WRITERS)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(labels=label_maps())
+def test_what_was_written_is_read_or_asked_about(tmp_path_factory, coding, labels):
+    write, suffix = WRITERS[coding]
+    root = write_set(tmp_path_factory.mktemp("set") / "d", labels, write, suffix)
+    report, ids = check(root)
+    if report.problems:
+        assert "--mask-kind" in the_question(report)
+        return
+    resolved = report.resolved
+    for mask, label in zip(ids, labels, strict=True):
+        if resolved.mask_kind == "classes":
+            truth = packed(label) if resolved.mask_reading == "colours" else label
+            table = np.array(resolved.class_values)
+            np.testing.assert_array_equal(table[mask], truth)
+        else:
+            foreground = {*np.unique(np.stack(labels)).tolist()} - {0}
+            assert resolved.mask_kind == "instances" or len(foreground) <= 1
+            np.testing.assert_array_equal(mask, label > 0)
+
+
+def alpha(label, path, number):
+    pixels = np.zeros((*label.shape, 4), np.uint8)
+    pixels[..., 3] = 255 * (label > 0)
+    Image.fromarray(pixels).save(path)
+
+
+def jpeg(label, path, number):
+    Image.fromarray(255 * (label > 0).astype(np.uint8)).save(path, quality=85)
+
+
+@pytest.mark.parametrize(("write", "suffix"), [(alpha, "png"), (jpeg, "jpg")])
+@settings(max_examples=25, deadline=None)
+@given(labels=label_maps())
+def test_a_foreground_that_was_written_is_read(tmp_path_factory, write, suffix, labels):
+    root = write_set(tmp_path_factory.mktemp("set") / "d", labels, write, suffix)
+    report, ids = check(root)
+    assert report.problems == ()
+    for mask, label in zip(ids, labels, strict=True):
+        np.testing.assert_array_equal(mask, label > 0)
+
+
+def test_lines_between_regions_are_a_question(tmp_path):
+    labels = scenes(255)
+    for label in labels:
+        label[30] = 128
+    report, _ = check(write_set(tmp_path, labels, grey))
+    question = the_question(report)
+    assert "128 nowhere fills a region" in question
+    assert "--foreground-above 127" in question
+    assert "--ignore-values 128" in question
+
+
+@pytest.mark.parametrize(
+    "write", [grey, palette, own_palette, colours, sixteen_bits, alpha]
+)
+def test_records_say_what_their_files_said(tmp_path, write):
+    labels = scenes(1, 2, 3)
+    labels[0][:] = 3 * (labels[0] > 0)
+    for label in labels:
+        label[40:46, 2:60] = np.where(np.arange(58) % 8 < 4, label.max(), 0)
+    root = write_set(tmp_path / "files", labels, write)
+    size = f"--image-size {SHAPE[0]} {SHAPE[1]}".split()
+    assert main(["records", str(root), "--output", str(tmp_path / "r"), *size]) == 0
+    report, _ = check(root)
+    recorded = check_data(find(DataConfig(data=tmp_path / "r")), DataConfig())
+    assert recorded.problems == ()
+    same = ("mask_reading", "mask_kind", "class_values", "foreground_above")
+    for name in same:
+        assert getattr(recorded.resolved, name) == getattr(report.resolved, name)
+    assert [row.shares for row in recorded.rows] == [row.shares for row in report.rows]
+
+
+EXPECTED = {
+    "A_uint16_classes": "?--mask-kind instances",
+    "A3_int32_classes": "?--mask-kind instances",
+    "B_stray1": (0, 255),
+    "C2_aa3": (0, 128, 255),
+    "C_jpeg3_q90": (0, 128, 255),
+    "D4_adaptive_tiles": (0, 0x00FF00, 0xFF0000),
+    "I_alpha_white": (0, 255),
+    "I2_alpha_black": (0, 255),
+    "J2_cityflat": (0, 7, 11, 23, 26),
+    "N_voc": (0, 1, 15, 20),
+    "a_points": (0, 1, 2, 3, 4, 5),
+    "b_city255": (7, 11, 23, 26, 33),
+    "o_mixed_P_RGB": (0, 0x008000, 0x800000),
+    "r_cvat_bg": (0x00D7FF, 0, 0xFF00CC),
+    "v2_blackpal": (0, 1, 2),
+    "v_minus1": (0, 1),
+    "y_ids_jpeg": "?write the masks as PNG",
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data/cases")
+@pytest.mark.parametrize("case", EXPECTED)
+def test_the_sets_of_others_are_read_rightly_or_asked_about(case):
+    report, _ = check(CASES / case)
+    expected = EXPECTED[case]
+    if isinstance(expected, str):
+        assert expected.removeprefix("?") in the_question(report)
+    elif len(expected) == 2:
+        assert (report.problems, report.resolved.mask_kind) == ((), "binary")
+    else:
+        assert (report.problems, report.resolved.class_values) == ((), expected)

@@ -1,0 +1,75 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_unet.config import DataConfig
+from keras_unet.data.images import Undecodable
+from keras_unet.data.mask_pixels import MaskPixels, look_at_mask, nearest_pixels
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file
+
+
+def test_each_pixel_of_a_mask_is_the_one_nearest_to_its_middle():
+    mask = np.arange(6, dtype=np.uint8)[None]
+    assert nearest_pixels(mask, (1, 2)).tolist() == [[1, 4]]
+    assert nearest_pixels(mask[:, :2], (1, 4)).tolist() == [[0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "readings"),
+    [
+        ("1", ["levels"]),
+        ("L", ["levels"]),
+        ("I;16", ["levels"]),
+        ("F", ["levels"]),
+        ("LA", ["levels", "alpha"]),
+        ("RGB", ["levels", "colours"]),
+        ("RGBA", ["levels", "colours", "alpha"]),
+        ("CMYK", ["levels", "colours"]),
+    ],
+)
+def test_a_file_can_be_read_in_all_ways_that_its_pixels_have(mode, readings):
+    assert MaskPixels(Image.new(mode, (2, 2))).readings() == readings
+
+
+def test_a_palette_has_indices_and_colours():
+    mask = Image.fromarray(np.array([[0, 1]], np.uint8))
+    mask.putpalette([0, 0, 0, 0x12, 0x34, 0x56])
+    pixels = MaskPixels(mask)
+    assert pixels.readings() == ["indices", "colours"]
+    assert pixels.values("indices").tolist() == [[0, 1]]
+    assert pixels.values("colours").tolist() == [[0, 0x123456]]
+
+
+def test_what_alpha_hides_counts_as_black():
+    mask = Image.fromarray(np.array([[[9, 8, 7, 0], [9, 8, 7, 1]]], np.uint8))
+    assert MaskPixels(mask).values("colours").tolist() == [[0, 0x090807]]
+    assert MaskPixels(mask).values("alpha").tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("reading", ["levels", "indices", "alpha"])
+def test_colours_have_no_other_reading(reading):
+    with pytest.raises(Undecodable, match=r"holds colours|has no alpha channel"):
+        MaskPixels(Image.new("RGB", (1, 1), (1, 2, 3))).values(reading)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "lossy"),
+    [
+        ("JPEG", {}, True),
+        ("WEBP", {}, True),
+        ("WEBP", {"lossless": True}, False),
+        ("TIFF", {"compression": "jpeg"}, True),
+        ("TIFF", {"compression": "tiff_lzw"}, False),
+        ("PNG", {}, False),
+    ],
+)
+def test_a_look_tells_whether_the_file_keeps_values(kind, options, lossy):
+    file = saved(Image.new("RGB", (16, 16), (255, 255, 255)), kind, **options)
+    assert look_at_mask(file, DataConfig()).lossy == lossy
