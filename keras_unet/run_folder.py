@@ -11,8 +11,9 @@ import platform
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any
 
+from keras_unet import __version__
 from keras_unet.config import Config
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import (
@@ -21,6 +22,7 @@ from keras_unet.files import (
     restore_replaced,
     write_whole,
 )
+from keras_unet.validate import as_type, read_json
 
 WRITTEN_BY_A_RUN = (
     "config.json",
@@ -75,11 +77,13 @@ class RunFolder:
                 "Give the folder that keras_unet.train wrote (its --output)."
             )
         try:
-            return from_json(self.config_file.read_text("utf-8"))
-        except (ValueError, TypeError) as error:
-            raise BadData(
-                f"{self.config_file} is not a run's config: {error}"
-            ) from None
+            values = read_json(self.config_file, dict[str, Any])
+        except ValueError as error:
+            raise BadData(str(error)) from None
+        try:
+            return _from_json(values)
+        except ValueError as error:
+            raise BadData(f"{self.config_file}: {error}") from None
 
     def require_weights(self) -> Path:
         """Returns the file of the best weights.
@@ -156,15 +160,16 @@ class RunFolder:
         """Writes config.json."""
         self.path.mkdir(parents=True, exist_ok=True)
         with write_whole(self.config_file) as file:
-            file.write_text(to_json(config), "utf-8")
+            file.write_text(_to_json(config), "utf-8")
 
 
 @contextlib.contextmanager
 def _locked(file: Path, say: Callable[[str], None]) -> Iterator[None]:
     descriptor = _open_locked(file, say)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+        with contextlib.suppress(OSError):  # Of a full disk: the lock does without.
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         yield
     finally:
         # Before the lock goes, so that it is not another one's file.
@@ -208,24 +213,39 @@ def _lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-_T = TypeVar("_T")
+FORMAT = 1
+"""Of config.json; one more whenever an older version would misread it."""
 
 
-def to_json(config: Config) -> str:
-    """Returns the config as JSON text that ``from_json`` reads back to an equal one."""
-    return json.dumps(dataclasses.asdict(config), indent=2, default=str) + "\n"
+def _to_json(config: Config) -> str:
+    origin = {"format": FORMAT, "version": __version__}
+    values = origin | dataclasses.asdict(config)
+    return json.dumps(values, indent=2, default=str) + "\n"
 
 
-def from_json(text: str) -> Config:
-    """Returns the config that ``to_json`` wrote.
+def _from_json(values: dict[str, Any]) -> Config:
+    """Returns the config that this or an older version wrote.
 
     Raises:
-        ValueError: the text is no config, or one of another version with other fields.
+        ValueError: it is none, or a newer version's.
     """
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError(f"expected a JSON object, found {type(values).__name__}")
-    return _build(Config, values)
+    number, version = values.pop("format", 0), values.pop("version", "")
+    as_type({"format": number, "version": version}, dict[str, int | str])
+    if isinstance(number, str) or number > FORMAT:
+        raise ValueError(
+            f"format: expected up to {FORMAT}, which keras_unet {__version__} knows, "
+            f"found {number}, of keras_unet {version or 'without a version'}: update it"
+        )
+    _bring_up_to_date(values, number)
+    return as_type(values, Config)
+
+
+def _bring_up_to_date(values: dict[str, Any], number: int) -> None:
+    """Changes what has another name or form since a format; the place for all such."""
+    data = values.get("data")
+    if number < 1 and isinstance(data, dict) and "ignore_value" in data:
+        ignored = data.pop("ignore_value")
+        data["ignore_values"] = [] if ignored is None else [ignored]
 
 
 def differences(old: Any, new: Any) -> list[tuple[str, Any, Any]]:
@@ -238,24 +258,3 @@ def differences(old: Any, new: Any) -> list[tuple[str, Any, Any]]:
         elif was != now:
             found.append((field_.name, was, now))
     return found
-
-
-def _build(cls: type[_T], values: Any) -> _T:
-    if not isinstance(values, dict):
-        raise ValueError(f"{cls.__name__} must be an object, not {values!r}")
-    types = get_type_hints(cls)
-    unknown = sorted(values.keys() - types.keys())
-    if unknown:
-        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}")
-    return cls(**{name: _restore(types[name], value) for name, value in values.items()})
-
-
-def _restore(kind: Any, value: Any) -> Any:
-    """Returns what JSON made of a field, in the field's own type again."""
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _build(kind, value)
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, str) and Path in get_args(kind):
-        return Path(value)
-    return value

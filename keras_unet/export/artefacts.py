@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from keras_unet.export.serving import BATCHES
 from keras_unet.files import disk_error, put_in_place, unfinished_name, write_whole
 from keras_unet.prediction.segmenter import class_names, load_network
 from keras_unet.run_folder import RunFolder
+from keras_unet.validate import read_json
 
 REPRESENTATIVE_IMAGES = 100
 """Training images whose activations set int8's ranges; more change nothing."""
@@ -128,6 +130,15 @@ def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
     return place.relative_to(run.path).as_posix()
 
 
+@dataclass(frozen=True)
+class _Written:
+    """What export_report.json holds."""
+
+    validation_images: int
+    artefacts: dict[str, dict[str, Any]]
+    unfinished: tuple[str, ...] = ()
+
+
 class _Report:
     """export_report.json, which at no time speaks of files that are not those there.
 
@@ -137,14 +148,12 @@ class _Report:
 
     def __init__(self, run: RunFolder, images: int) -> None:
         self.file, self.images = run.export_report, images
-        self.artefacts: dict[str, Any] = {}
+        self.artefacts: dict[str, dict[str, Any]] = {}
         if self.file.is_file():
             try:
-                self.artefacts = json.loads(self.file.read_text("utf-8"))["artefacts"]
-            except (ValueError, KeyError, TypeError):
-                raise BadData(
-                    f"{self.file} is no report of an export; remove it"
-                ) from None
+                self.artefacts = read_json(self.file, _Written).artefacts
+            except ValueError as error:
+                raise BadData(f"{error}; remove the file") from None
 
     def begin(self, made: Iterable[str]) -> None:
         for name in made:

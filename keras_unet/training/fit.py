@@ -191,6 +191,12 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     # Keras makes the metrics' variables when it first needs them.
     network.test_on_batch(*devices.blank_batch(fit.batch_size, *shape))
     progress = checkpoint.restore(file, network, average.state if average else ())
+    if not 0 <= progress.step - progress.epoch * plan.steps <= plan.steps:
+        raise BadData(
+            f"{file} is no checkpoint of this run: step {progress.step} is not in "
+            f"epoch {progress.epoch + 1} of {plan.steps} steps. "
+            "Start again with --overwrite."
+        )
     # At an epoch's end they are those of validation.
     within = progress.step > progress.epoch * plan.steps
     scores = checkpoint.metric_values(network) if within else []
