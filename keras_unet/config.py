@@ -50,7 +50,6 @@ class DataConfig:
     image_size: tuple[int, int] = (256, 384)
     mask_reading: Reading = "auto"
     mask_kind: Literal["auto", "binary", "instances", "classes"] = "auto"
-    mask_reading: Literal["auto", "levels", "indices", "colours", "alpha"] = "auto"
     foreground_above: int | None = None
     class_values: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()

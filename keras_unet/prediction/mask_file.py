@@ -23,8 +23,8 @@ def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
     values = np.array(_values(config), np.int64)
     if values.min() < 0 or values.max() > 0xFFFFFF:
         raise BadData(
-            f"the class values {shown(values.tolist(), config.data)} of config.json fit no PNG, "
-            f"which holds 0 to {0xFFFFFF}: train on masks with other values"
+            f"the class values {shown(values.tolist(), config.data)} of config.json "
+            f"fit no PNG, which holds 0 to {0xFFFFFF}: train on masks with other values"
         )
     if config.data.mask_reading == "colours" or values.max() > 0xFFFF:
         return np.stack([values >> 16, values >> 8, values], -1).astype(np.uint8)

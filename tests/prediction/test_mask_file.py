@@ -26,7 +26,7 @@ CODINGS = [
     ("instances", {"mask_kind": "instances"}, 2, [0, 255], "L"),
     ("two classes", classes(7, 9), 2, [7, 9], "L"),
     ("levels", classes(0, 128, 255), 3, [0, 128, 255], "L"),
-    ("ids with gaps", classes(1, 4, 33, ignore_value=255), 3, [1, 4, 33], "L"),
+    ("ids with gaps", classes(1, 4, 33, ignore_values=(255,)), 3, [1, 4, 33], "L"),
     ("wide ids", classes(0, 300, 65535), 3, [0, 300, 65535], "I;16"),
     ("colours", classes(0, 0x800000, 0xC08040), 3, [0, 0x800000, 0xC08040], "RGB"),
     ("dark colours", RGB, 3, [0x000000, 0x0000FF, 0x00FF00], "RGB"),
