@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -6,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+import keras_unet
 from keras_unet.config import PresetName
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_whole
@@ -25,10 +27,49 @@ def test_a_folder_without_config_is_no_run(tmp_path):
         RunFolder(tmp_path).load_config()
 
 
-def test_a_config_of_another_version_is_named(tmp_path):
-    (tmp_path / "config.json").write_text('{"colour": 3}')
-    with pytest.raises(BadData, match="Config has no field colour"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"colour": 3}', "colour: is unknown here"),
+        ('{"data": {"colour": 3}}', r"data\.colour: is unknown here"),
+        ('{"data": 3}', "data: expected object, found int"),
+        ('{"fit": {"epochs": "9"}}', r"fit\.epochs: expected int, found str"),
+        ('{"fit": {"epochs": -9}}', "fit: --epochs must be 1 or more, not -9"),
+        ('{"fit": {"ema": NaN}}', "fit: --ema must be 0 to below 1, not nan"),
+        (
+            '{"data": {"cache": "x"}}',
+            "cache: expected one of none, memory, disk, found",
+        ),
+        ('{"data": {"data": 3}}', r"data\.data: expected str, found int"),
+        ('{"format": 2, "version": "9.0"}', "up to 1, .* found 2, of keras_unet 9.0"),
+        ('{"format": "x"}', "format: expected up to 1"),
+        ('{"format": []}', "expected .*, found array"),
+        ("[]", "expected object, found array"),
+        ("", "is no JSON"),
+        ("[" * 100_000, "is nested too deeply"),
+    ],
+)
+def test_a_config_that_is_none_is_told_with_its_key(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(BadData, match=rf"config\.json: .*{message}"):
         RunFolder(tmp_path).load_config()
+
+
+def test_a_config_has_its_format_and_version(tmp_path):
+    RunFolder(tmp_path).save_config(preset("demo"))
+    values = json.loads((tmp_path / "config.json").read_text())
+    assert (values["format"], values["version"]) == (1, keras_unet.__version__)
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, ()), (255, (255,))])
+def test_a_config_of_the_first_version_is_read(tmp_path, old, new):
+    run = RunFolder(tmp_path)
+    run.save_config(preset("demo"))
+    values = json.loads(run.config_file.read_text())
+    del values["format"], values["version"], values["data"]["ignore_values"]
+    values["data"]["ignore_value"] = old
+    run.config_file.write_text(json.dumps(values))
+    assert run.load_config().data.ignore_values == new
 
 
 def test_a_run_without_weights_says_how_to_get_them(tmp_path):

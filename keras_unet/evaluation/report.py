@@ -77,6 +77,7 @@ def score_parts(
     """
     if not any(parts.values()):
         raise BadData(f"no images to score: {', '.join(parts)} has none")
+    _read_metrics(run.metrics_file)  # Before the work, not after it.
     segmenter, scored = Segmenter(run), {}
     for name, pairs in parts.items():
         if pairs:
@@ -250,7 +251,7 @@ def _read_metrics(file: Path) -> dict[str, Any]:
     for name, part in parts.items():
         for key in OVERALL:
             value = part.get(key) if isinstance(part, dict) else part
-            if not isinstance(value, int | float):
+            if not isinstance(part, dict) or not isinstance(value, int | float):
                 raise BadData(
                     f"{file}: {name}.{key}: expected a number, found {value!r}; "
                     "remove the file"

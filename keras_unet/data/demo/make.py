@@ -23,6 +23,7 @@ from keras_unet.data.demo.shapes import BODIES, Colour, vary
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import remove_leftovers, write_new
 from keras_unet.types import Mask
+from keras_unet.validate import read_json
 
 MARK = "demo.json"
 SMALLEST = 16
@@ -129,8 +130,8 @@ def _is_there(folder: Path, recipe: _Recipe) -> bool:
     try:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return False
-        found = _Recipe(**json.loads((folder / MARK).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        found = read_json(folder / MARK, _Recipe)
+    except (OSError, ValueError) as error:
         raise BadData(
             f"{folder} exists and holds no demo set ({MARK}: {error}): {way_on}"
         ) from error
