@@ -51,7 +51,7 @@ class TrainingProgress:
     epoch: int = 0
     best: float = -1.0
     best_epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
 
 
 def save(

@@ -26,7 +26,7 @@ def trained():
 def test_what_is_saved_comes_back(tmp_path):
     network, other = trained(), compiled()
     names = ("epoch", "loss", "dice", "val_loss", "val_dice", "seconds")
-    history = [dict.fromkeys(names, 1.0)]
+    history = [dict.fromkeys(names, 1.0) | {"epoch": 1}]
     progress = TrainingProgress(step=2, epoch=1, best=0.5, history=history)
     checkpoint.save(tmp_path / "state.npz", network, progress)
     # Keras makes the metrics' variables when it first needs them.
