@@ -51,10 +51,16 @@ def evaluate(arguments: Arguments) -> None:
 
     Raises:
         BadData: the run's network is missing, or the images or masks are not right.
+        BadUsage: another command is writing to the run.
     """
     run = RunFolder(arguments.run)
     config = run.load_config()
     run.require_weights()
+    with run.hold():
+        _evaluate(run, config, arguments)
+
+
+def _evaluate(run: RunFolder, config: Config, arguments: Arguments) -> None:
     load_tensorflow()
     from keras_unet.evaluation.report import evaluate_run, score_parts
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
+import hashlib
+import itertools
 import os
+import platform
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,8 +30,11 @@ def write_whole(path: Path, flush: bool = True) -> Iterator[Path]:
     Args:
         path: file or folder.
         flush: False spares the milliseconds that surviving a power cut takes.
+
+    Raises:
+        OSError: with ``path``, which what is raised by a full disk does not have.
     """
-    with _aside(path) as aside:
+    with _naming(path), _aside(path) as aside:
         yield aside
         put_in_place(aside, path, flush)
 
@@ -51,7 +60,8 @@ def write_new(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: at the end, something that is no empty folder stands in its place.
     """
-    with _aside(folder) as aside:
+    remove_leftovers(folder.parent)
+    with _naming(folder), _aside(folder) as aside:
         aside.mkdir()
         yield aside
         _flush(aside)
@@ -99,12 +109,95 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def require_room(path: Path, size: int) -> None:
+    """Refuses to write ``size`` bytes to a disk that has not as many left.
+
+    What libraries say when they run into the end of a disk has no path, or is a
+    traceback that cannot be caught.
+
+    Raises:
+        OSError: as the system would.
+    """
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+_OF_DISKS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT),
+)
+
+
+def disk_error(text: str, path: Path) -> OSError | None:
+    """Returns the system's error that a library tells of only in its message."""
+    for number in _OF_DISKS:
+        if os.strerror(number) in text:
+            return OSError(number, os.strerror(number), str(path))
+    return None
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or not error.errno:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_PROCESS = uuid.uuid4().hex[:8]
+_COUNT = itertools.count()
+_OWNED = re.compile(r"\.[a-z]+-([0-9a-f]{8})-([0-9]+)-([0-9a-f]{8})-[0-9]+-")
+_DAY = 86_400
+
+
+def unfinished_name(kind: str, name: str = "") -> str:
+    """Returns a hidden name, used once, that tells which process is writing it."""
+    return f".{kind}-{_HOST}-{os.getpid()}-{_PROCESS}-{next(_COUNT)}-{name}"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes that are gone left unfinished in a folder.
+
+    Of another machine's process nobody can tell; a day later it counts as gone.
+    """
+    for path in folder.glob(".*-*"):
+        owner = _OWNED.match(path.name)
+        if owner and _is_gone(owner[1], int(owner[2]), owner[3], path):
+            remove(path)
+
+
+def restore_replaced(folder: Path) -> None:
+    """Ends exchanges of two folders that were cut off; nobody else may be at one."""
+    for old in folder.glob(".replaced-*"):
+        path = old.with_name(old.name.removeprefix(".replaced-"))
+        if path.exists():
+            remove(old)
+        else:
+            old.rename(path)
+
+
+def _is_gone(host: str, process: int, unique: str, path: Path) -> bool:
+    # On Windows, os.kill would end the process that is asked for.
+    if host != _HOST or os.name == "nt":
+        return time.time() - path.lstat().st_mtime > _DAY
+    if process == os.getpid():
+        return unique != _PROCESS
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def _aside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process's number alone may be that of one on another machine.
-    unique = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    aside = path.with_name(f".writing-{unique}-{path.name}")
+    aside = path.with_name(unfinished_name("writing", path.name))
     try:
         yield aside
     finally:

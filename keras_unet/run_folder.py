@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any
 
+from keras_unet import __version__
 from keras_unet.config import Config
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import remove, write_whole
+from keras_unet.files import (
+    remove,
+    remove_leftovers,
+    restore_replaced,
+    write_whole,
+)
+from keras_unet.validate import as_type, read_json
 
 WRITTEN_BY_A_RUN = (
     "config.json",
@@ -64,11 +77,13 @@ class RunFolder:
                 "Give the folder that keras_unet.train wrote (its --output)."
             )
         try:
-            return from_json(self.config_file.read_text("utf-8"))
-        except (ValueError, TypeError) as error:
-            raise BadData(
-                f"{self.config_file} is not a run's config: {error}"
-            ) from None
+            values = read_json(self.config_file, dict[str, Any])
+        except ValueError as error:
+            raise BadData(str(error)) from None
+        try:
+            return _from_json(values)
+        except ValueError as error:
+            raise BadData(f"{self.config_file}: {error}") from None
 
     def require_weights(self) -> Path:
         """Returns the file of the best weights.
@@ -105,6 +120,35 @@ class RunFolder:
                 "Replace it: --overwrite. Or give another folder."
             )
 
+    @contextlib.contextmanager
+    def hold(self, say: Callable[[str], None] = print) -> Iterator[None]:
+        """Makes the folder and keeps other commands from writing to it in the block.
+
+        The lock ends with the process, however that ends. On a disk that machines
+        share it holds between them as far as the file system passes locks on (NFS does
+        from version 4 on, and before with its lock service; see ``local_lock``).
+        Folders that were made and are empty in the end go again; what killed processes
+        left unfinished goes at the beginning.
+
+        Args:
+            say: is told where there are no locks.
+
+        Raises:
+            BadUsage: another process holds it; the message names that.
+        """
+        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with _locked(self.path / ".lock", say):
+                for folder in [self.path, *filter(Path.is_dir, self.path.iterdir())]:
+                    remove_leftovers(folder)
+                    restore_replaced(folder)
+                yield
+        finally:
+            for path in made:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+
     def clear(self) -> None:
         """Removes what a run has written here, and nothing else."""
         unfinished = [".writing-*", ".replaced-*", ".export-*"]
@@ -116,27 +160,92 @@ class RunFolder:
         """Writes config.json."""
         self.path.mkdir(parents=True, exist_ok=True)
         with write_whole(self.config_file) as file:
-            file.write_text(to_json(config), "utf-8")
+            file.write_text(_to_json(config), "utf-8")
 
 
-_T = TypeVar("_T")
+@contextlib.contextmanager
+def _locked(file: Path, say: Callable[[str], None]) -> Iterator[None]:
+    descriptor = _open_locked(file, say)
+    try:
+        with contextlib.suppress(OSError):  # Of a full disk: the lock does without.
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+        yield
+    finally:
+        # Before the lock goes, so that it is not another one's file.
+        with contextlib.suppress(OSError):
+            file.unlink()
+        os.close(descriptor)
 
 
-def to_json(config: Config) -> str:
-    """Returns the config as JSON text that ``from_json`` reads back to an equal one."""
-    return json.dumps(dataclasses.asdict(config), indent=2, default=str) + "\n"
+def _open_locked(file: Path, say: Callable[[str], None]) -> int:
+    """Returns the descriptor of the file that has that name and is locked by us."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode("utf-8", "replace")
+            os.close(descriptor)
+            raise BadUsage(
+                f"{file.parent} is being written to by another command "
+                f"({holder or 'which has just begun'}): wait for it or stop it, or "
+                "give another folder"
+            ) from None
+        except OSError as error:
+            say(
+                f"warning: {file.parent} cannot be locked ({error.strerror}): see to "
+                "it that no second command writes to it"
+            )
+            return descriptor
+        # The one that held it may have removed it since it was opened.
+        with contextlib.suppress(OSError):
+            if os.path.samestat(file.stat(), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)
 
 
-def from_json(text: str) -> Config:
-    """Returns the config that ``to_json`` wrote.
+def _lock(descriptor: int) -> None:
+    if find_spec("fcntl") is None:
+        raise OSError(errno.ENOSYS, "this system has no locks of that kind")
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+FORMAT = 1
+"""Of config.json; one more whenever an older version would misread it."""
+
+
+def _to_json(config: Config) -> str:
+    origin = {"format": FORMAT, "version": __version__}
+    values = origin | dataclasses.asdict(config)
+    return json.dumps(values, indent=2, default=str) + "\n"
+
+
+def _from_json(values: dict[str, Any]) -> Config:
+    """Returns the config that this or an older version wrote.
 
     Raises:
-        ValueError: the text is no config, or one of another version with other fields.
+        ValueError: it is none, or a newer version's.
     """
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError(f"expected a JSON object, found {type(values).__name__}")
-    return _build(Config, values)
+    number, version = values.pop("format", 0), values.pop("version", "")
+    as_type({"format": number, "version": version}, dict[str, int | str])
+    if isinstance(number, str) or number > FORMAT:
+        raise ValueError(
+            f"format: expected up to {FORMAT}, which keras_unet {__version__} knows, "
+            f"found {number}, of keras_unet {version or 'without a version'}: update it"
+        )
+    _bring_up_to_date(values, number)
+    return as_type(values, Config)
+
+
+def _bring_up_to_date(values: dict[str, Any], number: int) -> None:
+    """Changes what has another name or form since a format; the place for all such."""
+    data = values.get("data")
+    if number < 1 and isinstance(data, dict) and "ignore_value" in data:
+        ignored = data.pop("ignore_value")
+        data["ignore_values"] = [] if ignored is None else [ignored]
 
 
 def differences(old: Any, new: Any) -> list[tuple[str, Any, Any]]:
@@ -149,24 +258,3 @@ def differences(old: Any, new: Any) -> list[tuple[str, Any, Any]]:
         elif was != now:
             found.append((field_.name, was, now))
     return found
-
-
-def _build(cls: type[_T], values: Any) -> _T:
-    if not isinstance(values, dict):
-        raise ValueError(f"{cls.__name__} must be an object, not {values!r}")
-    types = get_type_hints(cls)
-    unknown = sorted(values.keys() - types.keys())
-    if unknown:
-        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}")
-    return cls(**{name: _restore(types[name], value) for name, value in values.items()})
-
-
-def _restore(kind: Any, value: Any) -> Any:
-    """Returns what JSON made of a field, in the field's own type again."""
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _build(kind, value)
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, str) and Path in get_args(kind):
-        return Path(value)
-    return value

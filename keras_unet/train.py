@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from keras_unet.console import (
     run_verb,
     speaker,
 )
-from keras_unet.errors import BadUsage
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
 from keras_unet.training import cluster
@@ -79,23 +80,27 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
     if not cluster.is_chief():
         return _work(folder, config)
     say = say or speaker()
-    with on_interrupt(before_training, folder):
-        _check_folder(folder, config, say)
-        config, split, prepared = _gather(folder, config, say)
-        load_tensorflow()
-        from keras_unet.training import devices
-        from keras_unet.training.fit import Plan, fit
+    with on_interrupt(before_training, folder), folder.hold(say):
+        _run(folder, config, say)
+    return folder
 
-        device = devices.use_device(config.fit)
-        verbose = int(sys.stdout.isatty())
-        plan = Plan(folder, folder, config, split, device, verbose, say)
-    with on_interrupt(from_training_on, folder, plan.resume_command):
+
+def _run(folder: RunFolder, config: Config, say: Say) -> None:
+    _check_folder(folder, config, say)
+    config, split, prepared = _gather(folder, config, say)
+    load_tensorflow()
+    from keras_unet.training import devices
+    from keras_unet.training.fit import Plan, fit
+
+    device = devices.use_device(config.fit)
+    verbose = int(sys.stdout.isatty())
+    plan = Plan(folder, folder, config, split, device, verbose, say)
+    with from_training_on(folder, plan.resume_command):
         _begin(folder, config, prepared)
         progress = fit(plan)
         best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
         say(f"best validation Dice {best}")
         _finish(plan, say)
-    return folder
 
 
 def _finish(plan: Plan, say: Say) -> None:
@@ -293,11 +298,27 @@ def before_training(folder: RunFolder) -> str:
     return f"Nothing was written to {folder.path}. {_AGAIN}"
 
 
-def from_training_on(folder: RunFolder, resume_command: str) -> str:
-    """Returns the way on where the run was being trained, scored or exported."""
-    if folder.checkpoint.is_dir():
-        return f"Go on with: {resume_command}"
-    return f"Nothing is trained yet. {_AGAIN}"
+@contextlib.contextmanager
+def from_training_on(folder: RunFolder, resume_command: str) -> Iterator[None]:
+    """Has what stops a run that is trained, scored or exported say the way on.
+
+    Raises:
+        BadData: a file could not be written or read; the message names it.
+    """
+    go_on = f"Go on with: {resume_command}"
+
+    def way_on() -> str:
+        trained = folder.checkpoint.is_dir()
+        return go_on if trained else f"Nothing is trained yet. {_AGAIN}"
+
+    try:
+        with on_interrupt(way_on):
+            yield
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        lost = f"The run folder is gone. If it comes back, go on with: {resume_command}"
+        way = way_on() if folder.path.is_dir() else lost
+        raise BadData(f"{what}. {way}") from error
 
 
 if __name__ == "__main__":

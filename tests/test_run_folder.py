@@ -1,9 +1,16 @@
+import json
+import os
+import signal
+import subprocess
+import sys
 from typing import get_args
 
 import pytest
 
+import keras_unet
 from keras_unet.config import PresetName
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import write_whole
 from keras_unet.presets import preset
 from keras_unet.run_folder import RunFolder
 
@@ -20,10 +27,49 @@ def test_a_folder_without_config_is_no_run(tmp_path):
         RunFolder(tmp_path).load_config()
 
 
-def test_a_config_of_another_version_is_named(tmp_path):
-    (tmp_path / "config.json").write_text('{"colour": 3}')
-    with pytest.raises(BadData, match="Config has no field colour"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"colour": 3}', "colour: is unknown here"),
+        ('{"data": {"colour": 3}}', r"data\.colour: is unknown here"),
+        ('{"data": 3}', "data: expected object, found int"),
+        ('{"fit": {"epochs": "9"}}', r"fit\.epochs: expected int, found str"),
+        ('{"fit": {"epochs": -9}}', "fit: --epochs must be 1 or more, not -9"),
+        ('{"fit": {"ema": NaN}}', "fit: --ema must be 0 to below 1, not nan"),
+        (
+            '{"data": {"cache": "x"}}',
+            "cache: expected one of none, memory, disk, found",
+        ),
+        ('{"data": {"data": 3}}', r"data\.data: expected str, found int"),
+        ('{"format": 2, "version": "9.0"}', "up to 1, .* found 2, of keras_unet 9.0"),
+        ('{"format": "x"}', "format: expected up to 1"),
+        ('{"format": []}', "expected .*, found array"),
+        ("[]", "expected object, found array"),
+        ("", "is no JSON"),
+        ("[" * 100_000, "is nested too deeply"),
+    ],
+)
+def test_a_config_that_is_none_is_told_with_its_key(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(BadData, match=rf"config\.json: .*{message}"):
         RunFolder(tmp_path).load_config()
+
+
+def test_a_config_has_its_format_and_version(tmp_path):
+    RunFolder(tmp_path).save_config(preset("demo"))
+    values = json.loads((tmp_path / "config.json").read_text())
+    assert (values["format"], values["version"]) == (1, keras_unet.__version__)
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, ()), (255, (255,))])
+def test_a_config_of_the_first_version_is_read(tmp_path, old, new):
+    run = RunFolder(tmp_path)
+    run.save_config(preset("demo"))
+    values = json.loads(run.config_file.read_text())
+    del values["format"], values["version"], values["data"]["ignore_values"]
+    values["data"]["ignore_value"] = old
+    run.config_file.write_text(json.dumps(values))
+    assert run.load_config().data.ignore_values == new
 
 
 def test_a_run_without_weights_says_how_to_get_them(tmp_path):
@@ -44,3 +90,68 @@ def test_clearing_leaves_what_no_run_wrote(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     run.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from keras_unet.files import write_whole
+from keras_unet.run_folder import RunFolder
+run = RunFolder(sys.argv[1])
+with run.hold(), write_whole(run.checkpoint / "state.npz") as aside:
+    aside.write_text("half")
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the run folder and writes to it, and is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_a_second_command_is_refused_until_the_first_is_gone(holder, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(BadUsage, match=f"process {holder.pid} on "), run.hold():
+        pass
+    assert any(run.checkpoint.iterdir())
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with run.hold():
+        assert {path.name for path in run.path.iterdir()} == {"checkpoint", ".lock"}
+        assert not any(run.checkpoint.iterdir())
+    assert [path.name for path in run.path.iterdir()] == ["checkpoint"]
+
+
+def test_what_a_process_at_work_has_not_finished_stays(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with write_whole(run.path / "metrics.json") as aside:
+        aside.write_text("{}")
+        with run.hold():
+            assert aside.exists()
+
+
+def test_a_folder_that_was_taken_for_an_exchange_comes_back(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    (run.path / ".replaced-serving").mkdir(parents=True)
+    with run.hold():
+        assert [path.name for path in run.path.iterdir() if path.is_dir()] == [
+            "serving"
+        ]
+
+
+def test_a_folder_in_which_nothing_was_written_goes_again(tmp_path):
+    with RunFolder(tmp_path / "exports" / "run").hold():
+        pass
+    assert not any(tmp_path.iterdir())

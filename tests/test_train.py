@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_disk import fill, small_disk
 from tiny_run import make_image, write_pairs
 
 from keras_unet import train
-from keras_unet.console import on_interrupt, run_verb
+from keras_unet.console import run_verb
 from keras_unet.data.__main__ import main as data_main
 from keras_unet.run_folder import RunFolder
 from keras_unet.train import from_training_on, main
@@ -27,7 +28,7 @@ def test_before_the_first_checkpoint_there_is_nothing_to_go_on_with(tmp_path):
         pytest.raises(
             KeyboardInterrupt, match=r"^Nothing is trained yet\. Give the same"
         ),
-        on_interrupt(from_training_on, RunFolder(tmp_path), "train --resume"),
+        from_training_on(RunFolder(tmp_path), "train --resume"),
     ):
         raise KeyboardInterrupt
 
@@ -36,7 +37,7 @@ def test_with_a_checkpoint_there_is(tmp_path):
     (tmp_path / "checkpoint").mkdir()
     with (
         pytest.raises(KeyboardInterrupt, match=r"^Go on with: train --resume$"),
-        on_interrupt(from_training_on, RunFolder(tmp_path), "train --resume"),
+        from_training_on(RunFolder(tmp_path), "train --resume"),
     ):
         raise KeyboardInterrupt
 
@@ -44,7 +45,7 @@ def test_with_a_checkpoint_there_is(tmp_path):
 def test_what_was_said_already_stays(tmp_path):
     with (
         pytest.raises(KeyboardInterrupt, match=r"^said$"),
-        on_interrupt(from_training_on, RunFolder(tmp_path), "train --resume"),
+        from_training_on(RunFolder(tmp_path), "train --resume"),
     ):
         raise KeyboardInterrupt("said")
 
@@ -140,13 +141,16 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console")
-def test_ctrl_c_saves_and_says_how_to_go_on(data, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(data, tmp_path, number, status):
     run = tmp_path / "run"
     process = start(data, run, "--epochs", "4000", "--formats")
     wait_for(run / "history.csv", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said = process.communicate(timeout=100)[0]
-    assert process.returncode == 130, said
+    assert process.returncode == status, said
     assert "--resume" in said
     assert (run / "checkpoint" / FILE).is_file()
 
@@ -230,6 +234,48 @@ def test_an_error_ends_a_training_on_one_core_while_images_are_read(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1, done.stderr
     assert "the loss became" in done.stderr
+
+
+def test_a_run_that_is_being_trained_is_not_trained_by_another(data, tmp_path):
+    with RunFolder(tmp_path / "run").hold():
+        done = ended(*words(data, tmp_path / "run"))
+    assert done.returncode == 2
+    assert f"being written to by another command (process {os.getpid()}" in done.stderr
+
+
+def when(beginning, do):
+    """Returns a ``say`` that does that when it is told a line that begins so."""
+    return lambda line: do() if str(line).startswith(beginning) else None
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_training_that_goes_on_when_there_is_room(
+    data, tmp_path, capsys
+):
+    with small_disk(tmp_path / "disk", "20m") as disk:
+        run, filling = disk / "run", disk / "filling"
+        config = train.parse_config(words(data, run, "--formats"))
+        say = when("epoch 1/2", lambda: fill(filling))
+        assert run_verb(lambda: train.run(config, say) and 0) == 1
+        resume = f"python -m keras_unet.train --output {run} --resume"
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: {run}")
+        assert said.endswith(f": No space left on device. Go on with: {resume}\n")
+        assert not [*run.rglob(".*")]
+        filling.unlink()
+        assert main(["--output", str(run), "--resume"]) == 0
+        assert epochs_of(run) == [1, 2]
+
+
+def test_a_run_folder_that_disappears_ends_the_training(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    config = train.parse_config(words(data, run))
+    say = when("epoch 1/2", lambda: shutil.rmtree(run))
+    assert run_verb(lambda: train.run(config, say) and 0) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {run}: No such file or directory. The run folder")
+    assert said.endswith(f"--output {run} --resume\n")
+    assert not run.exists()
 
 
 def epochs_of(run):

@@ -5,8 +5,11 @@ https://www.kaggle.com/c/carvana-image-masking-challenge
 
 from __future__ import annotations
 
+import lzma
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -21,6 +24,11 @@ COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
 _RULES = f"https://www.kaggle.com/c/{COMPETITION}/rules"
 _TOKEN = "https://www.kaggle.com/settings"
 _FORBIDDEN = (401, 403)
+_ENCRYPTED = 1
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, UnicodeDecodeError),
+)
 
 Fetch = Callable[[str, str], str]
 
@@ -74,7 +82,9 @@ def unpack(archive: Path, folder: Path, name: str) -> None:
         name: what the archive is called at Kaggle.
 
     Raises:
-        BadData: the archive is damaged or names a place outside of ``folder``.
+        BadData: the archive is damaged or encrypted, names a place outside of
+            ``folder``, or holds more than the disk has room for; nothing was unpacked
+            but what lies before a damaged file.
     """
     if not zipfile.is_zipfile(archive):
         _refuse_half_archive(archive, name)
@@ -85,13 +95,41 @@ def unpack(archive: Path, folder: Path, name: str) -> None:
         with zipfile.ZipFile(archive) as opened:
             members = [m for m in opened.infolist() if _is_wanted(m)]
             targets = [_target(folder, archive, member) for member in members]
-            for member, target in zip(members, targets, strict=True):
-                if not target.is_file() or target.stat().st_size != member.file_size:
-                    with opened.open(member) as file:
-                        _copy(file, target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+            absent = [
+                (member, target)
+                for member, target in zip(members, targets, strict=True)
+                if not target.is_file() or target.stat().st_size != member.file_size
+            ]
+            folder.mkdir(parents=True, exist_ok=True)
+            # No more is read of a member than the size that it declares.
+            _require_room(archive, sum(m.file_size for m, _ in absent), folder)
+            for member, target in absent:
+                _write_member(opened, member, target)
+    except _DAMAGE as error:
         raise BadData(
             f"{archive}: is damaged ({error}); delete it, try again"
+        ) from error
+
+
+def _require_room(archive: Path, needed: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise BadData(
+            f"{archive}: holds {needed / 1e9:,.1f} GB to be unpacked, {folder} has "
+            f"{free / 1e9:,.1f} GB free"
+        )
+
+
+def _write_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path
+) -> None:
+    try:
+        with archive.open(member) as file:
+            _copy(file, target)
+    except _DAMAGE as error:
+        raise BadData(
+            f"{archive.filename}: {member.filename} in it is damaged ({error}); delete "
+            "the archive, try again"
         ) from error
 
 
@@ -110,6 +148,8 @@ def _is_wanted(member: zipfile.ZipInfo) -> bool:
 def _target(folder: Path, archive: Path, member: zipfile.ZipInfo) -> Path:
     name = member.filename.replace("\\", "/")
     path = PurePosixPath(name)
+    if member.flag_bits & _ENCRYPTED:
+        raise BadData(f"{archive}: {member.filename} in it is encrypted")
     if path.is_absolute() or ".." in path.parts or ":" in name:
         raise BadData(f"{archive}: {member.filename} would be written outside {folder}")
     return folder / path

@@ -157,7 +157,7 @@ def _cached(
                 images[place], masks[place] = arrays
                 if store:
                     store.put(indices[place], arrays)
-        except BadData as error:
+        except (BadData, OSError) as error:
             # All that is left of an exception in a dataset is its text.
             raise BadData(_MARK + " ".join(str(error).split("\n"))) from error
         return images, masks

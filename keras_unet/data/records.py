@@ -10,8 +10,9 @@ import dataclasses
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +31,11 @@ from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_new
 from keras_unet.types import Values
+from keras_unet.validate import read_json
 
 ImageCoding = Literal["jpeg", "png", "raw"]
 
+_FORMAT = 1
 _SHARD_BYTES = 2**27
 _FRAME_BYTES = 12  # of a TFRecord: eight for its length, four for that one's checksum
 _QUALITY = 95
@@ -215,25 +218,23 @@ def _bytes(feature: tf.train.Feature) -> bytes:
     return content
 
 
-_T = TypeVar("_T")
-
-
 def find_recorded(folder: Path) -> Found:
     """Returns the pairs of a folder of records; their files may be gone.
 
     Raises:
         BadData: the index is damaged, or a file that it names is missing.
     """
-    pairs = _from_index(
-        folder,
-        lambda index: tuple(
-            _pair(folder, row, index.get("mask_reading", "auto"))
-            for row in index["records"]
-        ),
-    )
-    for file in sorted({pair.record.file for pair in pairs if pair.record}):
+    index = _index(folder)
+    pairs = tuple(_pair(folder, row, index.mask_reading) for row in index.records)
+    records = [pair.record for pair in pairs if pair.record]
+    ends = {record.file: 0 for record in records}
+    for record in records:
+        ends[record.file] = max(ends[record.file], record.offset + record.length)
+    for file, end in sorted(ends.items()):
         if not file.is_file():
             raise BadData(f"{file}: is missing; write the records again")
+        if file.stat().st_size < end:
+            raise BadData(f"{file}: is cut off; write the records again")
     return Found(pairs)
 
 
@@ -243,9 +244,7 @@ def image_size(folder: Path) -> tuple[int, int]:
     Raises:
         BadData: the index is damaged.
     """
-    return _from_index(
-        folder, lambda index: (int(index["image_size"][0]), int(index["image_size"][1]))
-    )
+    return _index(folder).image_size
 
 
 def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
@@ -281,7 +280,7 @@ def write_index(
         rows: of all pairs, by ``row_of``.
     """
     index = {
-        "format": 1,
+        "format": _FORMAT,
         "image_size": data.image_size,
         "mask_reading": data.mask_reading,
         "white": data.white,
@@ -305,25 +304,61 @@ def row_of(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any
     }
 
 
-def _from_index(folder: Path, get: Callable[[Any], _T]) -> _T:
+@dataclass(frozen=True)
+class _Row:
+    """What the index says of a record; see ``row_of``."""
+
+    file: str
+    offset: int
+    length: int
+    checksum: int
+    image: str
+    mask: str | None
+    group: str
+    run_lengths: str | None
+
+    def __post_init__(self) -> None:
+        if self.file in ("", ".", "..") or {*self.file} & {*"/\\:\0"}:
+            raise ValueError(f"file must be a name in this folder, not {self.file!r}")
+        if min(self.offset, self.length) < 0:
+            raise ValueError("offset and length must be 0 or more")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What records.json holds; see ``write_index``."""
+
+    format: int
+    image_size: tuple[int, int]
+    coding: ImageCoding
+    records: tuple[_Row, ...]
+    mask_reading: Reading = "auto"
+
+    def __post_init__(self) -> None:
+        if self.format > _FORMAT:
+            raise ValueError(
+                f"format must be up to {_FORMAT}, not {self.format}: a newer version "
+                "of keras_unet wrote these records"
+            )
+        if min(self.image_size) < 1:
+            raise ValueError(f"image_size must be 1 or more, not {self.image_size}")
+
+
+def _index(folder: Path) -> _Index:
     try:
-        return get(json.loads((folder / INDEX).read_text(encoding="utf-8")))
+        return read_json(folder / INDEX, _Index)
     except OSError as error:
         raise BadData(f"{folder / INDEX}: cannot be read ({error.strerror})") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise BadData(
-            f"{folder / INDEX}: is damaged; write the records again"
-        ) from error
+    except ValueError as error:
+        raise BadData(f"{error}; write the records again") from None
 
 
-def _pair(folder: Path, row: dict[str, Any], reading: Reading) -> Pair:
-    offset, length, checksum = (
-        int(row[name]) for name in ("offset", "length", "checksum")
-    )
+def _pair(folder: Path, row: _Row, reading: Reading) -> Pair:
+    where = row.offset, row.length, row.checksum
     return Pair(
-        image=Path(row["image"]),
-        mask=Path(row["mask"]) if row["mask"] else None,
-        group=row["group"],
-        run_lengths=row["run_lengths"],
-        record=Record(folder / row["file"], offset, length, checksum, reading),
+        image=Path(row.image),
+        mask=Path(row.mask) if row.mask else None,
+        group=row.group,
+        run_lengths=row.run_lengths,
+        record=Record(folder / row.file, *where, reading),
     )

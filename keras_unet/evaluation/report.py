@@ -33,6 +33,7 @@ from keras_unet.files import read_rows, write_rows, write_whole
 from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask
+from keras_unet.validate import read_json
 
 Parts = Mapping[str, Sequence[Pair]]
 
@@ -76,6 +77,7 @@ def score_parts(
     """
     if not any(parts.values()):
         raise BadData(f"no images to score: {', '.join(parts)} has none")
+    _read_metrics(run.metrics_file)  # Before the work, not after it.
     segmenter, scored = Segmenter(run), {}
     for name, pairs in parts.items():
         if pairs:
@@ -123,14 +125,28 @@ def write_scores(run: RunFolder, scored: Mapping[str, Scores]) -> None:
 def draw_training(run: RunFolder) -> None:
     """Draws training.png from history.csv, if there is one."""
     if run.history_file.is_file():
-        try:
-            history = [
-                {name: float(value) for name, value in row.items()}
-                for row in read_rows(run.history_file)
-            ]
-        except (ValueError, TypeError) as error:
-            raise BadData(f"{run.history_file} is damaged: {error}") from None
+        history = [_numbers(run.history_file, row) for row in _history(run)]
         charts.training_figure(history, run.figures / "training.png")
+
+
+def _history(run: RunFolder) -> list[dict[str, str]]:
+    try:
+        return read_rows(run.history_file)
+    except ValueError as error:
+        raise BadData(f"{run.history_file} is damaged: {error}") from None
+
+
+def _numbers(file: Path, row: Mapping[str, Any]) -> dict[str, float]:
+    """Returns a row of history.csv; what is no number is named."""
+    for name in dict.fromkeys(["epoch", "val_dice", *row]):
+        try:
+            float(row[name])
+        except (LookupError, ValueError, TypeError):
+            found = repr(row[name])[:80] if name in row else "no such column"
+            raise BadData(
+                f"{file} is damaged: {name}: expected a number, found {found}"
+            ) from None
+    return {name: float(value) for name, value in row.items()}
 
 
 def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
@@ -228,10 +244,19 @@ def _read_metrics(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        metrics = json.loads(file.read_text("utf-8"))
-        return {key: dict(metrics[key]) for key in metrics if key not in OVERALL}
-    except (ValueError, TypeError) as error:
-        raise BadData(f"{file} holds no scores of ours ({error}); remove it") from None
+        metrics = read_json(file, dict[str, Any])
+    except ValueError as error:
+        raise BadData(f"{error}; remove it") from None
+    parts = {key: metrics[key] for key in metrics if key not in OVERALL}
+    for name, part in parts.items():
+        for key in OVERALL:
+            value = part.get(key) if isinstance(part, dict) else part
+            if not isinstance(part, dict) or not isinstance(value, int | float):
+                raise BadData(
+                    f"{file}: {name}.{key}: expected a number, found {value!r}; "
+                    "remove the file"
+                )
+    return parts
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:

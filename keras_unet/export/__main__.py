@@ -46,10 +46,16 @@ def export(arguments: Arguments) -> None:
 
     Raises:
         BadData: the run or its images cannot be read, or a file is not good enough.
+        BadUsage: another command is writing to the run.
     """
     run = RunFolder(arguments.run)
     run.load_config()
     run.require_weights()
+    with run.hold():
+        _export(run, arguments)
+
+
+def _export(run: RunFolder, arguments: Arguments) -> None:
     load_tensorflow()
     from keras_unet.data.pairs import split_of_run
     from keras_unet.export.artefacts import artefact_table, export_run

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.table import Table
 
 from keras_unet.config import Config, DataConfig
@@ -21,9 +23,10 @@ from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES
-from keras_unet.files import put_in_place, write_whole
+from keras_unet.files import disk_error, put_in_place, unfinished_name, write_whole
 from keras_unet.prediction.segmenter import class_names, load_network
 from keras_unet.run_folder import RunFolder
+from keras_unet.validate import read_json
 
 REPRESENTATIVE_IMAGES = 100
 """Training images whose activations set int8's ranges; more change nothing."""
@@ -48,20 +51,27 @@ def export_run(
 
     Raises:
         BadData: the run or its data cannot be read, or a file differs too much.
+        OSError: the disk is full; the files of before were kept.
     """
     config = run.load_config()
     network = load_network(run)
     split = split or split_of_run(run)[0]
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=run.path) as aside:
-        made = _write(network, config, split, formats, Path(aside))
+    report = _Report(run, len(split.validation))
+    prefix = unfinished_name("export")
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=run.path) as aside:
+        try:
+            made = _write(network, config, split, formats, Path(aside))
+        except tf.errors.OpError as error:
+            raise disk_error(str(error), run.path) or error from None
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
+        report.begin(made)
         for name, path in made.items():
             measured[name]["path"] = _put_in_place(run, name, path)
         if "saved_model" in made:
             with write_whole(run.serving) as folder:
                 serving.write_serving(folder, config)
-    _report(run, measured, len(split.validation))
+    report.end(measured)
     return measured
 
 
@@ -120,19 +130,44 @@ def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
     return place.relative_to(run.path).as_posix()
 
 
-def _report(run: RunFolder, measured: dict[str, Any], images: int) -> None:
-    """Writes the report; what an earlier export measured of other files stays in it."""
-    before = {}
-    if run.export_report.is_file():
-        try:
-            before = json.loads(run.export_report.read_text("utf-8"))["artefacts"]
-        except (ValueError, KeyError, TypeError):
-            raise BadData(
-                f"{run.export_report} is no report of an export; remove it"
-            ) from None
-    report = {"validation_images": images, "artefacts": before | measured}
-    with write_whole(run.export_report) as file:
-        file.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+@dataclass(frozen=True)
+class _Written:
+    """What export_report.json holds."""
+
+    validation_images: int
+    artefacts: dict[str, dict[str, Any]]
+    unfinished: tuple[str, ...] = ()
+
+
+class _Report:
+    """export_report.json, which at no time speaks of files that are not those there.
+
+    While files are exchanged it names them as unfinished and has no figures of them.
+    What earlier exports measured of other files stays in it.
+    """
+
+    def __init__(self, run: RunFolder, images: int) -> None:
+        self.file, self.images = run.export_report, images
+        self.artefacts: dict[str, dict[str, Any]] = {}
+        if self.file.is_file():
+            try:
+                self.artefacts = read_json(self.file, _Written).artefacts
+            except ValueError as error:
+                raise BadData(f"{error}; remove the file") from None
+
+    def begin(self, made: Iterable[str]) -> None:
+        for name in made:
+            self.artefacts.pop(name, None)
+        self._write(unfinished=sorted(made))
+
+    def end(self, measured: dict[str, Any]) -> None:
+        self.artefacts |= measured
+        self._write()
+
+    def _write(self, **more: Any) -> None:
+        report = {"validation_images": self.images, "artefacts": self.artefacts}
+        with write_whole(self.file) as file:
+            file.write_text(json.dumps(report | more, indent=2) + "\n", "utf-8")
 
 
 def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.errors import BadData
-from keras_unet.files import write_rows, write_whole
+from keras_unet.files import require_room, write_rows, write_whole
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import checkpoint
 from keras_unet.training.checkpoint import TrainingProgress
@@ -52,9 +54,11 @@ class Recorder(keras.callbacks.Callback):
         metric_state: Sequence[Any] = (),
         average: WeightAverage | None = None,
     ) -> None:
-        """Keeps the arguments; nothing is written yet."""
+        """Keeps the arguments; makes the run folder."""
         super().__init__()
         self.run, self.progress, self.seconds = run, progress, 60 * minutes
+        run.path.mkdir(parents=True, exist_ok=True)
+        self.folder = run.path.stat()
         self.metric_state, self.average = list(metric_state), average
         self.saved = time.monotonic()
         self.epoch_began = time.monotonic()
@@ -83,6 +87,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes what the epoch brought."""
+        self._require_folder()
         progress = self.progress
         progress.epoch = epoch + 1
         row = self._row(epoch, logs or {})
@@ -94,11 +99,7 @@ class Recorder(keras.callbacks.Callback):
         dice = row["val_dice"]
         if dice > progress.best:
             progress.best, progress.best_epoch = dice, epoch + 1
-            average = (
-                self.average.in_place() if self.average else contextlib.nullcontext()
-            )
-            with average, write_whole(self.run.weights_file) as aside:
-                self.model.save_weights(str(aside))
+            self._save_weights()
         self.metric_state = []
         progress.history.append(row)
         write_rows(self.run.history_file, progress.history)
@@ -110,12 +111,26 @@ class Recorder(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Writes the checkpoint; in validation, that of the training before it."""
+        self._require_folder()
         if self.average and self.metric_state:
             self.average.on_test_end()
         average = self.average.state if self.average else ()
         scores = self.metric_state or checkpoint.metric_values(self.model)
         checkpoint.save(self.file, self.model, self.progress, average, scores)
         self.saved = time.monotonic()
+
+    def _require_folder(self) -> None:
+        """Stops a training whose folder was removed; to make it anew hides that."""
+        if not os.path.samestat(self.folder, self.run.path.stat()):
+            cause = "was removed in the meantime; what is there now is another one's"
+            raise FileNotFoundError(errno.ENOENT, cause, str(self.run.path))
+
+    def _save_weights(self) -> None:
+        average = self.average.in_place() if self.average else contextlib.nullcontext()
+        with average, write_whole(self.run.weights_file) as aside:
+            # HDF5's own tables are as large as the weights of a tiny network.
+            require_room(self.run.weights_file, 2 * 4 * self.model.count_params())
+            self.model.save_weights(str(aside))
 
     def _row(self, epoch: int, logs: dict[str, Any]) -> dict[str, float]:
         scores = {name: float(value) for name, value in sorted(logs.items())}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +22,17 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.errors import BadData
-from keras_unet.files import write_whole
+from keras_unet.files import require_room, write_whole
 from keras_unet.model.layers import StatelessDropout
+from keras_unet.validate import as_type
 
 FILE = "state.npz"
-_BROKEN = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)
+_COLUMNS = {"epoch", "loss", "dice", "val_loss", "val_dice", "seconds"}
+_BROKEN = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError),
+    *(MemoryError, OverflowError, RecursionError),
+)
 
 
 @dataclass
@@ -43,7 +51,7 @@ class TrainingProgress:
     epoch: int = 0
     best: float = -1.0
     best_epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
 
 
 def save(
@@ -72,6 +80,7 @@ def save(
     }
     arrays["progress"] = np.array(json.dumps(dataclasses.asdict(progress)))
     with write_whole(file) as aside:
+        require_room(file, sum(array.nbytes for array in arrays.values()))
         np.savez(aside, **arrays)
 
 
@@ -87,7 +96,9 @@ def restore(
         with file.open("rb") as stream, np.load(stream) as arrays:
             for group, variables in _state(network, average).items():
                 _assign(variables, group, arrays)
-            return TrainingProgress(**json.loads(str(arrays["progress"])))
+            progress = as_type(json.loads(str(arrays["progress"])), TrainingProgress)
+        _require_sound(progress)
+        return progress
     except _BROKEN as error:
         raise BadData(
             f"{file} is no checkpoint of this run: {error}. "
@@ -107,6 +118,17 @@ def metric_values(network: keras.Model) -> list[npt.NDArray[Any]]:
 
 def _array(variable: Any) -> npt.NDArray[Any]:
     return np.array(tf.convert_to_tensor(variable))
+
+
+def _require_sound(progress: TrainingProgress) -> None:
+    rows = progress.history
+    if min(progress.step, progress.epoch) < 0 or progress.epoch != len(rows):
+        raise ValueError(
+            f"step {progress.step} and epoch {progress.epoch} do not go with "
+            f"{len(rows)} rows of history"
+        )
+    if any(row.keys() != rows[0].keys() or not row.keys() >= _COLUMNS for row in rows):
+        raise ValueError("the rows of history are not those of a training")
 
 
 def _state(network: keras.Model, average: Sequence[Any]) -> dict[str, list[Any]]:

@@ -20,6 +20,7 @@ from keras_unet.console import Say
 from keras_unet.data import pipeline
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.errors import BadData, BadUsage
+from keras_unet.files import disk_error
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network
@@ -163,7 +164,8 @@ def _fit(plan: Plan) -> TrainingProgress:
                 epochs = plan.config.fit.epochs
                 _fit_until(epochs, network, plan, progress, beside)
     except tf.errors.ResourceExhaustedError as error:
-        raise BadData(_out_of_memory(plan.config)) from error
+        full = disk_error(str(error), plan.run.path)
+        raise full or BadData(_out_of_memory(plan.config)) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise BadData(_worker_lost(plan)) from error
     except tf.errors.OpError as error:
@@ -189,6 +191,12 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     # Keras makes the metrics' variables when it first needs them.
     network.test_on_batch(*devices.blank_batch(fit.batch_size, *shape))
     progress = checkpoint.restore(file, network, average.state if average else ())
+    if not 0 <= progress.step - progress.epoch * plan.steps <= plan.steps:
+        raise BadData(
+            f"{file} is no checkpoint of this run: step {progress.step} is not in "
+            f"epoch {progress.epoch + 1} of {plan.steps} steps. "
+            "Start again with --overwrite."
+        )
     # At an epoch's end they are those of validation.
     within = progress.step > progress.epoch * plan.steps
     scores = checkpoint.metric_values(network) if within else []

@@ -1,4 +1,5 @@
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,51 @@ def test_a_damaged_archive_is_refused(tmp_path):
     (kaggle.folder / "train.zip").write_bytes(content)
     with pytest.raises(BadData, match="is damaged"):
         download.download(tmp_path / "data", kaggle, COUNTS)
+
+
+def archive_of(folder, content, method=zipfile.ZIP_DEFLATED):
+    file = folder / "train.zip"
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, text in content.items():
+            archive.writestr(name, text)
+    return file
+
+
+def change(file, old, new):
+    """Replaces bytes of the file, at all places."""
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new))
+
+
+def test_a_damaged_file_in_an_archive_is_named(tmp_path):
+    archive = archive_of(tmp_path, {"a.jpg": "a" * 99, "b.jpg": "b" * 99})
+    packed = zlib.compress(b"b" * 99, wbits=-15)
+    change(archive, packed, b"\xff" * len(packed))
+    with pytest.raises(BadData, match=r"train\.zip: b\.jpg in it is damaged"):
+        download.unpack(archive, tmp_path / "data", "train.zip")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["a.jpg"]
+
+
+def test_an_encrypted_file_in_an_archive_is_named(tmp_path):
+    archive = archive_of(tmp_path, {"a.jpg": "a", "b.jpg": "b"})
+    content = bytearray(archive.read_bytes())
+    content[content.rindex(b"PK\1\2") + 8] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(BadData, match=r"train\.zip: b\.jpg in it is encrypted"):
+        download.unpack(archive, tmp_path / "data", "train.zip")
+    assert not (tmp_path / "data").exists()
+
+
+def test_more_than_the_disk_has_room_for_is_not_unpacked(tmp_path):
+    file = tmp_path / "train.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.jpg", "a")
+        archive.writestr("b.jpg", "b")
+        archive.infolist()[1].file_size = 2**50
+    with pytest.raises(BadData, match=r"holds 1,125,899\.9 GB to be unpacked, .* free"):
+        download.unpack(file, tmp_path, "train.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["train.zip"]
 
 
 def test_an_archive_that_is_none_is_refused(tmp_path):

@@ -54,11 +54,35 @@ def test_a_missing_file_is_named(folder):
         records.find_recorded(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{}", json.dumps({"records": [{"file": "a"}]})])
-def test_a_damaged_index_is_refused(tmp_path, text):
-    (tmp_path / "records.json").write_text(text)
-    with pytest.raises(BadData, match=r"records\.json: is damaged"):
-        records.find_recorded(tmp_path)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda index: {}, "missing required field"),
+        (lambda index: index | {"format": 2}, "format must be up to 1, not 2"),
+        (lambda index: index | {"image_size": [0, 3]}, "image_size must be 1 or more"),
+        (lambda index: index | {"colour": 1}, "colour: is unknown here"),
+        (
+            lambda index: index | {"records": {}},
+            "records: expected array, found object",
+        ),
+        (lambda index: row(index, file="../a"), "'../a'"),
+        (lambda index: row(index, file="/etc/passwd"), "file must be a name in this"),
+        (lambda index: row(index, file=".."), "file must be a name in this"),
+        (lambda index: row(index, offset=-1), "0 or more"),
+        (lambda index: row(index, length="9"), r"records\[0\]\.length: expected int"),
+        (lambda index: row(index, length=2**60), r"pairs\.tfrecord: is cut off"),
+    ],
+)
+def test_a_damaged_index_is_refused_with_its_key(folder, change, message):
+    file = folder / "records.json"
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    with pytest.raises(BadData, match=rf"{message}.*; write the records again"):
+        records.find_recorded(folder)
+
+
+def row(index, **changes):
+    first, *others = index["records"]
+    return index | {"records": [first | changes, *others]}
 
 
 def test_an_index_that_cannot_be_opened_is_not_called_damaged(tmp_path):

@@ -9,9 +9,15 @@ from bright_run import make_data, make_run
 from PIL import Image
 from splits import split_of
 
-from keras_unet.config import AugmentConfig
+from keras_unet.config import AugmentConfig, DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.report import draw_augmentation, evaluate_run, score_parts
+from keras_unet.evaluation.report import (
+    draw_augmentation,
+    draw_training,
+    evaluate_run,
+    score_parts,
+)
+from keras_unet.run_folder import RunFolder
 
 FIGURES = {"data.png", "augmentation.png", "predictions.png", "evaluation.png"}
 
@@ -84,12 +90,38 @@ def test_each_part_is_told_in_a_line(tmp_path):
     assert lines[0].startswith("test: Dice 1.0000, IoU 1.0000, 3 images")
 
 
-def test_a_metrics_file_of_something_else_is_refused(tmp_path):
-    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
-    run.metrics_file.write_text("[1, 2")
-    data = run.load_config().data
-    with pytest.raises(BadData, match=r"metrics\.json holds no scores"):
-        score_parts(run, {"test": split_of(data).test}, data, run.figures)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2", "is no JSON"),
+        ("[1, 2]", "expected object, found array"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"test": 3}', r"test\.images: expected a number, found 3"),
+        ('{"test": {"images": 1}}', r"test\.seconds: expected a number, found None"),
+    ],
+)
+def test_a_metrics_file_of_something_else_is_refused(tmp_path, text, message):
+    run = RunFolder(tmp_path)
+    run.metrics_file.write_text(text)
+    with pytest.raises(BadData, match=rf"metrics\.json: {message}.*; remove"):
+        score_parts(run, {"test": [None]}, DataConfig(), run.figures)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch,dice\n1,0.5\n", "val_dice: expected a number, found no such column"),
+        ("epoch,val_dice\n1,x\n", "val_dice: expected a number, found 'x'"),
+        ("epoch,val_dice\n1\n", "val_dice: expected a number, found None"),
+        ("epoch,val_dice\n1,1,1\n", "None: expected a number, found"),
+        ("epoch,val_dice\n1," + "1" * 200_000, "field larger"),
+    ],
+)
+def test_a_history_of_something_else_is_refused(tmp_path, text, message):
+    run = RunFolder(tmp_path)
+    run.history_file.write_text(text)
+    with pytest.raises(BadData, match=rf"history\.csv is damaged: .*{message}"):
+        draw_training(run)
 
 
 def test_every_transformation_of_the_run_is_drawn(tmp_path):

@@ -116,6 +116,24 @@ def test_a_second_export_is_the_next_version_and_keeps_the_first(tmp_path):
     assert sorted(p.name for p in run.saved_model.iterdir()) == ["7", "8"]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "missing required field"),
+        ('{"validation_images": 1, "artefacts": [1]}', "artefacts: expected object"),
+        ("[" * 100_000, "is nested too deeply"),
+    ],
+)
+def test_a_report_of_something_else_is_refused_before_anything_is_made(
+    tmp_path, text, message
+):
+    run = copy_of(tiny_run.trained(), tmp_path)
+    run.export_report.write_text(text)
+    with pytest.raises(BadData, match=rf"export_report\.json: .*{message}.*; remove"):
+        export_run(run, ("float32",))
+    assert not run.tflite.exists()
+
+
 def test_a_run_whose_images_are_gone_says_which_folder_is_missing(tmp_path):
     run = copy_of(tiny_run.trained(), tmp_path)
     text = run.config_file.read_text()

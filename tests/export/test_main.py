@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -5,6 +6,7 @@ import sys
 
 import pytest
 import tiny_run
+from small_disk import fill, small_disk
 from stopped import stopped
 
 from keras_unet.export.__main__ import main
@@ -49,6 +51,50 @@ def test_sigterm_leaves_the_run_as_it_was(tmp_path):
     assert said.endswith("terminated\n")
     assert status == 143
     assert sorted(run.rglob("*")) == before
+
+
+KILLED = """
+import os, sys
+reports = []
+def watch(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("export_report.json"):
+        reports.append(event)
+        if len(reports) == 2:
+            os.kill(os.getpid(), 9)
+sys.addaudithook(watch)
+from keras_unet.export.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_before_its_report_an_export_is_said_to_be_unfinished(printed, tmp_path):
+    run = shutil.copytree(printed[0], tmp_path / "run")
+    before = (run / "tflite" / "model_float32.tflite").stat().st_mtime_ns
+    command = [sys.executable, "-c", KILLED, str(run), "--formats", "float32"]
+    assert subprocess.run(command, capture_output=True).returncode == -9
+    assert (run / "tflite" / "model_float32.tflite").stat().st_mtime_ns != before
+    report = json.loads((run / "export_report.json").read_text())
+    assert report["unfinished"] == ["float32"]
+    assert report["artefacts"].keys() == {"keras", "int8"}
+    assert main([str(run), "--formats", "float32"]) == 0
+    report = json.loads((run / "export_report.json").read_text())
+    assert report.keys() == {"validation_images", "artefacts"}
+    assert report["artefacts"].keys() == {"keras", "int8", "float32"}
+    assert not [*run.rglob(".*")]
+
+
+def test_a_full_disk_ends_an_export_with_its_path_and_cause(tmp_path, capsys):
+    with small_disk(tmp_path / "disk", "200k") as disk:
+        run = shutil.copytree(tiny_run.trained().path, disk / "run")
+        fill(disk / "filling")
+        assert main([str(run), "--formats", "saved_model"]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "No space left on device" in said
+        assert str(run) in said
+        assert "Traceback" not in said
+        assert not [*run.rglob(".*")]
 
 
 def test_a_folder_that_is_no_run_ends_with_status_1(tmp_path, capsys):

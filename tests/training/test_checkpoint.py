@@ -25,7 +25,9 @@ def trained():
 
 def test_what_is_saved_comes_back(tmp_path):
     network, other = trained(), compiled()
-    progress = TrainingProgress(step=2, epoch=1, best=0.5, history=[{"epoch": 1}])
+    names = ("epoch", "loss", "dice", "val_loss", "val_dice", "seconds")
+    history = [dict.fromkeys(names, 1.0) | {"epoch": 1}]
+    progress = TrainingProgress(step=2, epoch=1, best=0.5, history=history)
     checkpoint.save(tmp_path / "state.npz", network, progress)
     # Keras makes the metrics' variables when it first needs them.
     other.test_on_batch(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 1)))
@@ -41,6 +43,31 @@ def test_a_damaged_file_is_named_with_the_way_on(tmp_path, cut):
     file, network = tmp_path / "state.npz", trained()
     checkpoint.save(file, network, TrainingProgress())
     file.write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(BadData, match=r"state\.npz is no checkpoint .*--overwrite"):
+        checkpoint.restore(file, network)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"progress": np.array("{}" * 3)},
+        {"progress": np.array("[" * 100_000)},
+        {"progress": np.array('{"step": "1"}')},
+        {"progress": np.array('{"epoch": 2}')},
+        {"progress": np.array('{"epoch": 1, "history": [{"colour": 1}]}')},
+        {"progress": np.array('{"colour": 1}')},
+        {"progress": np.zeros(3)},
+        {"weights/0": np.array("text")},
+        {"weights/0": np.array([{}], object)},
+        {"weights/99": np.zeros(3)},
+    ],
+)
+def test_a_state_of_wrong_types_is_refused(tmp_path, change):
+    file, network = tmp_path / "state.npz", trained()
+    checkpoint.save(file, network, TrainingProgress())
+    with np.load(file) as arrays:
+        changed = dict(arrays) | change
+    np.savez(file, **changed)
     with pytest.raises(BadData, match=r"state\.npz is no checkpoint .*--overwrite"):
         checkpoint.restore(file, network)
 

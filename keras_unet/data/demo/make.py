@@ -21,8 +21,9 @@ from keras_unet.data.demo.car import build_cabin, build_shell
 from keras_unet.data.demo.photo import Model, Studio, draw_backdrop, join, photograph
 from keras_unet.data.demo.shapes import BODIES, Colour, vary
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import write_new
+from keras_unet.files import remove_leftovers, write_new
 from keras_unet.types import Mask
+from keras_unet.validate import read_json
 
 MARK = "demo.json"
 SMALLEST = 16
@@ -90,6 +91,7 @@ def make_demo(
     """
     recipe = _Recipe(cars, views, seed, *size)
     _require(recipe)
+    remove_leftovers(folder.parent)
     if _is_there(folder, recipe):
         return folder
     try:
@@ -128,8 +130,8 @@ def _is_there(folder: Path, recipe: _Recipe) -> bool:
     try:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return False
-        found = _Recipe(**json.loads((folder / MARK).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        found = read_json(folder / MARK, _Recipe)
+    except (OSError, ValueError) as error:
         raise BadData(
             f"{folder} exists and holds no demo set ({MARK}: {error}): {way_on}"
         ) from error
