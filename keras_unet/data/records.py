@@ -258,7 +258,7 @@ def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
         BadUsage: it is not the same in all of them, or not what is wanted.
     """
     for folder in folders:
-        white = _from_index(folder, lambda index: index.get("white"))
+        white = _index(folder).white
         if white is not None and wanted not in (None, white):
             raise BadUsage(
                 f"the records in {folder} were written with --white {white}, not "
@@ -333,6 +333,7 @@ class _Index:
     coding: ImageCoding
     records: tuple[_Row, ...]
     mask_reading: Reading = "auto"
+    white: int | None = None
 
     def __post_init__(self) -> None:
         if self.format > _FORMAT:
