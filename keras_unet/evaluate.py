@@ -108,9 +108,9 @@ def _split_of(run: RunFolder) -> Split:
 
 
 def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
-    """Returns where other data are; their soft edges may lie elsewhere too.
+    """Returns where other data are; a foreground may be written otherwise there.
 
-    What counts as white does not: that is the network's.
+    What counts as white is not: that is the network's.
     """
     from keras_unet.data.images import BRIGHTEST
 
@@ -123,8 +123,9 @@ def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
         foreground_above=None,
         white=data.white or BRIGHTEST,
     )
-    kept = data.class_names if data.mask_kind == "classes" else ()
-    return dataclasses.replace(data, class_names=kept)
+    if data.mask_kind == "classes":
+        return data
+    return dataclasses.replace(data, class_names=(), mask_reading="auto")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,17 @@ def test_other_data_goes_by_its_folder(run, tmp_path):
     assert scores["dice"] == pytest.approx((2 + 2 * 0.6) / 4)
 
 
+def test_other_data_may_have_masks_of_another_kind(tmp_path):
+    run = make_run(tmp_path / "run", mask_reading="levels")
+    data = make_data(tmp_path / "other", count=4)
+    for file in (data / "masks").iterdir():
+        mask = np.asarray(Image.open(file).convert("L"))
+        pixels = np.stack([np.zeros_like(mask)] * 3 + [255 * (mask > 0)], -1)
+        Image.fromarray(pixels.astype(np.uint8)).save(file.with_suffix(".png"))
+    assert evaluate(run, "--data", data) == 0
+    assert metrics_of(run)[str(data.resolve())]["dice"] == 1.0
+
+
 def test_white_is_the_runs_whatever_other_data_hold(tmp_path):
     run = make_run(tmp_path / "run", white=1023)
     data = make_data(tmp_path / "other", count=4)
