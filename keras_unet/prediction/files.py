@@ -18,7 +18,7 @@ from keras_unet.data import rle
 from keras_unet.data.images import read_image
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
-from keras_unet.files import write_whole
+from keras_unet.files import remove_leftovers, write_whole
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.inputs import Input, list_inputs, real
 from keras_unet.prediction.mask_file import class_values
@@ -93,6 +93,7 @@ def segment(
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     _make_folder(wanted.output)
+    remove_leftovers(wanted.output)
     done = 0
     with _submission(wanted.submission) as add_row:
         for batch in batches(_readable(files, segmenter, failed), BATCH):
