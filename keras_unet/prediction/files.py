@@ -93,7 +93,6 @@ def segment(
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     _make_folder(wanted.output)
-    remove_leftovers(wanted.output)
     done = 0
     with _submission(wanted.submission) as add_row:
         for batch in batches(_readable(files, segmenter, failed), BATCH):
@@ -198,6 +197,7 @@ def _save(pixels: npt.NDArray[np.uint8 | np.uint16], file: Path) -> None:
 def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output)
     except OSError as error:
         raise BadUsage(f"--output {output} is no folder: {error.strerror}") from None
 
