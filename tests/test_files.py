@@ -1,9 +1,18 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from keras_unet.files import read_rows, write_new, write_rows, write_whole
+from keras_unet.files import (
+    read_rows,
+    remove_leftovers,
+    unfinished_name,
+    write_new,
+    write_rows,
+    write_whole,
+)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -78,3 +87,37 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
     with write_whole(tmp_path / "a") as aside:
         aside.write_text("1")
     assert happened == ["flush", "rename", "flush"]
+
+
+@pytest.fixture(scope="module")
+def ended():
+    """The name of what a process that is gone has not finished."""
+    code = (
+        "from keras_unet.files import unfinished_name; print(unfinished_name('a', 'b'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def of_another_host(name):
+    kind, _, rest = name.split("-", 2)
+    return f"{kind}-{'0' * 8}-{rest}"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell who is gone")
+def test_only_what_processes_that_are_gone_left_is_removed(tmp_path, ended):
+    kind, host, _, rest = ended.split("-", 3)
+    gone = [ended, f"{kind}-{host}-{os.getpid()}-{rest}"]
+    stay = [unfinished_name("a", "b"), of_another_host(ended), ".writing-1-notes"]
+    for name in gone + stay:
+        (tmp_path / name).mkdir()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(stay)
+
+
+def test_of_another_machine_a_day_old_is_gone(tmp_path, ended):
+    file = tmp_path / of_another_host(ended)
+    file.write_text("half")
+    os.utime(file, (0, 0))
+    remove_leftovers(tmp_path)
+    assert not file.exists()

@@ -120,7 +120,6 @@ def test_one_command_fills_a_run_folder(data, tmp_path, capsys):
     assert f"python -m keras_unet.predict {run}" in said
 
 
-@pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
     flags = ("--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats")

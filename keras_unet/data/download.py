@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from keras_unet.errors import BadData
-from keras_unet.files import write_whole
+from keras_unet.files import remove_leftovers, write_whole
 
 COMPETITION = "carvana-image-masking-challenge"
 COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
@@ -57,6 +57,8 @@ def download(
     """
     fetch = fetch or _fetch_from_kaggle
     folder.mkdir(parents=True, exist_ok=True)
+    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+        remove_leftovers(place)
     for part in [*expected, "train_masks.csv"]:
         if _count(folder / part) == expected.get(part, 1):
             say(f"{folder / part} is complete")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from keras_unet.config import DataConfig
 from keras_unet.console import load_tensorflow
+from keras_unet.data.groups import find_groups
 from keras_unet.data.pair import INDEX, Found, Pair, Problem
 from keras_unet.errors import BadData, BadUsage
 
@@ -46,16 +47,9 @@ def _validation_of(data: DataConfig) -> DataConfig:
 
 
 def _regroup(found: Found, group_by: str) -> Found:
-    try:
-        pattern = re.compile(group_by)
-    except re.error as error:
-        raise BadUsage(
-            f"--group-by {group_by} is no regular expression: {error}"
-        ) from (error)
+    groups = find_groups(group_by, [normal(pair.image.name) for pair in found.pairs])
     pairs, problems = [], list(found.problems)
-    for pair in found.pairs:
-        match = pattern.search(normal(pair.image.name))
-        group = match and match.group(min(1, pattern.groups))
+    for pair, group in zip(found.pairs, groups, strict=True):
         if group:
             pairs.append(replace(pair, group=group))
         else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,8 @@ def export_run(
     network = load_network(run)
     split = split or split_of_run(run)[0]
     report = _Report(run, len(split.validation))
-    prefix = unfinished_name("export")
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=run.path) as aside:
-        try:
-            made = _write(network, config, split, formats, Path(aside))
-        except tf.errors.OpError as error:
-            raise disk_error(str(error), run.path) or error from None
+    with _folder_aside(run) as aside:
+        made = _write(network, config, split, formats, aside)
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
         report.begin(made)
@@ -73,6 +70,17 @@ def export_run(
                 serving.write_serving(folder, config)
     report.end(measured)
     return measured
+
+
+@contextlib.contextmanager
+def _folder_aside(run: RunFolder) -> Iterator[Path]:
+    """Yields a folder in the run's, which goes again; a full disk is told as such."""
+    prefix = unfinished_name("export")
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=run.path) as aside:
+        try:
+            yield Path(aside)
+        except tf.errors.OpError as error:
+            raise disk_error(str(error), run.path) or error from None
 
 
 def _write(

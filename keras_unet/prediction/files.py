@@ -18,7 +18,7 @@ from keras_unet.data import rle
 from keras_unet.data.images import read_image
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
-from keras_unet.files import write_whole
+from keras_unet.files import remove_leftovers, write_whole
 from keras_unet.model.head import most_probable
 from keras_unet.prediction.inputs import Input, list_inputs, real
 from keras_unet.prediction.mask_file import class_values
@@ -197,6 +197,7 @@ def _save(pixels: npt.NDArray[np.uint8 | np.uint16], file: Path) -> None:
 def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output)
     except OSError as error:
         raise BadUsage(f"--output {output} is no folder: {error.strerror}") from None
 
