@@ -1,7 +1,8 @@
 """From files on disk to batches.
 
-Doors: ``pair``, ``layouts`` and ``pairs`` (which files belong together, and what each
-pair is for), ``images`` and ``masks`` (one file at its own size), ``resize`` (at the
-network's), ``check`` (what a set holds), ``records``, ``pipeline`` (batches),
+Doors: ``pair``, ``folders``, ``layouts`` and ``pairs`` (which files belong together,
+and what each pair is for), ``images`` and ``masks`` (one file at its own size),
+``resize`` (at the network's), ``check`` (what a set holds), ``records``, ``pipeline``
+(batches),
 ``augment``, ``warp``, ``rle``, ``demo.make``.
 """

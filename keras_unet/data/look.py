@@ -16,6 +16,7 @@ from keras_unet.data.images import Header, Unreadable, decode_image, opened, rea
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_values import Kind, MaskValues, count_values
 from keras_unet.data.masks import GREY_STEP, decode_mask_values, decode_runs
+from keras_unet.data.objects import object_files, read_objects
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
 from keras_unet.errors import BadData
 from keras_unet.types import Values
@@ -74,7 +75,7 @@ def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
         max_pixels: the largest image that is opened.
         cache: what is known of files that have not changed since.
     """
-    if pair.record and not all(f.is_file() for f in (pair.image, pair.mask) if f):
+    if pair.record and not all(f.exists() for f in (pair.image, pair.mask) if f):
         return _look_at_record(pair, pair.record)
     problems, notices = list[Problem](), list[Problem]()
     image = mask = None
@@ -84,7 +85,9 @@ def look_at(pair: Pair, max_pixels: int, cache: LookCache) -> Seen:
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
     try:
-        if pair.mask is not None:
+        if pair.mask is not None and pair.mask.is_dir():
+            mask = _look_at_objects(pair.mask, max_pixels, cache)
+        elif pair.mask is not None:
             mask = _remembered(pair.mask, max_pixels, True, cache)
             notices += _about_name(pair.mask, mask)
         elif image is not None:
@@ -147,12 +150,33 @@ def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
     """
     shape = image.header.shape if image.header else (0, 0)
     fingerprint = Fingerprint.of_text(pair.run_lengths or "")
-    key = f"runs {shape} {fingerprint.sha256}"
+    key = f"runs {pair.coding} {shape} {fingerprint.sha256}"
     known = cache.get(key)
     if known is not None:
         return _from_json(known)
     look = Look(fingerprint, values=count_values(decode_runs(pair, shape), "runs"))
     cache.keep(key, _to_json(look))
+    return look
+
+
+def _look_at_objects(folder: Path, max_pixels: int, cache: LookCache) -> Look:
+    """Returns what is in the masks of one object each.
+
+    Raises:
+        Unreadable: one of them cannot be used.
+    """
+    files = object_files(folder)
+    keys = [_key(file, max_pixels, True) for file in files]
+    key = "objects " + hashlib.sha256(repr(keys).encode()).hexdigest()
+    known = cache.get(key)
+    if known is not None:
+        return _from_json(known)
+    values = read_objects(folder, lambda file: decode_mask_values(file, max_pixels))
+    fingerprint = Fingerprint.of_files(files)
+    header = Header("folder", "of objects", values.shape, 1, False)
+    look = Look(fingerprint, header, count_values(values, "wide"))
+    if None not in keys and time.time() - fingerprint.modified / 1e9 > _FRESH:
+        cache.keep(key, _to_json(look))
     return look
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet.config import IGNORE, DataConfig
-from keras_unet.data import rle
+from keras_unet.data import coco, rle
 from keras_unet.data.images import (
     Unreadable,
     convert,
@@ -21,6 +21,7 @@ from keras_unet.data.images import (
     read_palette,
     whole_numbers,
 )
+from keras_unet.data.objects import read_objects
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
 from keras_unet.types import Mask, Values
@@ -60,12 +61,15 @@ def read_values(
     if pair.mask is None:
         shape = image_shape(pair.image, max_pixels)
         return nearest_pixels(decode_runs(pair, shape), size)
+    if pair.mask.is_dir():
+        values = read_objects(pair.mask, lambda f: decode_mask_values(f, max_pixels))
+        return nearest_pixels(values, size)
     with opened(pair.mask) as file:
         return decode_mask_values(file, max_pixels, size)
 
 
-def decode_runs(pair: Pair, shape: tuple[int, int]) -> Mask:
-    """Returns the 0/1 mask (h, w) that the pair's run lengths say.
+def decode_runs(pair: Pair, shape: tuple[int, int]) -> Values:
+    """Returns the values (h, w) that the pair's run lengths or annotations say.
 
     Raises:
         Unreadable: there are none, or they are broken; the message names the image.
@@ -73,7 +77,10 @@ def decode_runs(pair: Pair, shape: tuple[int, int]) -> Mask:
     if pair.run_lengths is None:
         raise Unreadable(pair.image, "has neither a mask file nor run lengths")
     try:
-        return rle.decode(pair.run_lengths, *shape)
+        if pair.coding == "coco":
+            return coco.decode(pair.run_lengths, shape)
+        columns = pair.coding == "columns"
+        return rle.decode_objects(pair.run_lengths, shape, columns)
     except BadData as error:
         raise Unreadable(pair.image, f"its mask: {error}") from error
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -42,6 +43,8 @@ def write_records(
     folder: Path,
     coding: ImageCoding = "jpeg",
     progress: Progress = silent,
+    *,
+    says: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes pairs at ``data.image_size`` into a new folder, complete or not at all.
 
@@ -52,6 +55,7 @@ def write_records(
         coding: of the images; PNG loses nothing and takes three times the space, raw
             is read fastest and takes ten times the space.
         progress: is told after each pair how many are done, and of how many.
+        says: what the pairs' layout answers, as ``Found.says``.
 
     Raises:
         BadUsage: the folder is there already.
@@ -64,7 +68,7 @@ def write_records(
         for row in _write_shards(pairs, data, aside, coding):
             rows.append(row)
             progress(len(rows), len(pairs))
-        write_index(aside, data.image_size, coding, rows)
+        write_index(aside, data.image_size, coding, rows, says)
 
 
 def read_record(
@@ -212,7 +216,9 @@ def find_recorded(folder: Path) -> Found:
     for file in sorted({pair.record.file for pair in pairs if pair.record}):
         if not file.is_file():
             raise BadData(f"{file}: is missing; write the records again")
-    return Found(pairs)
+    says = _from_index(folder, lambda index: dict(index.get("says", {})))
+    tuples = {n: tuple(v) if isinstance(v, list) else v for n, v in says.items()}
+    return Found(pairs, says=tuples)
 
 
 def image_size(folder: Path) -> tuple[int, int]:
@@ -227,7 +233,11 @@ def image_size(folder: Path) -> tuple[int, int]:
 
 
 def write_index(
-    folder: Path, size: tuple[int, int], coding: str, rows: Sequence[dict[str, Any]]
+    folder: Path,
+    size: tuple[int, int],
+    coding: str,
+    rows: Sequence[dict[str, Any]],
+    says: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes records.json.
 
@@ -236,8 +246,10 @@ def write_index(
         size: height and width of their images.
         coding: of the images.
         rows: of all pairs, by ``row_of``.
+        says: what the pairs' layout answers, as ``Found.says``.
     """
-    index = {"format": 1, "image_size": size, "coding": coding, "records": rows}
+    index = {"format": 1, "image_size": size, "coding": coding, "says": dict(says)}
+    index["records"] = rows
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
 
 
@@ -252,6 +264,8 @@ def row_of(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any
         "mask": str(pair.mask.resolve()) if pair.mask else None,
         "group": pair.group,
         "run_lengths": pair.run_lengths,
+        "run_coding": pair.coding,
+        "part": pair.part,
     }
 
 
@@ -274,4 +288,6 @@ def _pair(folder: Path, row: dict[str, Any]) -> Pair:
         group=row["group"],
         run_lengths=row["run_lengths"],
         record=Record(folder / row["file"], *map(int, where)),
+        coding=row.get("run_coding", "rows"),
+        part=row.get("part", ""),
     )

@@ -17,8 +17,8 @@ from PIL import Image
 from keras_unet import types
 from keras_unet.console import Progress, silent
 from keras_unet.data import rle
+from keras_unet.data.folders import by_stem
 from keras_unet.data.images import read_image
-from keras_unet.data.layouts import by_stem
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
 from keras_unet.files import write_whole
@@ -92,6 +92,7 @@ def segment(
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     _make_folder(wanted.output)
+    columns = segmenter.config.data.run_lengths == "columns"
     done = 0
     with _submission(wanted.submission) as add_row:
         for batch in batches(_readable(files, segmenter, failed), BATCH):
@@ -100,7 +101,9 @@ def segment(
             for (file, image), probability in zip(batch, probabilities, strict=True):
                 mask = np.asarray(most_probable(probability))
                 _write(wanted, file, image, mask, probability)
-                add_row(file.name, rle.encode(mask) if wanted.submission else "")
+                add_row(
+                    file.name, rle.encode(mask, columns) if wanted.submission else ""
+                )
             done += len(batch)
             progress(done + len(failed), total)
     progress(total, total)
