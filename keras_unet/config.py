@@ -19,11 +19,17 @@ class DataConfig:
     """Where the images come from and how they are read.
 
     Attributes:
-        data: folder in Kaggle's Carvana layout (train/, train_masks/), in the plain
-            one (images/, masks/), or written by ``keras_unet.data records``.
+        data: folder in a layout that is known (images/ and masks/, Kaggle's Carvana,
+            CamVid, VOC, COCO, ...), or written by ``keras_unet.data records``.
         images: folder of images, where they lie elsewhere; needs --masks.
-        masks: folder of masks, matched to the images by stem.
-        validation: folder with the validation pairs, instead of a tenth of --data.
+        masks: folder of masks, matched to the images by name; or a table of run
+            lengths (.csv), or COCO's annotations (.json).
+        pairs: CSV file instead of folders: columns image, mask, and if wanted group
+            and part (train, validation, test); paths are relative to its folder.
+        validation: folder or such a file with the validation pairs, instead of a tenth
+            of --data.
+        test: the same for the test pairs.
+        run_lengths: order of masks that are run lengths; auto looks at them.
         group_by: regular expression; what its first group (or the whole match) finds
             in a file name is the image's group. Groups are never split.
         image_size: height and width in pixels of the images the network sees.
@@ -47,7 +53,10 @@ class DataConfig:
     data: Path | None = None
     images: Path | None = None
     masks: Path | None = None
+    pairs: Path | None = None
     validation: Path | None = None
+    test: Path | None = None
+    run_lengths: Literal["auto", "rows", "columns"] = "auto"
     group_by: str | None = None
     image_size: tuple[int, int] = (256, 384)
     mask_reading: Reading = "auto"
@@ -73,8 +82,12 @@ class DataConfig:
             _require_between(self, "white", 255, 65535)
         if (self.images is None) != (self.masks is None):
             raise ValueError("--images and --masks go together: give both or neither")
-        if self.data is not None and self.images is not None:
-            raise ValueError("--data and --images name two sources: give one of them")
+        sources = [
+            f for f in ("data", "images", "pairs") if getattr(self, f) is not None
+        ]
+        if len(sources) > 1:
+            one, other = map(_flag, sources[:2])
+            raise ValueError(f"{one} and {other} name two sources: give one of them")
 
 
 @dataclass(frozen=True)

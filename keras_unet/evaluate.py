@@ -94,7 +94,7 @@ def choose(
     for note in prepared.notes:
         print(note)
     words = [str(arguments.data.resolve()), arguments.split or ""]
-    pairs = prepared.pairs if part == "all" else getattr(prepared.split(), part)
+    pairs = prepared.every if part == "all" else getattr(prepared.split(), part)
     return " ".join(words).strip(), pairs, prepared.data
 
 
@@ -119,7 +119,10 @@ def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
         data=folder,
         images=None,
         masks=None,
+        pairs=None,
         validation=None,
+        test=None,
+        run_lengths="auto",
         foreground_above=None,
         white=data.white or BRIGHTEST,
     )

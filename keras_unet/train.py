@@ -127,7 +127,7 @@ def _finish(plan: Plan, say: Say) -> None:
 def _without_original(split: Split) -> int:
     pairs = [*split.train, *split.validation, *split.test]
     files = [[file for file in (pair.image, pair.mask) if file] for pair in pairs]
-    return sum(not all(file.is_file() for file in pair) for pair in files)
+    return sum(not all(file.exists() for file in pair) for pair in files)
 
 
 def _work(run: RunFolder, config: Config) -> RunFolder:
@@ -188,7 +188,7 @@ def _gather(
 def _with_what_was_found(config: Config, old: Config) -> Config:
     """Returns the config with what it leaves open about masks as the run found it."""
     names = (
-        *("white", "mask_reading", "mask_kind", "foreground_above"),
+        *("run_lengths", "white", "mask_reading", "mask_kind", "foreground_above"),
         *("class_values", "class_names", "ignore_values", "snap_values"),
     )
     found = {
@@ -256,12 +256,12 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
 
 
 def _with_data(config: Config, say: Say) -> Config:
-    if config.data.data or config.data.images:
+    if config.data.data or config.data.images or config.data.pairs:
         return config
     if config.preset not in DRAWN:
         raise BadUsage(
             f"--preset {config.preset} needs images: give --data DIR, or "
-            "--images DIR and --masks DIR"
+            "--images DIR and --masks DIR, or --pairs FILE.csv"
         )
     from keras_unet.data.demo.make import make_demo
 
@@ -275,7 +275,7 @@ def _with_data(config: Config, say: Say) -> Config:
 
 def _with_whole_paths(config: Config) -> Config:
     """Returns the config whose folders are found from wherever it is read again."""
-    names = ("data", "images", "masks", "validation")
+    names = ("data", "images", "masks", "pairs", "validation", "test")
     paths = {name: getattr(config.data, name) for name in names}
     whole = {name: path.resolve() for name, path in paths.items() if path}
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **whole))

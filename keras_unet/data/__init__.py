@@ -1,7 +1,7 @@
 """From files on disk to batches.
 
-Doors: ``pair``, ``layouts`` and ``pairs`` (which files belong together, and what each
-pair is for), ``opening``, ``images`` and ``masks`` (one file at its own size),
-``resize`` (at the network's), ``check`` (what a set holds), ``records``, ``pipeline``
-(batches), ``augment``, ``warp``, ``rle``, ``demo.make``.
+Doors: ``pair``, ``folders``, ``layouts`` and ``pairs`` (which files belong together,
+and what each pair is for), ``opening``, ``images`` and ``masks`` (one file at its own
+size), ``resize`` (at the network's), ``check`` (what a set holds), ``records``,
+``pipeline`` (batches), ``augment``, ``warp``, ``rle``, ``demo.make``.
 """

@@ -29,6 +29,7 @@ FolderOrNone = Annotated[
 
 _DRAWN = 8
 _REPORT = "report.json"
+_PAIRS = "pairs.csv"
 _HOW_TO_GET_ALL = f"--output DIR lists all of them in DIR/{_REPORT}"
 
 
@@ -38,7 +39,8 @@ class Check:
 
     Attributes:
         folder: folder of images and masks, the same as --data.
-        output: folder to write report.json and data.png to.
+        output: folder to write report.json, data.png and pairs.csv to; the last can be
+            edited and given as --pairs.
         classes: classes of the network that is to be trained; 1 takes any number.
         preset: of the training; its image size and kind of masks are the defaults.
         data: what is known of the data, as for training.
@@ -54,13 +56,18 @@ class Check:
         """Prints what the folder holds; returns 1 where something is wrong with it."""
         from keras_unet.data.check import check_data
         from keras_unet.data.layouts import find
+        from keras_unet.data.pairs_file import write_pairs
 
         data = _with_folder(self.data, self.folder)
+        found = find(data)
         with progress_bar("pairs") as progress:
-            report = check_data(find(data), data, self.classes, progress)
+            report = check_data(found, data, self.classes, progress)
         _show(report, self.output)
         if self.output:
-            print("report: " + ", ".join(map(str, _write_report(report, self.output))))
+            files = _write_report(report, self.output)
+            if write_pairs(self.output / _PAIRS, found.every):
+                files.append(self.output / _PAIRS)
+            print("report: " + ", ".join(map(str, files)))
         return 1 if report.problems else 0
 
 
@@ -139,18 +146,20 @@ class Records:
         from keras_unet.data.records import write_records
 
         data = _with_folder(self.data, self.folder)
-        if data.validation:
+        if data.validation or data.test:
             raise BadUsage(
-                "records are of one set: write those of --validation apart, and give "
-                "their folder to train as its --validation"
+                "records are of one set: write those of --validation and --test apart, "
+                "and give their folders to train as its --validation and --test"
             )
         with progress_bar("checking images and masks") as progress:
             prepared = prepare(data, progress=progress)
         for note in prepared.notes:
             print(note)
-        pairs, data = prepared.pairs, prepared.data
+        pairs, data = prepared.every, prepared.data
         with progress_bar("pairs") as progress:
-            write_records(pairs, data, self.output, self.coding, progress)
+            write_records(
+                pairs, data, self.output, self.coding, progress, says=prepared.says
+            )
         height, width = data.image_size
         size = f"--image-size {height} {width}"
         print(f"wrote {len(pairs)} pairs to {self.output}, at {size}")
@@ -202,8 +211,10 @@ def _any_verb() -> Any:
 def _with_folder(data: DataConfig, folder: Path | None) -> DataConfig:
     if folder is None:
         return data
-    if data.data is not None or data.images is not None:
-        raise BadUsage(f"{folder} and --data or --images name two sources: give one")
+    if data.data or data.images or data.pairs:
+        raise BadUsage(
+            f"{folder} and --data, --images or --pairs name two sources: give one"
+        )
     return dataclasses.replace(data, data=folder)
 
 

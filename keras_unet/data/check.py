@@ -157,9 +157,13 @@ def check_data(
     found: Found, data: DataConfig, classes: int = 1, progress: Progress = silent
 ) -> Report:
     """Returns ``check_pairs`` of all that was found, and what makes no pair."""
-    pairs = (*found.pairs, *found.validation)
-    report = check_pairs(pairs, data, classes, progress)
-    return replace(report, problems=found.problems + report.problems)
+    report = check_pairs(found.every, found.settle(data), classes, progress)
+    first, *others = report.notes
+    return replace(
+        report,
+        problems=found.problems + report.problems,
+        notes=(first, *found.notes, *others),
+    )
 
 
 def check_pairs(

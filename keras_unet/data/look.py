@@ -23,7 +23,8 @@ from keras_unet.data.images import (
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.mask_pixels import look_at_mask
 from keras_unet.data.mask_values import GREY_STEP, MaskValues, Stats, count_values
-from keras_unet.data.masks import decode_runs
+from keras_unet.data.masks import decode_runs, read_objects_of
+from keras_unet.data.objects import object_files
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
 from keras_unet.errors import BadData
@@ -86,7 +87,7 @@ def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
         data: how files are read, and the largest image that is opened.
         cache: what is known of files that have not changed since.
     """
-    if pair.record and not all(f.is_file() for f in (pair.image, pair.mask) if f):
+    if pair.record and not all(f.exists() for f in (pair.image, pair.mask) if f):
         return _look_at_record(pair, pair.record)
     problems, notices = list[Problem](), list[Problem]()
     image = mask = None
@@ -96,7 +97,9 @@ def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
     try:
-        if pair.mask is not None:
+        if pair.mask is not None and pair.mask.is_dir():
+            mask = _look_at_objects(pair.mask, data, cache)
+        elif pair.mask is not None:
             mask = _remembered(pair.mask, data, True, cache)
             notices += _about_name(pair.mask, mask)
         elif image is not None:
@@ -180,13 +183,35 @@ def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
     """
     shape = image.header.shape if image.header else (0, 0)
     fingerprint = Fingerprint.of_text(pair.run_lengths or "")
-    key = f"runs {shape} {fingerprint.sha256}"
+    key = f"runs {pair.coding} {shape} {fingerprint.sha256}"
     known = cache.get(key)
     if known is not None:
         return _from_json(known)
     values = MaskValues({"levels": count_values(decode_runs(pair, shape))})
     look = Look(fingerprint, values=values)
     cache.keep(key, _to_json(look))
+    return look
+
+
+def _look_at_objects(folder: Path, data: DataConfig, cache: LookCache) -> Look:
+    """Returns what is in the masks of one object each.
+
+    Raises:
+        Unreadable: one of them cannot be used.
+    """
+    files = object_files(folder)
+    keys = [_key(file, data, True) for file in files]
+    key = "objects " + hashlib.sha256(repr(keys).encode()).hexdigest()
+    known = cache.get(key)
+    if known is not None:
+        return _from_json(known)
+    values = read_objects_of(folder, data)
+    fingerprint = Fingerprint.of_files(files)
+    header = Header("folder", "of objects", values.shape, 1, False)
+    found = MaskValues({"levels": count_values(values)}, wide=True)
+    look = Look(fingerprint, header, found)
+    if None not in keys and time.time() - fingerprint.modified / 1e9 > _FRESH:
+        cache.keep(key, _to_json(look))
     return look
 
 

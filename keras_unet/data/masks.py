@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from keras_unet.config import IGNORE, DataConfig, Reading
-from keras_unet.data import rle
+from keras_unet.data import coco, rle
 from keras_unet.data.images import image_shape
 from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
 from keras_unet.data.mask_values import GREY_STEP, NOTHING
+from keras_unet.data.objects import read_objects
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
@@ -52,12 +55,25 @@ def read_values(
     if pair.mask is None:
         shape = image_shape(pair.image, data.max_pixels)
         return nearest_pixels(decode_runs(pair, shape), size)
+    if pair.mask.is_dir():
+        return nearest_pixels(read_objects_of(pair.mask, data), size)
     with opened(pair.mask) as file:
         return decode_mask_values(file, data, size)
 
 
-def decode_runs(pair: Pair, shape: tuple[int, int]) -> Mask:
-    """Returns the 0/1 mask (h, w) that the pair's run lengths say.
+def read_objects_of(folder: Path, data: DataConfig) -> Values:
+    """Returns the number of each pixel's object, (h, w), of a folder of one file each.
+
+    Raises:
+        BadData: as by ``read_objects``.
+    """
+    # How values are read is of their numbers, not of the files.
+    each = replace(data, mask_reading="auto")
+    return read_objects(folder, lambda file: decode_mask_values(file, each))
+
+
+def decode_runs(pair: Pair, shape: tuple[int, int]) -> Values:
+    """Returns the values (h, w) that the pair's run lengths or annotations say.
 
     Raises:
         Unreadable: there are none, or they are broken; the message names the image.
@@ -65,7 +81,10 @@ def decode_runs(pair: Pair, shape: tuple[int, int]) -> Mask:
     if pair.run_lengths is None:
         raise Unreadable(pair.image, "has neither a mask file nor run lengths")
     try:
-        return rle.decode(pair.run_lengths, *shape)
+        if pair.coding == "coco":
+            return coco.decode(pair.run_lengths, shape)
+        columns = pair.coding == "columns"
+        return rle.decode_objects(pair.run_lengths, shape, columns)
     except BadData as error:
         raise Unreadable(pair.image, f"its mask: {error}") from error
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from keras_unet.config import Reading
+from keras_unet.config import DataConfig, Reading
 
 _CAUSES = 20
 _PLACES = 3
@@ -48,14 +48,40 @@ class Found:
     """The pairs of a folder, sorted by name, and the files that make none.
 
     Attributes:
-        pairs: without those of --validation.
+        pairs: without those whose part is known to be validation or test.
         problems: why other files make none.
-        validation: the pairs of --validation.
+        validation: the pairs of --validation, or of the folder's own split.
+        test: those of --test, or of the folder's own split.
+        notes: how the pairs were found.
+        says: fields of a DataConfig, by name, that the folder answers.
     """
 
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
     validation: tuple[Pair, ...] = ()
+    test: tuple[Pair, ...] = ()
+    notes: tuple[str, ...] = ()
+    says: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def every(self) -> tuple[Pair, ...]:
+        """The pairs of all parts."""
+        return (*self.pairs, *self.validation, *self.test)
+
+    def settle(self, data: DataConfig) -> DataConfig:
+        """Returns ``data`` with what it leaves open and the folder answers."""
+        says = dict(self.says)
+        if data.mask_kind != "auto" or data.class_values:
+            says = {name: says[name] for name in says if name == "run_lengths"}
+        default = DataConfig()
+        return replace(
+            data,
+            **{
+                name: value
+                for name, value in says.items()
+                if getattr(data, name) == getattr(default, name)
+            },
+        )
 
 
 def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
@@ -129,6 +155,21 @@ class Fingerprint:
         return cls(status.st_size, status.st_mtime_ns, content.hexdigest())
 
     @classmethod
+    def of_files(cls, files: Iterable[Path]) -> Fingerprint:
+        """Returns that of several files: of their names, sizes, times and contents.
+
+        Raises:
+            OSError: one of them cannot be read.
+        """
+        size, modified, content = 0, 0, hashlib.sha256()
+        for path in files:
+            with path.open("rb") as file:
+                each = cls.of(file)
+            size, modified = size + each.size, max(modified, each.modified)
+            content.update(os.fsencode(f"{path.name} {each.sha256}\n"))
+        return cls(size, modified, content.hexdigest())
+
+    @classmethod
     def of_text(cls, text: str | bytes) -> Fingerprint:
         """Returns that of something that is no file."""
         content = text.encode() if isinstance(text, str) else text
@@ -159,16 +200,25 @@ class Record:
         return Fingerprint(self.length, 0, f"crc32 {self.checksum:08x}")
 
 
+Part = Literal["", "train", "validation", "test"]
+Coding = Literal["rows", "columns", "coco"]
+
+
 @dataclass(frozen=True)
 class Pair:
     """One image and where its truth lies.
 
     Attributes:
         image: file of the image.
-        mask: file of the mask, or None where ``run_lengths`` holds it.
+        mask: file of the mask, or a folder with the mask of one object in each file;
+            None where ``run_lengths`` holds it.
         group: images of one group (a car) are never split.
-        run_lengths: the mask as Kaggle writes it, row by row, counted from 1.
+        run_lengths: the mask as text, coded as ``coding`` says, each object on a line.
         record: where training finds both, so that image and mask need not exist.
+        part: what the pair is for, where that is given.
+        coding: of ``run_lengths``: Kaggle's, row by row or column by column, counted
+            from 1; or what ``coco`` makes of annotations.
+        table: the file that ``run_lengths`` come from.
     """
 
     image: Path
@@ -176,3 +226,6 @@ class Pair:
     group: str
     run_lengths: str | None = None
     record: Record | None = None
+    part: Part = ""
+    coding: Coding = "rows"
+    table: Path | None = None

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keras_unet.config import DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
-from keras_unet.data.layouts import find, normal, stem_of
+from keras_unet.data.folders import normal, stem_of
+from keras_unet.data.layouts import find
+from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import read_rows, write_rows
@@ -38,18 +41,27 @@ class Prepared:
     """Pairs that were looked at and can be used.
 
     Attributes:
-        pairs: sorted by name, without those of --validation.
-        validation: the pairs of --validation.
+        pairs: sorted by name, without those known to be for validation or test.
+        validation: the pairs of --validation, or of the data's own split.
+        test: likewise.
         data: where they are from, with what the masks' values mean.
+        says: what their folder answers by itself, as ``Found.says``.
         notes: what is worth a line on the screen.
         fingerprints: of each pair's image and mask, by the image's file.
     """
 
     pairs: tuple[Pair, ...]
     validation: tuple[Pair, ...]
+    test: tuple[Pair, ...]
     data: DataConfig
+    says: Mapping[str, Any]
     notes: tuple[str, ...]
     fingerprints: Mapping[Path, tuple[Fingerprint, Fingerprint]]
+
+    @property
+    def every(self) -> tuple[Pair, ...]:
+        """The pairs of all parts."""
+        return (*self.pairs, *self.validation, *self.test)
 
     def split(self) -> Split:
         """Returns the pairs by what they are for.
@@ -57,7 +69,7 @@ class Prepared:
         Raises:
             BadData: as by ``split_pairs``.
         """
-        return split_pairs(self.pairs, self.validation)
+        return split_pairs(self.pairs, self.validation, self.test)
 
     def write_split(self, run: RunFolder) -> None:
         """Writes split.csv: what the run is trained and scored on."""
@@ -100,14 +112,16 @@ def prepare(
     return Prepared(
         found.pairs,
         found.validation,
+        found.test,
         report.resolved,
+        found.says,
         report.notes,
         {row.pair.image: row.fingerprints for row in report.rows},
     )
 
 
 def find_pairs(data: DataConfig) -> list[Pair]:
-    """Returns the pairs of ``data``, sorted by name; no file was looked into.
+    """Returns the pairs of ``data``, all parts; hardly a file was looked into.
 
     Raises:
         BadData: as by ``find``, or a file has no partner or two.
@@ -116,10 +130,14 @@ def find_pairs(data: DataConfig) -> list[Pair]:
     found = find(data)
     if found.problems:
         raise BadData(listing(found.problems))
-    return list(found.pairs)
+    return list(found.every)
 
 
-def split_pairs(pairs: Sequence[Pair], validation: Sequence[Pair] = ()) -> Split:
+def split_pairs(
+    pairs: Sequence[Pair],
+    validation: Sequence[Pair] = (),
+    test: Sequence[Pair] = (),
+) -> Split:
     """Returns a tenth of the groups for test, one for validation, the rest to train.
 
     Groups are ranked by the SHA-256 of their name: the first are test, the next
@@ -127,26 +145,34 @@ def split_pairs(pairs: Sequence[Pair], validation: Sequence[Pair] = ()) -> Split
 
     Args:
         pairs: what is split.
-        validation: the pairs of --validation, which take the place of that tenth.
+        validation: pairs that are given and take the place of that tenth.
+        test: likewise.
 
     Raises:
-        BadData: there are too few groups; or an image of --validation, or a group of
-            it that was named on purpose, is also in the rest.
+        BadData: there are too few groups; or an image of a given part, or a group of
+            it that was named on purpose, is also in another one.
     """
+    _refuse_overlap(pairs, validation, "validation")
+    _refuse_overlap((*pairs, *validation), test, "test")
     ranked = _ranked(pairs)
+    wanted = [
+        part
+        for part, given in (("validation", validation), ("test", test))
+        if not given
+    ]
+    _need_groups(ranked, ["training", *wanted])
     tenth = max(1, round(_SHARE * len(ranked)))
-    if validation:
-        _refuse_overlap(pairs, validation)
-        _need_groups(ranked, 2, "training and test")
-        middle = set[str]()
-    else:
-        _need_groups(ranked, 3, "training, validation and test")
-        middle = set(ranked[tenth : 2 * tenth])
-    test = set(ranked[:tenth])
+    chosen = {
+        # Of both, those for test come first.
+        part: set(ranked[place * tenth : (place + 1) * tenth])
+        for place, part in enumerate(reversed(wanted))
+    }
+    taken = set[str]().union(*chosen.values())
     return Split(
-        train=tuple(p for p in pairs if p.group not in test | middle),
-        validation=tuple(validation) or tuple(p for p in pairs if p.group in middle),
-        test=tuple(p for p in pairs if p.group in test),
+        train=tuple(p for p in pairs if p.group not in taken),
+        validation=tuple(validation)
+        or tuple(p for p in pairs if p.group in chosen["validation"]),
+        test=tuple(test) or tuple(p for p in pairs if p.group in chosen["test"]),
     )
 
 
@@ -180,13 +206,13 @@ def split_of_run(
         BadData: split.csv is missing or damaged, or files of it are gone or changed.
     """
     found = find(_moved(run.load_config().data, moved))
-    every = (*found.pairs, *found.validation)
-    pairs = {_name(pair.image, moved): pair for pair in every}
-    alone = {_name(problem.file, moved): problem for problem in found.problems}
+    name_of = _namer(found.every, run.load_config().data, moved)
+    pairs = {name_of(pair.image): pair for pair in found.every}
+    alone = {name_of(problem.file): problem for problem in found.problems}
     parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     problems = []
     for row in _rows_of(run):
-        name = _name(Path(row["image"]), moved)
+        name = name_of(Path(row["image"]))
         pair = pairs.pop(name, None)
         if pair:
             problems += _changes(pair, row)
@@ -207,7 +233,13 @@ def _moved(data: DataConfig, folder: Path | None) -> DataConfig:
     if folder is None:
         return data
     return dataclasses.replace(
-        data, data=folder, images=None, masks=None, validation=None
+        data,
+        data=folder,
+        images=None,
+        masks=None,
+        pairs=None,
+        validation=None,
+        test=None,
     )
 
 
@@ -234,8 +266,21 @@ def _rows_of(run: RunFolder) -> list[dict[str, str]]:
     return rows
 
 
-def _name(image: Path, moved: Path | None) -> str:
-    return normal(image.name) if moved else str(image)
+def _namer(
+    pairs: Sequence[Pair], data: DataConfig, moved: Path | None
+) -> Callable[[Path], str]:
+    """Returns a function that names a file the same before and after it moved."""
+    if moved is None:
+        return str
+    if len({normal(pair.image.name) for pair in pairs}) == len(pairs):
+        return lambda file: normal(file.name)
+    roots = [root.absolute() for root in (moved, data.data) if root]
+
+    def name_of(file: Path) -> str:
+        inside = [root for root in roots if file.absolute().is_relative_to(root)]
+        return normal(str(file.absolute().relative_to(inside[0]) if inside else file))
+
+    return name_of
 
 
 def _new(pairs: Iterable[Pair]) -> tuple[str, ...]:
@@ -263,18 +308,24 @@ def _changes(pair: Pair, row: Mapping[str, str]) -> list[Problem]:
     return [Problem(file, cause) for file, cause in causes if cause]
 
 
-def _change(file: Path, size: str, modified: str, sha256: str) -> str | None:
-    changed = "has changed since the training"
+def _change(path: Path, size: str, modified: str, sha256: str) -> str | None:
+    files = object_files(path) if path.is_dir() else [path]
     try:
-        status = file.stat()
-        if str(status.st_size) != size:
-            return changed
-        if str(status.st_mtime_ns) == modified:
+        states = [file.stat() for file in files]
+        same = str(sum(state.st_size for state in states)) == size
+        if same and str(max(state.st_mtime_ns for state in states)) == modified:
             return None
-        with file.open("rb") as stream:
-            return None if Fingerprint.of(stream).sha256 == sha256 else changed
+        same = same and _fingerprint(path, files).sha256 == sha256
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+    return None if same else "has changed since the training"
+
+
+def _fingerprint(path: Path, files: Sequence[Path]) -> Fingerprint:
+    if path.is_dir():
+        return Fingerprint.of_files(files)
+    with path.open("rb") as stream:
+        return Fingerprint.of(stream)
 
 
 def _columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:
@@ -285,25 +336,29 @@ def _columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:
     }
 
 
-def _need_groups(groups: Sequence[str], least: int, parts: str) -> None:
-    if len(groups) < least:
+def _need_groups(groups: Sequence[str], parts: Sequence[str]) -> None:
+    if len(groups) < len(parts):
+        names = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
         raise BadData(
-            f"the data has too few groups to be split into {parts}, which share none: "
-            f"at least {least}, not {len(groups)} ({', '.join(groups)}); see --group-by"
+            f"the data has too few groups to be split into {names}, which share none: "
+            f"at least {len(parts)}, not {len(groups)} ({', '.join(groups)}); see "
+            "--group-by"
         )
 
 
-def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair]) -> None:
+def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], part: str) -> None:
+    if not given:
+        return
     files = {pair.image.resolve() for pair in pairs}
     both = [pair.image for pair in given if pair.image.resolve() in files]
     if both:
-        raise BadData(f"{both[0]}: is in --validation and in the rest of the data")
+        raise BadData(f"{both[0]}: is in --{part} and in the rest of the data")
     # An image that is its own group has a name like 0001, which proves nothing.
-    grouped = {p.group for p in pairs if p.group != stem_of(p.image)}
+    grouped = {p.group for p in pairs if p.group.split("/")[-1] != stem_of(p.image)}
     shared = sorted(grouped & {pair.group for pair in given})
     if shared:
         raise BadData(
-            f"{given[0].image.parent}: group {shared[0]} of --validation is also in "
+            f"{given[0].image.parent}: group {shared[0]} of --{part} is also in "
             "the rest of the data"
         )
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import read_values
 from keras_unet.data.opening import opened
-from keras_unet.data.pair import INDEX, Found, Pair, Record
+from keras_unet.data.pair import INDEX, Coding, Found, Pair, Part, Record
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_new
@@ -48,6 +49,8 @@ def write_records(
     folder: Path,
     coding: ImageCoding = "jpeg",
     progress: Progress = silent,
+    *,
+    says: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes pairs at ``data.image_size`` into a new folder, complete or not at all.
 
@@ -58,6 +61,7 @@ def write_records(
         coding: of the images; PNG loses nothing and takes three times the space, raw
             is read fastest and takes ten times the space.
         progress: is told after each pair how many are done, and of how many.
+        says: what the pairs' layout answers, as ``Found.says``.
 
     Raises:
         BadUsage: the folder is there already.
@@ -71,7 +75,7 @@ def write_records(
         for row in _write_shards(pairs, data, aside, coding):
             rows.append(row)
             progress(len(rows), len(pairs))
-        write_index(aside, data, coding, rows)
+        write_index(aside, data, coding, rows, says)
 
 
 def read_record(
@@ -235,7 +239,9 @@ def find_recorded(folder: Path) -> Found:
             raise BadData(f"{file}: is missing; write the records again")
         if file.stat().st_size < end:
             raise BadData(f"{file}: is cut off; write the records again")
-    return Found(pairs)
+    says = index.says
+    tuples = {n: tuple(v) if isinstance(v, list) else v for n, v in says.items()}
+    return Found(pairs, says=tuples)
 
 
 def image_size(folder: Path) -> tuple[int, int]:
@@ -269,7 +275,11 @@ def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
 
 
 def write_index(
-    folder: Path, data: DataConfig, coding: str, rows: Sequence[dict[str, Any]]
+    folder: Path,
+    data: DataConfig,
+    coding: str,
+    rows: Sequence[dict[str, Any]],
+    says: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes records.json.
 
@@ -278,6 +288,7 @@ def write_index(
         data: with their size, what became white, and how the masks were read.
         coding: of the images.
         rows: of all pairs, by ``row_of``.
+        says: what the pairs' layout answers, as ``Found.says``.
     """
     index = {
         "format": _FORMAT,
@@ -285,6 +296,7 @@ def write_index(
         "mask_reading": data.mask_reading,
         "white": data.white,
         "coding": coding,
+        "says": dict(says),
         "records": rows,
     }
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
@@ -301,6 +313,8 @@ def row_of(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any
         "mask": str(pair.mask.resolve()) if pair.mask else None,
         "group": pair.group,
         "run_lengths": pair.run_lengths,
+        "run_coding": pair.coding,
+        "part": pair.part,
     }
 
 
@@ -316,6 +330,8 @@ class _Row:
     mask: str | None
     group: str
     run_lengths: str | None
+    run_coding: Coding = "rows"
+    part: Part = ""
 
     def __post_init__(self) -> None:
         if self.file in ("", ".", "..") or {*self.file} & {*"/\\:\0"}:
@@ -334,6 +350,7 @@ class _Index:
     records: tuple[_Row, ...]
     mask_reading: Reading = "auto"
     white: int | None = None
+    says: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format > _FORMAT:
@@ -362,4 +379,6 @@ def _pair(folder: Path, row: _Row, reading: Reading) -> Pair:
         group=row.group,
         run_lengths=row.run_lengths,
         record=Record(folder / row.file, *where, reading),
+        coding=row.run_coding,
+        part=row.part,
     )

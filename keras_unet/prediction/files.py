@@ -93,6 +93,7 @@ def segment(
     if wanted.submission and segmenter.config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     _make_folder(wanted.output)
+    columns = segmenter.config.data.run_lengths == "columns"
     done = 0
     with _submission(wanted.submission) as add_row:
         for batch in batches(_readable(files, segmenter, failed), BATCH):
@@ -103,7 +104,8 @@ def segment(
                 _save(values[mask], _output(one, wanted, ".png"))
                 _write_more(wanted, one, image, mask, probability)
                 name = one.place.as_posix()
-                add_row(name, rle.encode(mask) if wanted.submission else "")
+                runs = rle.encode(mask, columns) if wanted.submission else ""
+                add_row(name, runs)
             done += len(batch)
             progress(done + len(failed), total)
     progress(total, total)

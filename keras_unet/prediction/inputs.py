@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_unet.data.layouts import BESIDE_IMAGES, no_folder
+from keras_unet.data.folders import BESIDE_IMAGES, no_folder
 from keras_unet.errors import BadData, BadUsage
 
 

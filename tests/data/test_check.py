@@ -263,7 +263,7 @@ def test_right_run_lengths_are_binary_masks(tmp_path):
     (tmp_path / "train").mkdir()
     noise(0).save(tmp_path / "train/a_01.png")
     (tmp_path / "train_masks.csv").write_text("img,rle_mask\na_01.png,1 768\n")
-    report = check(tmp_path)
+    report = check(tmp_path, run_lengths="rows")
     assert (report.rows[0].foreground, report.table()["masks"]) == (
         0.5,
         "run lengths (1)",

@@ -77,7 +77,8 @@ def test_kaggles_layout_is_recognised_with_its_cars(tmp_path):
 def test_kaggles_run_lengths_do_where_there_are_no_mask_files(tmp_path):
     touch(tmp_path / "train/a_01.jpg")
     (tmp_path / "train_masks.csv").write_text("img,rle_mask\na_01.jpg,1 2\n")
-    assert [p.run_lengths for p in find_pairs(DataConfig(data=tmp_path))] == ["1 2"]
+    data = DataConfig(data=tmp_path, run_lengths="rows")
+    assert [p.run_lengths for p in find_pairs(data)] == ["1 2"]
 
 
 def test_mask_files_come_before_run_lengths(tmp_path):
@@ -330,7 +331,8 @@ def test_run_lengths_that_have_changed_are_named(tmp_path):
     rows = "".join(f"{car}_01.jpg,1 3\n" for car in "abc")
     table.write_text("img,rle_mask\n" + rows)
     run = RunFolder(tmp_path / "run")
-    run.save_config(Config(data=DataConfig(data=tmp_path / "data")))
+    data = DataConfig(data=tmp_path / "data", run_lengths="rows")
+    run.save_config(Config(data=data))
     remember(run)
     split_of_run(run)
     table.write_text("img,rle_mask\n" + rows.replace("a_01.jpg,1 3", "a_01.jpg,1 4"))

@@ -3,14 +3,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from keras_unet.data.layouts import (
-    by_stem,
-    car_of,
-    find_run_lengths,
-    match_names,
-)
-from keras_unet.data.pair import Found, Pair
-from keras_unet.errors import BadData
+from keras_unet.data.matching import car_of, match_names
+from keras_unet.data.pair import Found
 
 HELA = Path(__file__).parents[3] / "shared/data/dic-hela"
 
@@ -106,54 +100,11 @@ def test_two_candidates_for_one_stem_are_named(tmp_path, images, masks, first, s
     ]
 
 
-def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(BadData, match="gone: there is no such folder"):
-        by_stem(tmp_path / "gone")
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(BadData, match="holds no images"):
-        by_stem(tmp_path)
-
-
-def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
-    (tmp_path / "a").write_text("x")
-    with pytest.raises(BadData, match="is a file, not a folder"):
-        by_stem(tmp_path / "a")
-
-
-def test_a_folder_below_a_file_is_missing(tmp_path):
-    (tmp_path / "a").write_text("x")
-    with pytest.raises(BadData, match="a/b: there is no such folder"):
-        by_stem(tmp_path / "a/b")
-
-
-def test_a_link_in_a_circle_stays_in_the_list_so_that_it_is_reported(tmp_path):
-    (tmp_path / "a.png").symlink_to(tmp_path / "a.png")
-    assert list(by_stem(tmp_path)) == ["a"]
-
-
-def test_a_broken_link_stays_in_the_list_so_that_it_is_reported(tmp_path):
-    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
-    assert list(by_stem(tmp_path)) == ["a"]
-
-
 @pytest.mark.real_data
 @pytest.mark.skipif(not HELA.is_dir(), reason="needs ../shared/data/dic-hela")
 def test_the_cell_tracking_challenges_names_are_pairs():
     found = match_names(HELA / "01", HELA / "01_ST/SEG", stem)
     assert (len(found.pairs), found.problems) == (84, ())
-
-
-def table(folder: Path, text: str) -> Path:
-    path = folder / "train_masks.csv"
-    path.write_text(text)
-    return path
-
-
-def look_up(folder: Path, text: str, *names: str) -> Found:
-    images = {Path(name).stem: [folder / name] for name in names}
-    return find_run_lengths(images, table(folder, text), car_of)
 
 
 @pytest.mark.parametrize(
@@ -162,54 +113,3 @@ def look_up(folder: Path, text: str, *names: str) -> Found:
 )
 def test_the_group_is_the_car(name, car):
     assert car_of(Path(name)) == car
-
-
-def test_run_lengths_stand_in_for_mask_files(tmp_path):
-    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3 7 2\n", "a_01.jpg")
-    assert found.pairs == (
-        Pair(tmp_path / "a_01.jpg", None, "a", run_lengths="1 3 7 2"),
-    )
-
-
-def test_an_image_without_a_row_is_named(tmp_path):
-    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3\n", "a_01.jpg", "a_02.jpg")
-    assert [p.cause for p in found.problems] == [
-        f"has no row in {tmp_path}/train_masks.csv"
-    ]
-
-
-def test_a_row_without_an_image_is_named(tmp_path):
-    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3\na_02.jpg,1 3\n", "a_01.jpg")
-    assert [str(p) for p in found.problems] == [
-        f"{tmp_path}/train_masks.csv, row a_02: has no image in {tmp_path}"
-    ]
-
-
-def test_two_images_of_one_name_are_named(tmp_path):
-    images = {"a": [tmp_path / "a.jpg", tmp_path / "a.png"]}
-    path = table(tmp_path, "img,rle_mask\na.jpg,1 3\n")
-    found = find_run_lengths(images, path, car_of)
-    assert [p.cause for p in found.problems] == ["has the same name as a.png"]
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("a_01.jpg,1 2", "line 3 (a_01.jpg,1 2): is one more for the same image"),
-        ("half" * 9, "line 3 (halfhalfhalfhalfhalfhalfhalfha): has no comma"),
-    ],
-)
-def test_a_wrong_row_is_named_by_its_line(tmp_path, line, said):
-    found = look_up(tmp_path, f"img,rle_mask\na_01.jpg,1 3\n{line}\n", "a_01.jpg")
-    assert [str(p) for p in found.problems] == [f"{tmp_path}/train_masks.csv, {said}"]
-
-
-def test_a_table_with_another_delimiter_is_one_cause(tmp_path):
-    lines = "".join(f"a_{number:02}.jpg;1 3\n" for number in range(30))
-    found = look_up(tmp_path, f"img,rle_mask\n{lines}", "a_01.jpg")
-    assert {p.cause for p in found.problems if p.part} == {"has no comma"}
-
-
-def test_a_table_without_a_header_is_refused(tmp_path):
-    with pytest.raises(BadData, match="must begin with a header such as img,rle_mask"):
-        look_up(tmp_path, "", "a_01.jpg")

@@ -1,0 +1,217 @@
+"""COCO's annotations: polygons and run lengths of objects, in one JSON file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_unet.config import IGNORE
+from keras_unet.data.folders import kind_of, name_of
+from keras_unet.data.pair import Found, Pair, Problem
+from keras_unet.errors import BadData
+from keras_unet.types import Values
+
+_SNIFFED = 1 << 16
+_SMALL = 1 << 24
+_KEYS = re.compile(rb'"(?:annotations|images)"\s*:\s*\[')
+_INSTALL = 'pip install "keras-unet-studio[coco]"'
+
+
+def is_annotations(file: Path) -> bool:
+    """Returns whether a JSON file begins like COCO's annotations."""
+    if kind_of(file) or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        if not _KEYS.search(stream.read(_SNIFFED)):
+            return False
+    if file.stat().st_size > _SMALL:
+        return True
+    with contextlib.suppress(BadData):
+        content = _read(file)
+        keys = {"annotations", "categories", "images"}
+        return isinstance(content, dict) and keys <= content.keys()
+    return False
+
+
+def find_annotated(file: Path, folders: Sequence[Path]) -> Found:
+    """Returns the pairs of the images that ``file`` annotates.
+
+    Values are the ids of COCO's categories. Of objects that overlap, the later one has
+    the pixel. Regions of crowds count for nothing: they have the value 255 or, where
+    that is a category, one above all.
+
+    Args:
+        file: COCO's JSON.
+        folders: where its images may lie; the first that holds one holds them all.
+
+    Raises:
+        BadData: the file is damaged, or pycocotools is not installed.
+    """
+    _require_library(file)
+    content = _read(file)
+    try:
+        return _found(file, folders, content)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, BadData):
+            raise
+        raise BadData(
+            f"{file}: is no list of COCO's annotations ({error!r})"
+        ) from error
+
+
+def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
+    annotations = content["annotations"]
+    names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
+    used = {int(a["category_id"]) for a in annotations}
+    if used - names.keys():
+        raise BadData(f"{file}: has no category {min(used - names.keys())}")
+    # 0 is the background: some tools count categories from 0, or have a root there.
+    first = 1 if 0 in used else 0
+    names = {i + first: name for i, name in sorted(names.items()) if i + first > 0}
+    crowd = IGNORE if IGNORE not in names else max(names) + 1
+    objects, problems = _objects(file, annotations, first, crowd)
+    pairs, missing = _pairs(file, folders, content["images"], objects)
+    says: dict[str, Any] = {
+        "mask_kind": "classes",
+        "class_values": (0, *names),
+        "class_names": ("background", *names.values()),
+    }
+    if any(a.get("iscrowd") for a in annotations):
+        says["ignore_values"] = (crowd,)
+    shifted = ("its categories are counted from 0: class values are one higher",)
+    return Found(
+        tuple(pairs),
+        (*problems, *missing),
+        notes=shifted if first else (),
+        says=says,
+    )
+
+
+def _objects(
+    file: Path, annotations: Iterable[Any], first: int, crowd: int
+) -> tuple[dict[Any, list[Any]], list[Problem]]:
+    """Returns value and outline of each image's objects, crowds before the others."""
+    objects = defaultdict[Any, list[Any]](list)
+    problems = []
+    for annotation in annotations:
+        outline = annotation.get("segmentation")
+        place = f"annotation {annotation.get('id')}"
+        if not outline:
+            problems.append(Problem(file, "has no outline (segmentation)", place))
+        elif not _is_outline(outline):
+            cause = "has an outline that is neither polygons nor run lengths"
+            problems.append(Problem(file, cause, place))
+        elif annotation.get("iscrowd"):
+            objects[annotation["image_id"]].insert(0, [crowd, outline])
+        else:
+            value = int(annotation["category_id"]) + first
+            objects[annotation["image_id"]].append([value, outline])
+    return objects, problems
+
+
+def _is_outline(outline: Any) -> bool:
+    if isinstance(outline, dict):
+        return {"counts", "size"} <= outline.keys()
+    # Four numbers would be taken for a box.
+    return isinstance(outline, list) and all(
+        isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0
+        for points in outline
+    )
+
+
+def _pairs(
+    file: Path,
+    folders: Sequence[Path],
+    images: Sequence[Any],
+    objects: Mapping[Any, list[Any]],
+) -> tuple[list[Pair], list[Problem]]:
+    names = [str(image["file_name"]) for image in images]
+    holding = [f for f in folders if any((f / name).is_file() for name in names)]
+    folder = holding[0] if holding else folders[0]
+    times = Counter(names)
+    pairs, problems = [], []
+    for image, name in zip(images, names, strict=True):
+        path = folder / name
+        if not path.is_file():
+            problems.append(Problem(path, f"is not there, but named in {file}"))
+        elif times[name] > 1:
+            problems.append(Problem(path, f"is named {times[name]} times in {file}"))
+        else:
+            size = [int(image["height"]), int(image["width"])]
+            text = json.dumps({"size": size, "objects": objects.get(image["id"], [])})
+            group = name_of(path, folder)
+            pairs.append(Pair(path, None, group, text, coding="coco", table=file))
+    return pairs, problems
+
+
+def merged(founds: Mapping[Any, Found]) -> Found:
+    """Returns the pairs of several files of annotations, each with its part.
+
+    Raises:
+        BadData: their categories differ.
+    """
+    every = list(founds.values())
+    says: dict[str, Any] = {}
+    for found in every:
+        says |= found.says
+    if any(f.says["class_values"] != says["class_values"] for f in every):
+        files = " and ".join(str(found.pairs[0].table) for found in every)
+        raise BadData(f"{files}: have different categories")
+    pairs = tuple(
+        replace(pair, part=part) for part, f in founds.items() for pair in f.pairs
+    )
+    problems = tuple(problem for found in every for problem in found.problems)
+    return Found(pairs, problems, notes=every[0].notes, says=says)
+
+
+def decode(text: str, shape: tuple[int, int]) -> Values:
+    """Returns the values (h, w) of an image's annotations, as ``find_annotated`` says.
+
+    Raises:
+        BadData: the image has another size, or an outline is damaged.
+    """
+    from pycocotools import mask as masks
+
+    content = json.loads(text)
+    height, width = content["size"]
+    if (height, width) != shape:
+        raise BadData(f"is of {width}×{height}, the image is {shape[1]}×{shape[0]}")
+    widest = max([0, *(value for value, _ in content["objects"])])
+    values = np.zeros(shape, np.uint8 if widest < 256 else np.int32)
+    for value, outline in content["objects"]:
+        coded = outline
+        if isinstance(outline, list):
+            coded = masks.merge(masks.frPyObjects(outline, height, width))
+        elif isinstance(outline["counts"], list):
+            coded = masks.frPyObjects(outline, height, width)
+        inside = masks.decode(coded)
+        if inside.shape != shape:
+            raise BadData(f"an outline is of {inside.shape[1]}×{inside.shape[0]}")
+        values[inside > 0] = value
+    return values
+
+
+def _require_library(file: Path) -> None:
+    try:
+        import pycocotools.mask  # noqa: F401
+    except ImportError as error:
+        raise BadData(
+            f"{file}: COCO's annotations need pycocotools: {_INSTALL}"
+        ) from error
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise BadData(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise BadData(f"{file}: is no JSON file ({error})") from error

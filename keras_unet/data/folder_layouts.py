@@ -1,0 +1,297 @@
+"""Which of the known layouts a folder has: by the names of what lies in it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_unet.data import coco, objects
+from keras_unet.data.folders import (
+    by_stem,
+    holds_files,
+    kind_of,
+    normal,
+    stem_of,
+    subfolders,
+)
+from keras_unet.data.matching import (
+    car_of,
+    match_names,
+    match_neighbours,
+    shows_cars,
+)
+from keras_unet.data.pair import Found, Part, Problem
+from keras_unet.data.run_lengths import find_run_lengths, is_table
+
+_IMAGES = {"images", "image", "imgs", "img", "photos", "pictures", "inputs", "input"}
+_MASKS = {
+    *("masks", "mask", "labels", "label", "annotations", "annotation", "annot"),
+    *("annots", "gt", "gts", "groundtruth", "ground_truth", "truth", "targets"),
+    *("target", "segmentations", "segmentation", "seg"),
+}
+_PARTS: dict[str, Part] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+class Layout(NamedTuple):
+    """A layout that a folder fits: how it is called, and what finds its pairs."""
+
+    name: str
+    find: Callable[[], Found]
+
+
+def layouts_of(folder: Path) -> list[Layout]:
+    """Returns the layouts that a folder fits, or else its only subfolder does."""
+    inside = subfolders(folder)
+    fitting = [*_in_folders(folder), *_voc(folder), *_annotated(folder)]
+    fitting += [] if fitting else _tables(folder)
+    fitting += [] if fitting else _of_objects(folder)
+    fitting += _side_by_side(folder, deep=False)
+    if not fitting and len(inside) == 1:
+        within = layouts_of(inside[0])
+        fitting = [Layout(f"{inside[0].name}/: {name}", f) for name, f in within]
+    return fitting or list(_side_by_side(folder, deep=True))
+
+
+class _Sides(NamedTuple):
+    """Folders of the images and of the masks of one part."""
+
+    part: Part
+    images: Path
+    masks: Path
+
+
+def _in_folders(folder: Path) -> Iterator[Layout]:
+    """Yields layouts of a folder of images and one of masks, perhaps for each part."""
+    sides = [*_named_sides(folder), *_divided_sides(folder)]
+    whole = [side for side in sides if side.part == ""]
+    parts = [side for side in sides if side.part]
+    for side in whole:
+        divided = list(_divided(side))
+        yield _layout(folder, divided or [side])
+    if any(side.part == "train" for side in parts):
+        doubled = len({side.part for side in parts}) < len(parts)
+        for several in [[side] for side in parts] if doubled else [parts]:
+            yield _layout(folder, several)
+
+
+def _named_sides(folder: Path) -> Iterator[_Sides]:
+    """Yields images/ and masks/, train/ and train_masks/, val/ and valannot/, ..."""
+    images, masks = list[tuple[Part, Path]](), list[tuple[Part, Path]]()
+    for inside in subfolders(folder):
+        part, kind = _meaning(inside.name)
+        if kind in _MASKS:
+            masks.append((part, inside))
+        elif kind in _IMAGES or (part and not kind):
+            images.append((part, inside))
+    for part, image in images:
+        for same, mask in masks:
+            if same == part and holds_files(image) and holds_files(mask):
+                yield _Sides(part, image, mask)
+
+
+def _meaning(name: str) -> tuple[Part, str]:
+    """Returns the part and the rest that a folder's name consists of."""
+    name = name.lower()
+    start, end = name, ""
+    for word in sorted(_PARTS, key=len, reverse=True):
+        if name.startswith(word):
+            return _PARTS[word], name.removeprefix(word).lstrip("_-. ")
+        if name.endswith(f"_{word}") and not end:
+            start, end = name.removesuffix(f"_{word}"), word
+    return (_PARTS[end], start) if end else ("", name)
+
+
+def _divided_sides(folder: Path) -> Iterator[_Sides]:
+    """Yields train/images and train/masks, val/images and val/masks, ..."""
+    for inside in subfolders(folder):
+        part, rest = _meaning(inside.name)
+        if part and not rest:
+            yield from (
+                side._replace(part=part)
+                for side in _named_sides(inside)
+                if side.part == ""
+            )
+
+
+def _divided(side: _Sides) -> Iterator[_Sides]:
+    """Yields images/train and masks/train, ... if images/ consists of parts."""
+    images, masks = (
+        {_meaning(inside.name): inside for inside in subfolders(parent)}
+        for parent in side[1:]
+    )
+    if all(part and not rest for part, rest in images) and ("train", "") in masks:
+        for key in images.keys() & masks.keys():
+            yield _Sides(key[0], images[key], masks[key])
+
+
+def _layout(folder: Path, sides: list[_Sides]) -> Layout:
+    order: list[Part] = ["", "train", "validation", "test"]
+    sides = sorted(sides, key=lambda side: order.index(side.part))
+    names = [path.relative_to(folder) for side in sides for path in side[1:]]
+    split = ", with its own split" if len(sides) > 1 else ""
+    name = f"{' '.join(f'{name}/' for name in names)}{split}"
+    return Layout(name, lambda: _match_sides(sides))
+
+
+def _match_sides(sides: list[_Sides]) -> Found:
+    if len(sides) == 1:
+        return _match_cars(sides[0])
+    founds = [match_names(side.images, side.masks) for side in sides]
+    pairs = [
+        # Names of the parts' own: 0001.png of train/ is not that of val/.
+        replace(pair, part=side.part, group=f"{side.part}/{pair.group}")
+        for side, found in zip(sides, founds, strict=True)
+        for pair in found.pairs
+    ]
+    return Found(tuple(pairs), tuple(p for found in founds for p in found.problems))
+
+
+def _match_cars(side: _Sides) -> Found:
+    """Returns the pairs of two folders, in groups where the names are Carvana's."""
+    kaggles = (side.images.name, side.masks.name) == ("train", "train_masks")
+    found = match_names(side.images, side.masks, car_of if kaggles else None)
+    if kaggles or not shows_cars(found):
+        return found
+    pairs = tuple(replace(pair, group=car_of(pair.image)) for pair in found.pairs)
+    note = "groups: by what comes before _01, _02, ... in the names (see --group-by)"
+    return replace(found, pairs=pairs, notes=(note,))
+
+
+def _tables(folder: Path) -> Iterator[Layout]:
+    """Yields each table of run lengths beside a folder of images."""
+    tables = [
+        file
+        for file in sorted(folder.glob("*.csv"))
+        if "submission" not in file.name.lower()
+        and (file.name == "train_masks.csv" or is_table(file))
+    ]
+    for inside in subfolders(folder):
+        part, kind = _meaning(inside.name)
+        if part in ("", "train") and (kind in _IMAGES or (part and not kind)):
+            for table in tables:
+                yield _table(folder, inside, table)
+
+
+def _table(folder: Path, images: Path, table: Path) -> Layout:
+    name = f"{images.relative_to(folder)}/ and run lengths in {table.name}"
+    kaggles = images.name == "train" and table.name == "train_masks.csv"
+    group = car_of if kaggles else stem_of
+    return Layout(name, lambda: find_run_lengths(by_stem(images), table, group))
+
+
+def _voc(folder: Path) -> Iterator[Layout]:
+    images, masks = folder / "JPEGImages", folder / "SegmentationClass"
+    if images.is_dir() and masks.is_dir():
+        name = "Pascal VOC's JPEGImages/ SegmentationClass/ ImageSets/Segmentation/"
+        yield Layout(name, lambda: _find_voc(folder, images, masks))
+
+
+_LISTS: dict[str, Part] = {"train": "train", "val": "validation", "test": "test"}
+
+
+def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
+    """Returns the pairs of Pascal VOC's lists; most images there have no mask."""
+    lists = folder / "ImageSets/Segmentation"
+    found = match_names(images, masks)
+    pair_of = {stem_of(pair.image): pair for pair in found.pairs}
+    problems = [p for p in found.problems if not p.cause.startswith("has no mask")]
+    listed: dict[Part, list[str]] = {
+        part: _names_in(lists / f"{word}.txt") for word, part in _LISTS.items()
+    }
+    # The masks of VOC's own test images were never published.
+    listed["test"] = [name for name in listed["test"] if name in pair_of]
+    if not listed["train"] or not (listed["validation"] or listed["test"]):
+        every = _names_in(lists / "trainval.txt") or listed["train"] or list(pair_of)
+        listed = {"": every}
+    pairs = []
+    for part, names in listed.items():
+        for name in names:
+            pair = pair_of.pop(name, None)
+            if pair:
+                pairs.append(replace(pair, part=part))
+            else:
+                cause = (
+                    "is listed in ImageSets/Segmentation, but is no pair or is twice"
+                )
+                problems.append(Problem(images / f"{name}.jpg", cause))
+    return Found(tuple(pairs), tuple(problems))
+
+
+def _names_in(file: Path) -> list[str]:
+    if kind_of(file) or not file.is_file():
+        return []
+    words = [line.split() for line in file.read_text("utf-8").splitlines()]
+    return [normal(line[0]) for line in words if line]
+
+
+def _of_objects(folder: Path) -> Iterator[Layout]:
+    if objects.holds_objects(folder):
+        name = "a folder for each image, with images/ and masks/"
+        yield Layout(name, lambda: objects.find_objects(folder))
+
+
+def _annotated(folder: Path) -> Iterator[Layout]:
+    """Yields COCO's layouts: files of annotations, one or one for each part."""
+    places = [folder, folder / "annotations", *subfolders(folder)]
+    files = {
+        file: _part_in(file.relative_to(folder))
+        for place in dict.fromkeys(places)
+        if place.is_dir()
+        for file in sorted(place.glob("*.json"))
+        if coco.is_annotations(file)
+    }
+    of_objects = {f: p for f, p in files.items() if f.name.startswith("instances")}
+    files = of_objects or files
+    if not files:
+        return
+    parts = set(files.values())
+    if (
+        len(files) > 1
+        and len(parts) == len(files)
+        and "train" in parts
+        and "" not in parts
+    ):
+        names = " ".join(str(file.relative_to(folder)) for file in files)
+        name = f"COCO's annotations in {names}, with their own split"
+        yield Layout(name, lambda: _find_annotated(folder, files))
+        return
+    for file in files:
+        name = f"COCO's annotations in {file.relative_to(folder)}"
+        alone = dict[Path, Part]({file: ""})
+        yield Layout(name, functools.partial(_find_annotated, folder, alone))
+
+
+def _part_in(path: Path) -> Part:
+    """Returns the part that a path speaks of, such as instances_val2017.json."""
+    words = re.findall("[a-z]+", str(path).lower())
+    known: list[Part] = [_PARTS[word] for word in words if word in _PARTS]
+    return known[0] if known else ""
+
+
+def _find_annotated(folder: Path, files: Mapping[Path, Part]) -> Found:
+    inside = subfolders(folder)
+    founds: dict[Part, Found] = {}
+    for file, part in files.items():
+        own = [f for f in inside if part and _part_in(Path(f.name)) == part]
+        named = [f for f in inside if f.name.lower() in _IMAGES]
+        deeper = [f / g.name for f in named for g in subfolders(f)]
+        places = [file.parent, *own, *named, *deeper, folder, *inside]
+        founds[part] = coco.find_annotated(file, places)
+    return coco.merged(founds) if len(founds) > 1 else next(iter(founds.values()))
+
+
+def _side_by_side(folder: Path, deep: bool) -> Iterator[Layout]:
+    found = match_neighbours(folder, deep)
+    if found.pairs:
+        name = "images and masks side by side, such as "
+        pair = found.pairs[0]
+        example = f"{pair.image.name} and {pair.mask.name if pair.mask else ''}"
+        yield Layout(name + example, lambda: found)

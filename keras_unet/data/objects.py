@@ -1,0 +1,107 @@
+"""Masks of one object a file, as in Kaggle's Data Science Bowl 2018."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from keras_unet.data.folders import list_files, name_of, subfolders
+from keras_unet.data.opening import Unreadable, opened
+from keras_unet.data.pair import Found, Pair, Problem
+from keras_unet.types import Values
+
+_IMAGES, _MASKS = "images", "masks"
+
+
+def holds_objects(folder: Path) -> bool:
+    """Returns whether each subfolder has images/ and masks/ of its own, or most do."""
+    inside = subfolders(folder)
+    fitting = [f for f in inside if (f / _IMAGES).is_dir() and (f / _MASKS).is_dir()]
+    return len(fitting) > len(inside) / 2
+
+
+def find_objects(folder: Path) -> Found:
+    """Returns the pairs of ``<id>/images/*`` and ``<id>/masks/*``, a file an object.
+
+    If each image has one mask, that is a mask like any other.
+
+    Raises:
+        BadData: a folder is missing or may not be read.
+    """
+    pairs, problems = list[Pair](), list[Problem]()
+    several = False
+    for inside in subfolders(folder):
+        pair, wrong = _pair(inside)
+        problems += wrong
+        if pair:
+            pairs.append(pair)
+            several |= len(object_files(inside / _MASKS)) > 1
+    if several:
+        says = {"mask_kind": "instances"}
+        return Found(tuple(pairs), tuple(problems), says=says)
+    alone = [Pair(p.image, object_files(p.mask)[0], p.group) for p in pairs if p.mask]
+    return Found(tuple(alone), tuple(problems))
+
+
+def _pair(folder: Path) -> tuple[Pair | None, list[Problem]]:
+    """Returns the pair of one image's folder, and what is wrong with it."""
+    problems, found = [], []
+    for name in (_IMAGES, _MASKS):
+        if not (folder / name).is_dir():
+            return None, [Problem(folder, f"has no folder {name}/")]
+        files, odd = list_files(folder / name)
+        problems += odd
+        found.append(files)
+    images, masks = found
+    if len(images) != 1:
+        cause = f"holds {len(images)} images; expected one, its objects in {_MASKS}/"
+        problems.append(Problem(folder / _IMAGES, cause))
+    if not masks:
+        problems.append(Problem(folder / _MASKS, "holds no masks"))
+    if problems:
+        return None, problems
+    return Pair(images[0], folder / _MASKS, name_of(folder, folder.parent)), []
+
+
+def object_files(folder: Path) -> list[Path]:
+    """Returns the masks of the objects, sorted by name."""
+    return list_files(folder)[0]
+
+
+def read_objects(folder: Path, decode: Callable[[BinaryIO], Values]) -> Values:
+    """Returns the number of each pixel's object, (h, w); 0 is none.
+
+    Objects are counted from 1, in the order of their files' names; of two that
+    overlap, the later one has the pixel.
+
+    Args:
+        folder: of one file an object.
+        decode: returns the values of an open mask file.
+
+    Raises:
+        Unreadable: a file cannot be read, or is no mask of one object.
+    """
+    files = object_files(folder)
+    values: Values | None = None
+    for number, file in enumerate(files, 1):
+        with opened(file) as stream:
+            mask = decode(stream)
+        if values is None:
+            values = np.zeros(mask.shape, np.uint8 if len(files) < 256 else np.int32)
+        if mask.shape != values.shape:
+            height, width = values.shape
+            cause = (
+                f"is {mask.shape[1]}×{mask.shape[0]}, the first one {width}×{height}"
+            )
+            raise Unreadable(file, cause)
+        shown = np.setdiff1d(mask, [0])
+        if len(shown) > 1:
+            cause = f"is no mask of one object: it has {len(shown)} values but 0"
+            raise Unreadable(file, cause)
+        values[mask > 0] = number
+    if values is None:
+        raise Unreadable(folder, "holds no masks")
+    return values
