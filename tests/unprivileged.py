@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from keras_unet.config import Config
+from keras_unet.console import parse
+
 
 @contextmanager
 def open_copy(root: Path) -> Iterator[Path]:
     """Gives a copy of ``root`` where folders without permissions are closed to us."""
     if not hasattr(os, "geteuid"):
         pytest.skip("this system has other permissions")
+    # What it imports late may lie in a folder that is closed to us then.
+    parse(Config, [])
     # Not in tmp_path, whose parents are closed to all but their owner.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
