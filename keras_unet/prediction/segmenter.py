@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
-from keras_unet.errors import BadData
 from keras_unet.model.head import to_probability
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.given import Given, read_all
+from keras_unet.prediction.weights_file import load_weights
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Probability, Tensor
 
@@ -31,18 +31,14 @@ def load_network(run: RunFolder) -> keras.Model:
     It takes images (b, h, w, channels) in 0..255 and returns logits of the same size.
 
     Raises:
-        BadData: the run has no config or no weights, or they do not fit.
+        BadData: the run has no config or no weights, or they are damaged, not safe to
+            open or of another network.
     """
     config = run.load_config()
     weights = run.require_weights()
     with _float32():
         network = build_network(config.model)
-    try:
-        network.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadData(
-            f"{weights} does not fit the network of {run.config_file.name}: {error}"
-        ) from None
+    load_weights(network, weights)
     return network
 
 
