@@ -39,6 +39,10 @@ _BROKEN = (
     struct.error,
 )
 _OPENING = threading.Lock()
+# Of blocks up to 32 MB (Pillow's have 16) glibc keeps what was freed, in every thread.
+Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
+_STRIP = 4_000_000
+"""Pixels that are converted at a time."""
 
 
 class Undecodable(Exception):  # noqa: N818, the name says it
@@ -168,8 +172,16 @@ def pixels_of(image: Image.Image, channels: int) -> types.Image:
     Raises:
         Undecodable: damaged, or of a kind whose brightness has no known scale.
     """
-    pixels = np.asarray(_to_8_bits(load(image), channels))
-    return np.array(pixels.reshape((*pixels.shape[:2], channels)))
+    image = load(image)
+    width, height = image.size
+    pixels = np.empty((height, width, channels), np.uint8)
+    # Some rows at a time, because on the way Pillow copies its pixels four times.
+    step = max(1, _STRIP // max(1, width))
+    for top in range(0, height, step):
+        rows = image.crop((0, top, width, min(top + step, height)))
+        strip = np.asarray(_to_8_bits(rows, channels))
+        pixels[top : top + step] = strip.reshape((-1, width, channels))
+    return pixels
 
 
 def image_shape(path: Path, max_pixels: int) -> tuple[int, int]:
