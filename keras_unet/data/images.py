@@ -7,7 +7,7 @@ as they are stored, and of 16 bits the set's own white decides which 8 are kept.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,9 @@ from keras_unet.data.pillow import (
     require_size,
     take_lower_bytes,
 )
+
+_STRIP = 4_000_000
+"""Pixels that are converted at a time."""
 
 BRIGHTEST = 0xFFFF
 """What counts as white where nothing is known: all 16 bits are used."""
@@ -138,16 +141,19 @@ def pixels_of(image: Image.Image, channels: int, data: DataConfig) -> types.Imag
     Raises:
         Undecodable: damaged, or of a kind whose brightness has no known scale.
     """
-    values = _picked(_channels(load(image), bool(data.bands)), data.bands)
+    values = _picked(_in_strips(load(image), bool(data.bands)), data.bands)
     return _as_channels(to_8_bits(values, data.white), channels)
 
 
 def _as_channels(pixels: types.Image, channels: int) -> types.Image:
     if pixels.shape[-1] == channels:
-        return np.array(pixels)
+        return np.ascontiguousarray(pixels)
     if channels == 3:
         return pixels.repeat(3, axis=-1)
-    return np.array(Image.fromarray(pixels).convert("L"))[..., np.newaxis]
+    grey = np.empty((*pixels.shape[:2], 1), np.uint8)
+    for rows in _strips(*pixels.shape[:2]):
+        grey[rows, :, 0] = Image.fromarray(pixels[rows]).convert("L")
+    return grey
 
 
 def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
@@ -161,11 +167,11 @@ def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
         return _values_of_page(file, page, data)
     with identified(file, data.max_pixels) as image:
         deep = is_deep(image)
-        values = _channels(load(image), bool(data.bands))
+        values = _in_strips(load(image), bool(data.bands))
     if deep:
         with identified(file, data.max_pixels) as image:
             take_lower_bytes(image)
-            low = _channels(load(image), bool(data.bands))
+            low = _in_strips(load(image), bool(data.bands))
         values = (values.astype(np.uint16) << 8) | low
     return _picked(values, data.bands)
 
@@ -198,6 +204,23 @@ def _values_of_page(
         raise Undecodable(f"is a {page}, which is not read; {three}{needed}")
     values = tiff.read_page(file, page, data.max_pixels)
     return _unsigned(_picked(values, bands))
+
+
+def _in_strips(image: Image.Image, all_of_them: bool) -> npt.NDArray[Any]:
+    """Returns ``_channels``, some rows at a time: on the way Pillow copies them."""
+    values: npt.NDArray[Any] | None = None
+    for rows in _strips(image.height, image.width):
+        strip = image.crop((0, rows.start, image.width, rows.stop))
+        part = _channels(strip, all_of_them)
+        if values is None:
+            values = np.empty((image.height, *part.shape[1:]), part.dtype)
+        values[rows] = part
+    return np.empty((0, 0, 1), np.uint8) if values is None else values
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    step = max(1, _STRIP // max(1, width))
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 
 def _channels(image: Image.Image, all_of_them: bool) -> npt.NDArray[Any]:

@@ -27,6 +27,8 @@ from PIL import (
 from keras_unet.data import tiff
 from keras_unet.data.opening import BROKEN, Undecodable, damaged
 
+# Of blocks up to 32 MB (Pillow's have 16) glibc keeps what was freed, in every thread.
+Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 _UPRIGHT = {

@@ -21,7 +21,6 @@ from keras_unet.data.images import read_image
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.errors import BadData
-from keras_unet.model.head import most_probable
 from keras_unet.model.metrics import RATIOS, names_of
 from keras_unet.prediction.segmenter import (
     BATCH,
@@ -121,9 +120,9 @@ def predict_pairs(
     channels = segmenter.config.model.channels
     read = read_ahead(pairs, lambda pair: read_pair(pair, channels, data))
     for batch in batches(zip(pairs, read, strict=True), BATCH):
-        probabilities = segmenter.probabilities([image for _, (image, _) in batch])
-        for (pair, arrays), probability in zip(batch, probabilities, strict=True):
-            yield pair, arrays, np.asarray(most_probable(probability))
+        masks = segmenter.masks([image for _, (image, _) in batch])
+        for (pair, arrays), mask in zip(batch, masks, strict=True):
+            yield pair, arrays, mask
 
 
 def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,13 @@ from PIL import Image
 from keras_unet import types
 from keras_unet.console import Progress, silent
 from keras_unet.data import rle
-from keras_unet.data.images import read_image
+from keras_unet.data.images import image_shape, read_image
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
 from keras_unet.files import remove_leftovers, write_whole
-from keras_unet.model.head import most_probable
 from keras_unet.prediction.inputs import Input, list_inputs, real
-from keras_unet.prediction.mask_file import class_values
+from keras_unet.prediction.mask_file import as_written, class_values
+from keras_unet.prediction.own_size import mask_of, strips
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
@@ -96,18 +97,19 @@ def segment(
     columns = segmenter.config.data.run_lengths == "columns"
     done = 0
     with _submission(wanted.submission) as add_row:
-        for batch in batches(_readable(files, segmenter, failed), BATCH):
-            images = [image for _, image in batch]
-            probabilities = segmenter.probabilities(images)
-            for (one, image), probability in zip(batch, probabilities, strict=True):
-                mask = np.asarray(most_probable(probability))
-                _save(values[mask], _output(one, wanted, ".png"))
-                _write_more(wanted, one, image, mask, probability)
+        readable = _readable(files, segmenter, failed)
+        for batch in batches(readable, BATCH, lambda item: item[1][..., 0].size):
+            small = segmenter.small([image for _, image in batch])
+            for (one, image), probability in zip(batch, small, strict=True):
+                mask = _write(wanted, one, image, probability, values)
                 name = one.place.as_posix()
                 runs = rle.encode(mask, columns) if wanted.submission else ""
                 add_row(name, runs)
             done += len(batch)
             progress(done + len(failed), total)
+            # The next ones are read now, and two large images need not fit.
+            batch.clear()
+            del image, mask
     progress(total, total)
     return Outcome(done, tuple(failed))
 
@@ -173,22 +175,42 @@ def _readable(
         except BadData as error:
             return error
 
-    for one, image in zip(files, read_ahead(files, read), strict=True):
+    def pixels(one: Input) -> int:
+        try:
+            return math.prod(image_shape(one.file, data.max_pixels))
+        except BadData:
+            return 0
+
+    ahead = read_ahead(files, read, pixels)
+    for one in files:
+        image = next(ahead)
         if isinstance(image, BadData):
             failed.append(image)
         else:
             yield one, image
+        del image
 
 
-def _write_more(
-    wanted: Wanted, one: Input, image: types.Image, mask: Mask, probability: Probability
-) -> None:
+def _write(
+    wanted: Wanted,
+    one: Input,
+    image: types.Image,
+    small: Probability,
+    values: npt.NDArray[np.uint8 | np.uint16],
+) -> Mask:
+    """Writes what is wanted of an image whose probability is at the run's size."""
+    size = image.shape[:2]
+    mask = mask_of(small, size)
     if wanted.overlay:
         _save(paint_mask(image, mask), _output(one, wanted, "_overlay.jpg"))
     if wanted.probabilities:
-        for number, end in _probability_ends(probability.shape[-1]).items():
-            levels = np.round(probability[..., number] * 65535).astype(np.uint16)
+        for number, end in _probability_ends(small.shape[-1]).items():
+            levels = np.empty(size, np.uint16)
+            for rows, strip in strips(small[..., number : number + 1], size):
+                levels[rows] = np.round(strip[..., 0] * 65535)
             _save(levels, _output(one, wanted, end))
+    _save(as_written(mask, values), _output(one, wanted, ".png"))
+    return mask
 
 
 def _save(pixels: npt.NDArray[np.uint8 | np.uint16], file: Path) -> None:

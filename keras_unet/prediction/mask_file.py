@@ -9,6 +9,7 @@ from keras_unet.config import Config
 from keras_unet.data.masks import shown
 from keras_unet.errors import BadData
 from keras_unet.prediction.segmenter import class_names
+from keras_unet.types import Mask
 
 
 def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
@@ -29,6 +30,17 @@ def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
     if config.data.mask_reading == "colours" or values.max() > 0xFFFF:
         return np.stack([values >> 16, values >> 8, values], -1).astype(np.uint8)
     return values.astype(np.uint8 if values.max() <= 0xFF else np.uint16)
+
+
+def as_written(
+    mask: Mask, values: npt.NDArray[np.uint8 | np.uint16]
+) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Returns the values (h, w) or colours (h, w, 3) of class ids (h, w)."""
+    written = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
+    # Row by row, because NumPy makes eight bytes of each id.
+    for row, ids in zip(written, mask, strict=True):
+        row[...] = values[ids]
+    return written
 
 
 def describe_values(config: Config) -> str:

@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -14,12 +14,13 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data.resize import resize_image
-from keras_unet.errors import BadData
 from keras_unet.model.head import to_probability
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.given import Given, read_all
+from keras_unet.prediction.own_size import mask_of, strips
+from keras_unet.prediction.weights_file import load_weights
 from keras_unet.run_folder import RunFolder
-from keras_unet.types import Image, Probability, Tensor
+from keras_unet.types import Image, Mask, Probability, Tensor
 
 _LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as Pillow and libjpeg turn RGB to grey."""
@@ -31,18 +32,14 @@ def load_network(run: RunFolder) -> keras.Model:
     It takes images (b, h, w, channels) in 0..255 and returns logits of the same size.
 
     Raises:
-        BadData: the run has no config or no weights, or they do not fit.
+        BadData: the run has no config or no weights, or they are damaged, not safe to
+            open or of another network.
     """
     config = run.load_config()
     weights = run.require_weights()
     with _float32():
         network = build_network(config.model)
-    try:
-        network.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadData(
-            f"{weights} does not fit the network of {run.config_file.name}: {error}"
-        ) from None
+    load_weights(network, weights)
     return network
 
 
@@ -100,13 +97,24 @@ class Segmenter:
             BadData: as by ``probability``.
         """
         pixels = read_all(images, self.config.model.channels, self.config.data)
-        if not pixels:
-            return []
-        predicted = self.forward(tf.stack([self.resized(image) for image in pixels]))
         return [
-            np.asarray(_enlarge(one, tf.constant(image.shape[:2])))
-            for one, image in zip(predicted, pixels, strict=True)
+            np.concatenate([strip for _, strip in strips(one, image.shape[:2])])
+            for one, image in zip(self.small(pixels), pixels, strict=True)
         ]
+
+    def masks(self, images: Sequence[Image]) -> list[Mask]:
+        """Returns the class ids (h, w) of each image, uint8 (h, w, channels)."""
+        return [
+            mask_of(one, image.shape[:2])
+            for one, image in zip(self.small(images), images, strict=True)
+        ]
+
+    def small(self, images: Sequence[Image]) -> list[Probability]:
+        """Returns the probability of each image, uint8 (h, w, c), at the run's size."""
+        if not images:
+            return []
+        resized = tf.stack([self.resized(image) for image in images])
+        return list(self.forward(resized).numpy())
 
     def resized(self, image: Image) -> Tensor:
         """Returns the image as the network sees it, float32 at the run's size."""
@@ -124,13 +132,6 @@ def probability_of(network: keras.Model, images: Tensor) -> Tensor:
     return to_probability(network(images, training=False))
 
 
-@tf.function(
-    input_signature=[tf.TensorSpec((None, None, None)), tf.TensorSpec((2,), tf.int32)]
-)
-def _enlarge(probability: Tensor, size: Tensor) -> Tensor:
-    return tf.image.resize(probability[tf.newaxis], size)[0]
-
-
 @contextlib.contextmanager
 def _float32() -> Iterator[None]:
     before = keras.mixed_precision.global_policy()
@@ -146,30 +147,58 @@ _R = TypeVar("_R")
 
 # Enough to keep two cores busy; a batch of Carvana's images takes 100 MB.
 BATCH, READERS = 4, 2
+MOST_PIXELS = 16_000_000
+"""In a batch, and in what is read beforehand; an image above is alone in either."""
 
 
-def read_ahead(items: Iterable[_T], read: Callable[[_T], _R]) -> Iterator[_R]:
+def no_pixels(_: Any) -> int:
+    """Returns 0, the pixels of items that only their number limits."""
+    return 0
+
+
+def read_ahead(
+    items: Iterable[_T],
+    read: Callable[[_T], _R],
+    pixels: Callable[[_T], int] = no_pixels,
+) -> Iterator[_R]:
     """Yields ``read`` of each item, in order, a few of them read beforehand.
 
     What ``read`` raises is raised when its item's turn comes.
+
+    Args:
+        items: what is read.
+        read: reads one, in another thread.
+        pixels: of an item, asked before it is read.
     """
     waiting: deque[Future[_R]] = deque()
+    sizes: deque[int] = deque()
     with ThreadPoolExecutor(READERS) as pool:
         for item in items:
-            waiting.append(pool.submit(read, item))
-            if len(waiting) > BATCH + READERS:
+            size = pixels(item)
+            while waiting and (
+                len(waiting) == BATCH + READERS or sum(sizes) + size > MOST_PIXELS
+            ):
+                sizes.popleft()
                 yield waiting.popleft().result()
+            sizes.append(size)
+            waiting.append(pool.submit(read, item))
         while waiting:
             yield waiting.popleft().result()
 
 
-def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yields lists of ``size`` items; the last may be shorter."""
+def batches(
+    items: Iterable[_T], size: int, pixels: Callable[[_T], int] = no_pixels
+) -> Iterator[list[_T]]:
+    """Yields lists of ``size`` items; fewer at the end, or of so many ``pixels``."""
     batch: list[_T] = []
+    total = 0
     for item in items:
         batch.append(item)
-        if len(batch) == size:
+        total += pixels(item)
+        # It would hold an image that the caller has let go.
+        del item
+        if len(batch) == size or total > MOST_PIXELS:
             yield batch
-            batch = []
+            batch, total = [], 0
     if batch:
         yield batch

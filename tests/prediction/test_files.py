@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 from bright_run import draw, load, make_run, square
@@ -116,3 +118,28 @@ def test_pipes_are_named_and_the_others_are_done(run, images, tmp_path, capsys):
         for path in [images / "c.png", images / "d.png", "/dev/zero"]
     ]
     assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+
+
+PEAK = """
+import resource, sys
+from keras_unet.predict import main
+status = main(sys.argv[1:])
+print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise")
+def test_large_images_take_the_memory_of_one_of_them_and_a_gigabyte(run, tmp_path):
+    pixels = 6000 * 6000
+    for name in "abc":
+        image = Image.new("RGB", (6000, 6000), (240, 240, 240))
+        (tmp_path / "in").mkdir(exist_ok=True)
+        image.save(tmp_path / "in" / f"{name}.png")
+    words = [run.path, tmp_path / "in", "--output", tmp_path / "out"]
+    command = [sys.executable, "-c", PEAK, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    status, kilobytes = done.stdout.split()[-2:]
+    assert status == "0"
+    assert int(kilobytes) * 1024 < 4 * pixels + 2**30
+    assert load(tmp_path / "out" / "c.png").min() == 255
