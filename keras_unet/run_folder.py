@@ -134,10 +134,16 @@ class RunFolder:
             say: is told where there are no locks.
 
         Raises:
-            BadUsage: another process holds it; the message names that.
+            BadUsage: another process holds it; the message names that. Or the folder
+                cannot be made.
         """
         made = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadUsage(
+                f"--output {self.path}: cannot be made ({error.strerror})"
+            ) from None
         try:
             with _locked(self.path / ".lock", say):
                 for folder in [self.path, *filter(Path.is_dir, self.path.iterdir())]:

@@ -155,3 +155,15 @@ def test_a_folder_in_which_nothing_was_written_goes_again(tmp_path):
     with RunFolder(tmp_path / "exports" / "run").hold():
         pass
     assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    run = RunFolder(tmp_path / "file" / "run")
+    with (
+        pytest.raises(
+            BadUsage, match=r"--output .*file/run: cannot be made \(Not a dir"
+        ),
+        run.hold(),
+    ):
+        pass

@@ -15,7 +15,10 @@ from keras_unet.console import parse
 
 @contextmanager
 def open_copy(root: Path) -> Iterator[Path]:
-    """Gives a copy of ``root`` where folders without permissions are closed to us."""
+    """Gives a copy of ``root`` where folders without permissions are closed to us.
+
+    Beside it lies ``ours``, which may be written to.
+    """
     if not hasattr(os, "geteuid"):
         pytest.skip("this system has other permissions")
     # What it imports late may lie in a folder that is closed to us then.
@@ -24,6 +27,8 @@ def open_copy(root: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         copy = Path(shutil.copytree(root, Path(folder) / "set"))
+        (Path(folder) / "ours").mkdir()
+        (Path(folder) / "ours").chmod(0o777)
         user = os.geteuid()
         if user == 0:
             os.seteuid(65534)

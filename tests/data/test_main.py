@@ -148,13 +148,15 @@ def unprivileged(root, request, monkeypatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["", "images", "masks"])
 @pytest.mark.parametrize(
-    ("command", "words"), [(main, ["check"]), (train, ["--output", "run", "--data"])]
+    ("command", "words"),
+    [(main, ["check"]), (train, ["--output", "{ours}/run", "--data"])],
 )
 def test_a_folder_that_may_not_be_read_is_one_line_and_status_1(
     unprivileged, command, words, name, capsys
 ):
     folder = unprivileged / name
     close(folder)
+    words = [word.format(ours=unprivileged.parent / "ours") for word in words]
     assert command([*words, str(unprivileged)]) == 1
     assert capsys.readouterr().err == (
         f"error: {folder}: may not be read (no permission)\n"
