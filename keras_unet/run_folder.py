@@ -17,12 +17,13 @@ from keras_unet import __version__
 from keras_unet.config import Config
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import (
+    as_type,
+    read_json,
     remove,
     remove_leftovers,
     restore_replaced,
     write_whole,
 )
-from keras_unet.validate import as_type, read_json
 
 WRITTEN_BY_A_RUN = (
     "config.json",

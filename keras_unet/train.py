@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from keras_unet.data.pairs import Prepared, Split
     from keras_unet.training.fit import Plan
 
-
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
 

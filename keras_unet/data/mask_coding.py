@@ -9,8 +9,7 @@ from pathlib import Path
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data.class_list import ClassList
 from keras_unet.data.mask_guess import Guess, guess, has_soft_edges, negatives
-from keras_unet.data.mask_reading import find_reading
-from keras_unet.data.mask_set import MaskSet
+from keras_unet.data.mask_set import MaskSet, find_reading
 from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import shown
 from keras_unet.errors import BadUsage

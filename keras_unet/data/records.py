@@ -30,9 +30,8 @@ from keras_unet.data.opening import opened
 from keras_unet.data.pair import INDEX, Coding, Found, Pair, Part, Record
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import write_new
+from keras_unet.files import read_json, write_new
 from keras_unet.types import Values
-from keras_unet.validate import read_json
 
 ImageCoding = Literal["jpeg", "png", "raw"]
 

@@ -29,11 +29,10 @@ from keras_unet.figures.samples import (
     data_figure,
     predictions_figure,
 )
-from keras_unet.files import read_rows, write_rows, write_whole
+from keras_unet.files import read_json, read_rows, write_rows, write_whole
 from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask
-from keras_unet.validate import read_json
 
 Parts = Mapping[str, Sequence[Pair]]
 

@@ -24,10 +24,15 @@ from keras_unet.data.resize import read_resized
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES
-from keras_unet.files import disk_error, put_in_place, unfinished_name, write_whole
+from keras_unet.files import (
+    disk_error,
+    put_in_place,
+    read_json,
+    unfinished_name,
+    write_whole,
+)
 from keras_unet.prediction.segmenter import class_names, load_network
 from keras_unet.run_folder import RunFolder
-from keras_unet.validate import read_json
 
 REPRESENTATIVE_IMAGES = 100
 """Training images whose activations set int8's ranges; more change nothing."""

@@ -22,12 +22,13 @@ from keras_unet.figures.paint import paint_mask
 from keras_unet.files import remove_leftovers, write_whole
 from keras_unet.prediction.inputs import Input, list_inputs, real
 from keras_unet.prediction.mask_file import as_written, class_values
-from keras_unet.prediction.own_size import mask_of, strips
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
     batches,
+    mask_of,
     read_ahead,
+    strips,
 )
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Mask, Probability

@@ -22,9 +22,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.errors import BadData
-from keras_unet.files import require_room, write_whole
+from keras_unet.files import as_type, require_room, write_whole
 from keras_unet.model.layers import StatelessDropout
-from keras_unet.validate import as_type
 
 FILE = "state.npz"
 _COLUMNS = {"epoch", "loss", "dice", "val_loss", "val_dice", "seconds"}

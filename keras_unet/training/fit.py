@@ -26,10 +26,9 @@ from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import callbacks, checkpoint, cluster, devices
-from keras_unet.training.callbacks import WeightAverage
+from keras_unet.training.callbacks import StopOnInterrupt, WeightAverage
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device
-from keras_unet.training.interrupt import StopOnInterrupt
 from keras_unet.training.logs import EpochLines, ValidationStrip, describe
 from keras_unet.training.optimizers import make_optimizer
 

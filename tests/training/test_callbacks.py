@@ -1,11 +1,14 @@
 import dataclasses
+import signal
 
 import numpy as np
 import pytest
 from tiny_fit import make_config, plan_of, state
 
+from keras_unet.errors import Terminated
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
+from keras_unet.training.callbacks import StopOnInterrupt
 from keras_unet.training.fit import fit
 
 
@@ -35,3 +38,78 @@ def test_with_ema_the_average_is_scored_and_kept(config, tmp_path):
     averages = [arrays[f"average/{i}"] for i in range(len(kept.trainable_variables))]
     for one, average in zip(kept.trainable_variables, averages, strict=True):
         np.testing.assert_array_equal(np.asarray(one), average)
+
+
+class Recorder:
+    """Stands for the one that saves: an epoch of three steps."""
+
+    def __init__(self):
+        self.saved = 0
+
+    def is_within(self, batch):
+        return batch < 2
+
+    def save(self):
+        self.saved += 1
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+def interrupted(stop, batch, number=signal.SIGINT, error=KeyboardInterrupt):
+    signal.raise_signal(number)
+    with pytest.raises(error, match="go on so"):
+        stop.on_train_batch_end(batch)
+
+
+def test_the_step_under_way_is_finished_and_its_state_saved(recorder):
+    with StopOnInterrupt(recorder, True, "go on so") as stop:
+        interrupted(stop, 0)
+    assert recorder.saved == 1
+
+
+def test_sigterm_does_so_too_and_a_second_one_waits(recorder):
+    with StopOnInterrupt(recorder, True, "go on so") as stop:
+        signal.raise_signal(signal.SIGTERM)
+        interrupted(stop, 0, signal.SIGTERM, Terminated)
+    assert recorder.saved == 1
+
+
+def test_several_workers_do_not_save_within_an_epoch(recorder):
+    with StopOnInterrupt(recorder, False, "go on so") as stop:
+        interrupted(stop, 0)
+    assert recorder.saved == 0
+
+
+def test_after_the_last_step_it_stops_in_the_validation(recorder):
+    with StopOnInterrupt(recorder, True, "go on so") as stop:
+        signal.raise_signal(signal.SIGINT)
+        stop.on_train_batch_end(2)
+        with pytest.raises(KeyboardInterrupt, match="go on so"):
+            stop.on_test_batch_end(0)
+    assert recorder.saved == 1
+
+
+def test_an_epoch_that_is_done_is_saved_already(recorder):
+    with StopOnInterrupt(recorder, True, "go on so") as stop:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt, match="go on so"):
+            stop.on_epoch_end(0)
+    assert recorder.saved == 0
+
+
+def test_a_second_ctrl_c_does_not_wait(recorder):
+    with StopOnInterrupt(recorder, True, "go on so"):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_signal_is_given_back_at_the_end(recorder):
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    with StopOnInterrupt(recorder, True, "go on so"):
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert [signal.getsignal(number) for number in numbers] == before

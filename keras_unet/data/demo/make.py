@@ -21,9 +21,8 @@ from keras_unet.data.demo.car import build_cabin, build_shell
 from keras_unet.data.demo.photo import Model, Studio, draw_backdrop, join, photograph
 from keras_unet.data.demo.shapes import BODIES, Colour, vary
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import remove_leftovers, write_new
+from keras_unet.files import read_json, remove_leftovers, write_new
 from keras_unet.types import Mask
-from keras_unet.validate import read_json
 
 MARK = "demo.json"
 SMALLEST = 16
