@@ -252,13 +252,20 @@ def _unsigned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if low < 0:
         bits = 16 if low >= -(2**15) and high < 2**15 else 8 * values.dtype.itemsize
         raise Undecodable(
-            f"has signed {bits} bits from {low} to {high}, as CT has, and no known "
-            "black and white: write all files anew with one window, for example as "
-            'numpy.clip((values + 1000) / 2000 * 255, 0, 255).astype("uint8")'
+            f"has signed {bits} bits from about {_rounded(low)} to {_rounded(high)}, as "
+            "CT has, and no known black and white: write all files anew with one "
+            "window, for example as numpy.clip((values + 1000) / 2000 * 255, 0, 255)"
+            '.astype("uint8")'
         )
     if high > BRIGHTEST:
         raise Undecodable("has more than 16 bits a channel")
     return values.astype(np.uint16)
+
+
+def _rounded(value: int) -> int:
+    """Returns it with one digit, away from 0, so that files alike are told together."""
+    step = 10 ** max(0, len(str(abs(value))) - 1)
+    return -(-abs(value) // step) * step * (1 if value >= 0 else -1)
 
 
 def _picked(values: npt.NDArray[Any], bands: tuple[int, ...]) -> npt.NDArray[Any]:
