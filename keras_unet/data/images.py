@@ -252,8 +252,8 @@ def _unsigned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if low < 0:
         bits = 16 if low >= -(2**15) and high < 2**15 else 8 * values.dtype.itemsize
         raise Undecodable(
-            f"has signed {bits} bits from about {_rounded(low)} to {_rounded(high)}, as "
-            "CT has, and no known black and white: write all files anew with one "
+            f"has signed {bits} bits from about {_rounded(low)} to {_rounded(high)}, "
+            "as CT has, and no known black and white: write all files anew with one "
             "window, for example as numpy.clip((values + 1000) / 2000 * 255, 0, 255)"
             '.astype("uint8")'
         )
