@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
+from keras_unet.data import records_index
 from keras_unet.data.class_list import find_class_list
 from keras_unet.data.look import Look, Seen, look_at, white_of
 from keras_unet.data.look_cache import LookCache
@@ -333,12 +334,8 @@ def _notes(
 def _enlarged(pairs: Sequence[Pair], size: tuple[int, int]) -> Iterator[str]:
     """Yields what is to be said of records that are smaller than ``size``."""
     folders = sorted({pair.record.file.parent for pair in pairs if pair.record})
-    if not folders:
-        return
-    from keras_unet.data import records
-
     for folder in folders:
-        written = records.image_size(folder)
+        written = records_index.image_size(folder)
         if written[0] < size[0] or written[1] < size[1]:
             old, new = (
                 f"--image-size {height} {width}" for height, width in (written, size)

@@ -264,7 +264,7 @@ def _unsigned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _rounded(value: int) -> int:
     """Returns it with one digit, away from 0, so that files alike are told together."""
-    step = 10 ** max(0, len(str(abs(value))) - 1)
+    step = int("1" + "0" * (len(str(abs(value))) - 1))
     return -(-abs(value) // step) * step * (1 if value >= 0 else -1)
 
 

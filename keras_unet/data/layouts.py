@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_unet.config import DataConfig
-from keras_unet.console import load_tensorflow
 from keras_unet.data import coco
 from keras_unet.data.folder_layouts import layouts_of
 from keras_unet.data.folders import by_stem, no_folder, normal, stem_of
 from keras_unet.data.groups import find_groups
 from keras_unet.data.matching import match_names, match_neighbours
-from keras_unet.data.pair import INDEX, Found, Part, Problem
+from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.pairs_file import find_listed
+from keras_unet.data.records_index import INDEX, find_recorded
 from keras_unet.data.run_lengths import find_run_lengths, with_order
 from keras_unet.errors import BadData, BadUsage
 
@@ -127,10 +127,6 @@ def _regroup(found: Found, group_by: str) -> Found:
 
 def _look_into(folder: Path) -> Found:
     if (folder / INDEX).is_file():
-        # Behind it is TensorFlow, which a look at files can do without.
-        load_tensorflow()
-        from keras_unet.data.records import find_recorded
-
         return find_recorded(folder)
     fitting = layouts_of(folder)
     if len(fitting) > 1:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_unet.config import DataConfig, Reading
+from keras_unet.data import records_index
 from keras_unet.data.images import (
     Header,
     decode_values,
@@ -122,10 +123,7 @@ def white_of(every: Sequence[Seen], data: DataConfig) -> tuple[int | None, list[
     """
     folders = {seen.pair.record.file.parent for seen in every if seen.pair.record}
     if folders:
-        # Behind it is TensorFlow, which a look at files can do without.
-        from keras_unet.data import records
-
-        return records.white_of(sorted(folders), data.white), []
+        return records_index.white_of(sorted(folders), data.white), []
     looks = [seen.image for seen in every if seen.image]
     brightest = [look.brightest for look in looks if look.brightest is not None]
     return find_white(brightest, data.white)

@@ -126,10 +126,6 @@ def _name_beside(file: Path, problem: Problem) -> str:
     return problem.place
 
 
-INDEX = "records.json"
-"""The file that makes a folder one of records; written last."""
-
-
 @dataclass(frozen=True)
 class Fingerprint:
     """By what a file is known again.

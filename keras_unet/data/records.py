@@ -7,13 +7,11 @@ what they mean is found by training just as from a folder.
 from __future__ import annotations
 
 import dataclasses
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +19,19 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_unet import types
-from keras_unet.config import DataConfig, Reading
+from keras_unet.config import DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import read_values
 from keras_unet.data.opening import opened
-from keras_unet.data.pair import INDEX, Coding, Found, Pair, Part, Record
+from keras_unet.data.pair import Pair, Record
+from keras_unet.data.records_index import ImageCoding, row_of, write_index
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import read_json, write_new
+from keras_unet.files import write_new
 from keras_unet.types import Values
 
-ImageCoding = Literal["jpeg", "png", "raw"]
-
-_FORMAT = 1
 _SHARD_BYTES = 2**27
 _FRAME_BYTES = 12  # of a TFRecord: eight for its length, four for that one's checksum
 _QUALITY = 95
@@ -219,165 +215,3 @@ def _content(record: Record) -> bytes:
 def _bytes(feature: tf.train.Feature) -> bytes:
     content: bytes = feature.bytes_list.value[0]
     return content
-
-
-def find_recorded(folder: Path) -> Found:
-    """Returns the pairs of a folder of records; their files may be gone.
-
-    Raises:
-        BadData: the index is damaged, or a file that it names is missing.
-    """
-    index = _index(folder)
-    pairs = tuple(_pair(folder, row, index.mask_reading) for row in index.records)
-    records = [pair.record for pair in pairs if pair.record]
-    ends = {record.file: 0 for record in records}
-    for record in records:
-        ends[record.file] = max(ends[record.file], record.offset + record.length)
-    for file, end in sorted(ends.items()):
-        if not file.is_file():
-            raise BadData(f"{file}: is missing; write the records again")
-        if file.stat().st_size < end:
-            raise BadData(f"{file}: is cut off; write the records again")
-    says = index.says
-    tuples = {n: tuple(v) if isinstance(v, list) else v for n, v in says.items()}
-    return Found(pairs, says=tuples)
-
-
-def image_size(folder: Path) -> tuple[int, int]:
-    """Returns height and width of the images in a folder of records.
-
-    Raises:
-        BadData: the index is damaged.
-    """
-    return _index(folder).image_size
-
-
-def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
-    """Returns what became white in the records' images of 16 bits.
-
-    Args:
-        folders: of records.
-        wanted: by the user; None leaves it open.
-
-    Raises:
-        BadUsage: it is not the same in all of them, or not what is wanted.
-    """
-    for folder in folders:
-        white = _index(folder).white
-        if white is not None and wanted not in (None, white):
-            raise BadUsage(
-                f"the records in {folder} were written with --white {white}, not "
-                f"{wanted}: write them again with --white {wanted}"
-            )
-        wanted = wanted if white is None else white
-    return wanted
-
-
-def write_index(
-    folder: Path,
-    data: DataConfig,
-    coding: str,
-    rows: Sequence[dict[str, Any]],
-    says: Mapping[str, Any] = MappingProxyType({}),
-) -> None:
-    """Writes records.json.
-
-    Args:
-        folder: that holds the records.
-        data: with their size, what became white, and how the masks were read.
-        coding: of the images.
-        rows: of all pairs, by ``row_of``.
-        says: what the pairs' layout answers, as ``Found.says``.
-    """
-    index = {
-        "format": _FORMAT,
-        "image_size": data.image_size,
-        "mask_reading": data.mask_reading,
-        "white": data.white,
-        "coding": coding,
-        "says": dict(says),
-        "records": rows,
-    }
-    (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-
-
-def row_of(pair: Pair, file: Path, offset: int, content: bytes) -> dict[str, Any]:
-    """Returns the index's row of a pair, whose record begins after ``offset`` bytes."""
-    return {
-        "file": file.name,
-        "offset": offset,
-        "length": len(content),
-        "checksum": zlib.crc32(content),
-        "image": str(pair.image.resolve()),
-        "mask": str(pair.mask.resolve()) if pair.mask else None,
-        "group": pair.group,
-        "run_lengths": pair.run_lengths,
-        "run_coding": pair.coding,
-        "part": pair.part,
-    }
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What the index says of a record; see ``row_of``."""
-
-    file: str
-    offset: int
-    length: int
-    checksum: int
-    image: str
-    mask: str | None
-    group: str
-    run_lengths: str | None
-    run_coding: Coding = "rows"
-    part: Part = ""
-
-    def __post_init__(self) -> None:
-        if self.file in ("", ".", "..") or {*self.file} & {*"/\\:\0"}:
-            raise ValueError(f"file must be a name in this folder, not {self.file!r}")
-        if min(self.offset, self.length) < 0:
-            raise ValueError("offset and length must be 0 or more")
-
-
-@dataclass(frozen=True)
-class _Index:
-    """What records.json holds; see ``write_index``."""
-
-    format: int
-    image_size: tuple[int, int]
-    coding: ImageCoding
-    records: tuple[_Row, ...]
-    mask_reading: Reading = "auto"
-    white: int | None = None
-    says: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.format > _FORMAT:
-            raise ValueError(
-                f"format must be up to {_FORMAT}, not {self.format}: a newer version "
-                "of keras_unet wrote these records"
-            )
-        if min(self.image_size) < 1:
-            raise ValueError(f"image_size must be 1 or more, not {self.image_size}")
-
-
-def _index(folder: Path) -> _Index:
-    try:
-        return read_json(folder / INDEX, _Index)
-    except OSError as error:
-        raise BadData(f"{folder / INDEX}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise BadData(f"{error}; write the records again") from None
-
-
-def _pair(folder: Path, row: _Row, reading: Reading) -> Pair:
-    where = row.offset, row.length, row.checksum
-    return Pair(
-        image=Path(row.image),
-        mask=Path(row.mask) if row.mask else None,
-        group=row.group,
-        run_lengths=row.run_lengths,
-        record=Record(folder / row.file, *where, reading),
-        coding=row.run_coding,
-        part=row.part,
-    )

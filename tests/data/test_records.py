@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_unet.config import AugmentConfig, Config, DataConfig, FitConfig
-from keras_unet.data import pipeline, records
+from keras_unet.data import pipeline, records, records_index
 from keras_unet.data.pair import Pair
-from keras_unet.data.records import find_recorded
+from keras_unet.data.records_index import find_recorded
 from keras_unet.errors import BadData, BadUsage
 
 
@@ -24,71 +23,17 @@ def folder(tmp_path) -> Path:
         Pair(tmp_path / "b.jpg", None, "van", run_lengths="1 5"),
     ]
     rows = [
-        records.row_of(pair, file, offset, content)
+        records_index.row_of(pair, file, offset, content)
         for pair, offset, content in zip(pairs, (4, 11), (b"one", b"two"), strict=True)
     ]
     data = DataConfig(image_size=(20, 30))
-    records.write_index(tmp_path, data, "png", rows)
+    records_index.write_index(tmp_path, data, "png", rows)
     return tmp_path
-
-
-def test_pairs_come_back_with_their_groups_and_masks(folder):
-    first, second = records.find_recorded(folder).pairs
-    assert (first.image, first.mask) == (folder / "a.jpg", folder / "a.png")
-    assert (second.group, second.run_lengths) == ("van", "1 5")
-
-
-def test_a_record_lies_where_the_index_says(folder):
-    record = records.find_recorded(folder).pairs[1].record
-    content = record.file.read_bytes()
-    assert content[record.offset : record.offset + record.length] == b"two"
-
-
-def test_the_index_has_the_size_of_the_images(folder):
-    assert records.image_size(folder) == (20, 30)
-
-
-def test_a_missing_file_is_named(folder):
-    (folder / "pairs.tfrecord").unlink()
-    with pytest.raises(BadData, match=r"pairs\.tfrecord: is missing"):
-        records.find_recorded(folder)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda index: {}, "missing required field"),
-        (lambda index: index | {"format": 2}, "format must be up to 1, not 2"),
-        (lambda index: index | {"image_size": [0, 3]}, "image_size must be 1 or more"),
-        (lambda index: index | {"colour": 1}, "colour: is unknown here"),
-        (
-            lambda index: index | {"records": {}},
-            "records: expected array, found object",
-        ),
-        (lambda index: row(index, file="../a"), "'../a'"),
-        (lambda index: row(index, file="/etc/passwd"), "file must be a name in this"),
-        (lambda index: row(index, file=".."), "file must be a name in this"),
-        (lambda index: row(index, offset=-1), "0 or more"),
-        (lambda index: row(index, length="9"), r"records\[0\]\.length: expected int"),
-        (lambda index: row(index, length=2**60), r"pairs\.tfrecord: is cut off"),
-    ],
-)
-def test_a_damaged_index_is_refused_with_its_key(folder, change, message):
-    file = folder / "records.json"
-    file.write_text(json.dumps(change(json.loads(file.read_text()))))
-    with pytest.raises(BadData, match=rf"{message}.*; write the records again"):
-        records.find_recorded(folder)
 
 
 def row(index, **changes):
     first, *others = index["records"]
     return index | {"records": [first | changes, *others]}
-
-
-def test_an_index_that_cannot_be_opened_is_not_called_damaged(tmp_path):
-    (tmp_path / "records.json").mkdir()
-    with pytest.raises(BadData, match=r"records\.json: cannot be read"):
-        records.find_recorded(tmp_path)
 
 
 SIZE = (16, 24)
@@ -237,6 +182,6 @@ def test_records_of_16_bits_keep_what_counted_as_white(tmp_path):
     (pair,) = find_recorded(first).pairs
     image, _ = records.read_record(pair.record, 1)
     assert set(image.flat) == {255}
-    assert records.white_of([first], None) == 1023
+    assert records_index.white_of([first], None) == 1023
     with pytest.raises(BadUsage, match="written with --white 4095, not 1023"):
-        records.white_of([first, second], None)
+        records_index.white_of([first, second], None)
