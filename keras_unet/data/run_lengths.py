@@ -195,10 +195,8 @@ def _decide(runs: Sequence[Pair], max_pixels: int) -> tuple[Coding | None, str]:
         # Of a square mask, the one is the other turned.
         contrasts = _contrasts(read, max_pixels)
         order = _order_of_edges(contrasts)
-        change = 100 * math.expm1(float(np.mean(contrasts)))
-        seen += (
-            f", and the images change at their borders by {change:+.0f} % row by row"
-        )
+        change = 100 * math.expm1(float(np.mean(contrasts or [0])))
+        seen += f"; read row by row, images change {change:+.0f} % at their borders"
     if not order:
         return None, (
             f"has run lengths whose order cannot be told ({seen}): give --run-lengths "
@@ -258,9 +256,11 @@ def _edges(mask: Mask) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
 
 def _order_of_edges(contrasts: Sequence[float]) -> Coding | None:
     """Returns the order by which the images clearly change at the masks' borders."""
-    mean, count = float(np.mean(contrasts)), len(contrasts)
-    error = float(np.std(contrasts)) / math.sqrt(count)
-    if count < _STEADY or abs(mean) < max(_STEADY * error, math.log(_BORDER)):
+    count = len(contrasts)
+    if count < _STEADY:
+        return None
+    mean, error = float(np.mean(contrasts)), float(np.std(contrasts)) / math.sqrt(count)
+    if abs(mean) < max(_STEADY * error, math.log(_BORDER)):
         return None
     return "rows" if mean > 0 else "columns"
 
@@ -269,7 +269,11 @@ def _contrasts(read: Sequence[_BothWays], max_pixels: int) -> list[float]:
     """Returns how much more the images change at the borders of rows, as logarithm."""
     ratios = []
     for pair, *masks in read:
-        image = read_image(pair.image, 1, max_pixels)[..., 0].astype(np.float32)
+        try:
+            image = read_image(pair.image, 1, max_pixels)[..., 0].astype(np.float32)
+        except BadData:
+            # It is told of later.
+            continue
         rows, columns = (_contrast(image, mask) for mask in masks)
         ratios.append(math.log((rows + 1) / (columns + 1)))
     return ratios
