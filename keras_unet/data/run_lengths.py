@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from keras_unet.config import DataConfig
 from keras_unet.data import rle
-from keras_unet.data.folders import kind_of, normal
+from keras_unet.data.folders import normal
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.pair import Coding, Found, Pair, Problem
 from keras_unet.errors import BadData
@@ -30,8 +30,6 @@ _EMPTY = {"", "-1", "nan"}
 
 def is_table(file: Path) -> bool:
     """Returns whether a CSV file's header is that of a table of run lengths."""
-    if kind_of(file) or not file.is_file():
-        return False
     with file.open("rb") as stream:
         line = stream.readline(1000).decode("utf-8-sig", errors="replace")
     words = {word.strip('" \r\n').lower() for word in line.split(",")}

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,18 @@ def test_annotations_and_images_can_be_named(tmp_path):
     annotated(tmp_path, {"segmentation": LEFT})
     data = DataConfig(images=tmp_path / "images", masks=tmp_path / "annotations.json")
     assert values_in(data) == [[3, 3, 0, 0]] * 2
+
+
+def test_crowds_are_ignored_whatever_kind_the_masks_are_said_to_be(tmp_path):
+    data = annotated(
+        tmp_path,
+        {"segmentation": LEFT},
+        {"segmentation": {"counts": [0, 8], "size": [2, 4]}, "iscrowd": 1},
+    )
+    data = replace(data, mask_kind="instances")
+    resolved = check_data(find(data), data).resolved
+    [pair] = find(data).pairs
+    assert read_mask(pair, resolved).tolist() == [[1, 1, 255, 255]] * 2
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,17 @@ def test_masks_of_another_size_than_the_image_are_named(root):
     assert problem.cause == "is 2×1, its image 4×2"
 
 
+def test_a_folder_of_several_images_and_their_masks_is_a_group(tmp_path):
+    for folder in ("p1", "p2"):
+        for name in ("a", "b"):
+            draw(tmp_path / f"{folder}/images/{name}.png", [[0, 0]])
+            draw(tmp_path / f"{folder}/masks/{name}.png", [[0, 1]])
+    found = find(DataConfig(data=tmp_path))
+    assert [p.group for p in found.pairs] == ["p1", "p2", "p1", "p2"]
+    assert [p.mask.name for p in found.pairs] == ["a.png", "a.png", "b.png", "b.png"]
+    assert "mask_kind" not in found.says
+
+
 @pytest.mark.parametrize(
     ("gone", "place", "cause"),
     [
