@@ -1,6 +1,7 @@
 """The command that segments images, and the job behind it."""
 
 import csv
+import dataclasses
 import os
 
 import numpy as np
@@ -96,6 +97,18 @@ def test_a_submission_holds_the_run_lengths_of_every_image(run, images, tmp_path
         rows = list(csv.DictReader(stream))
     assert [row["img"] for row in rows] == ["a.png", "b.png"]
     np.testing.assert_array_equal(rle.decode(rows[0]["rle_mask"], 16, 24), square())
+
+
+def test_a_submission_goes_the_way_of_the_runs_own_run_lengths(images, tmp_path):
+    run = make_run(tmp_path / "run")
+    config = run.load_config()
+    data = dataclasses.replace(config.data, run_lengths="columns")
+    run.save_config(dataclasses.replace(config, data=data))
+    file = tmp_path / "submission.csv"
+    predict(run, images, "--output", tmp_path / "out", "--submission", file)
+    with file.open(newline="") as stream:
+        runs = next(csv.DictReader(stream))["rle_mask"]
+    np.testing.assert_array_equal(rle.decode(runs, 16, 24, columns=True), square())
 
 
 def test_a_submission_of_three_classes_is_refused(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_unet.config import IGNORE
-from keras_unet.data.folders import kind_of, name_of
+from keras_unet.data.folders import name_of
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.errors import BadData
 from keras_unet.types import Values
@@ -27,7 +27,7 @@ _INSTALL = 'pip install "keras-unet-studio[coco]"'
 
 def is_annotations(file: Path) -> bool:
     """Returns whether a JSON file begins like COCO's annotations."""
-    if kind_of(file) or not file.is_file():
+    if not file.is_file():
         return False
     with file.open("rb") as stream:
         if not _KEYS.search(stream.read(_SNIFFED)):

@@ -13,7 +13,6 @@ from keras_unet.data import coco, objects
 from keras_unet.data.folders import (
     by_stem,
     holds_files,
-    kind_of,
     normal,
     stem_of,
     subfolders,
@@ -171,6 +170,7 @@ def _tables(folder: Path) -> Iterator[Layout]:
         file
         for file in sorted(folder.glob("*.csv"))
         if "submission" not in file.name.lower()
+        and file.is_file()
         and (file.name == "train_masks.csv" or is_table(file))
     ]
     for inside in subfolders(folder):
@@ -226,7 +226,7 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
 
 
 def _names_in(file: Path) -> list[str]:
-    if kind_of(file) or not file.is_file():
+    if not file.is_file():
         return []
     words = [line.split() for line in file.read_text("utf-8").splitlines()]
     return [normal(line[0]) for line in words if line]

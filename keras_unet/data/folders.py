@@ -13,7 +13,7 @@ from keras_unet.data.pair import Problem
 from keras_unet.errors import BadData
 
 BESIDE_IMAGES = {
-    *(".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".txt"),
+    *(".csv", ".db", ".html", ".ini", ".json", ".log", ".mat", ".md", ".txt"),
     *(".xml", ".yaml", ".yml", ".zip"),
 }
 """Suffixes of files that commonly lie between images and are none."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from keras_unet.data.folders import list_files, name_of, subfolders
+from keras_unet.data.folders import list_files, name_of, normal, subfolders
+from keras_unet.data.matching import match_names
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.types import Values
@@ -26,13 +28,16 @@ def holds_objects(folder: Path) -> bool:
 def find_objects(folder: Path) -> Found:
     """Returns the pairs of ``<id>/images/*`` and ``<id>/masks/*``, a file an object.
 
-    If each image has one mask, that is a mask like any other.
+    If each image has one mask, that is a mask like any other. If a folder has several
+    images, their masks have their names, and the folder is their group.
 
     Raises:
         BadData: a folder is missing or may not be read.
     """
     pairs, problems = list[Pair](), list[Problem]()
     several = False
+    if any(len(images) > 1 for images in _images_in(folder)):
+        return _match_each(folder)
     for inside in subfolders(folder):
         pair, wrong = _pair(inside)
         problems += wrong
@@ -44,6 +49,28 @@ def find_objects(folder: Path) -> Found:
         return Found(tuple(pairs), tuple(problems), says=says)
     alone = [Pair(p.image, object_files(p.mask)[0], p.group) for p in pairs if p.mask]
     return Found(tuple(alone), tuple(problems))
+
+
+def _images_in(folder: Path) -> Iterator[list[Path]]:
+    for inside in subfolders(folder):
+        if (inside / _IMAGES).is_dir():
+            yield list_files(inside / _IMAGES)[0]
+
+
+def _match_each(folder: Path) -> Found:
+    founds = [
+        (inside, match_names(inside / _IMAGES, inside / _MASKS))
+        for inside in subfolders(folder)
+    ]
+    return Found(
+        tuple(
+            replace(pair, group=normal(inside.name))
+            for inside, found in founds
+            for pair in found.pairs
+        ),
+        tuple(problem for _, found in founds for problem in found.problems),
+        notes=("groups: images of one folder are kept together",),
+    )
 
 
 def _pair(folder: Path) -> tuple[Pair | None, list[Problem]]:

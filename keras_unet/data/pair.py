@@ -72,7 +72,8 @@ class Found:
         """Returns ``data`` with what it leaves open and the folder answers."""
         says = dict(self.says)
         if data.mask_kind != "auto" or data.class_values:
-            says = {name: says[name] for name in says if name == "run_lengths"}
+            # These hold whatever the values mean.
+            says = {n: says[n] for n in ("run_lengths", "ignore_values") if n in says}
         default = DataConfig()
         return replace(
             data,

@@ -1,6 +1,9 @@
+import os
+import socket
+
 import pytest
 
-from keras_unet.data.folders import by_stem
+from keras_unet.data.folders import by_stem, list_files
 from keras_unet.errors import BadData
 
 
@@ -34,3 +37,34 @@ def test_a_link_in_a_circle_stays_in_the_list_so_that_it_is_reported(tmp_path):
 def test_a_broken_link_stays_in_the_list_so_that_it_is_reported(tmp_path):
     (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
     assert list(by_stem(tmp_path)) == ["a"]
+
+
+def test_subfolders_are_looked_into_where_that_is_wanted(tmp_path):
+    (tmp_path / "x/.hidden").mkdir(parents=True)
+    for name in ("a.png", "x/a.png", "x/.hidden/b.png", "x/notes.txt"):
+        (tmp_path / name).touch()
+    assert list(by_stem(tmp_path)) == ["a"]
+    assert list(by_stem(tmp_path, deep=True)) == ["a", "x/a"]
+
+
+def test_a_link_to_a_folder_above_is_followed_once(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/a.png").touch()
+    (tmp_path / "x/up").symlink_to(tmp_path)
+    assert "x/a" in by_stem(tmp_path, deep=True)
+
+
+def test_pipes_and_sockets_are_named_and_links_are_files(tmp_path, monkeypatch):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "c.png")
+    # The name of a socket may not be long.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("d.png")
+        files, problems = list_files(tmp_path)
+    assert [file.name for file in files] == ["a.png", "b.png"]
+    assert [(problem.file.name, problem.cause) for problem in problems] == [
+        ("c.png", "is a pipe (FIFO), not a file"),
+        ("d.png", "is a socket, not a file"),
+    ]

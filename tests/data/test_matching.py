@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from keras_unet.data.matching import car_of, match_names
+from keras_unet.data.matching import car_of, match_names, match_neighbours
 from keras_unet.data.pair import Found
 
 HELA = Path(__file__).parents[3] / "shared/data/dic-hela"
@@ -113,3 +113,61 @@ def test_the_cell_tracking_challenges_names_are_pairs():
 )
 def test_the_group_is_the_car(name, car):
     assert car_of(Path(name)) == car
+
+
+def test_names_in_subfolders_are_paths(tmp_path):
+    for folder in ("images/x", "images/y", "masks/x", "masks/y"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("L", (2, 2)).save(tmp_path / folder / "1.png")
+    found = match_names(tmp_path / "images", tmp_path / "masks")
+    assert [pair.group for pair in found.pairs] == ["x/1", "y/1"]
+    assert all(p.image.parent.name == p.mask.parent.name for p in found.pairs)
+
+
+def test_masks_may_lie_a_folder_deeper_than_their_images(tmp_path):
+    for name in ("images/cat_1.jpg", "images/dog_1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (2, 2)).save(tmp_path / name)
+    for name in ("masks/trimaps/cat_1.png", "masks/trimaps/dog_1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2)).save(tmp_path / name)
+    found = match_names(tmp_path / "images", tmp_path / "masks")
+    assert names(found) == [("cat_1.jpg", "cat_1.png"), ("dog_1.jpg", "dog_1.png")]
+
+
+def neighbours(folder: Path, *files: str) -> Found:
+    for file in files:
+        Image.new("L", (2, 2)).save(folder / file)
+    return match_neighbours(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "pair"),
+    [
+        (["a.jpg", "a.png"], ("a.jpg", "a.png")),
+        (["a.bmp", "a.jpeg"], ("a.jpeg", "a.bmp")),
+        (["a.png", "a_mask.png"], ("a.png", "a_mask.png")),
+        (["a.png", "GT-a.png"], ("a.png", "GT-a.png")),
+        (["my_mask.jpg", "my_mask_mask.png"], ("my_mask.jpg", "my_mask_mask.png")),
+    ],
+)
+def test_image_and_mask_side_by_side_are_a_pair(tmp_path, files, pair):
+    found = neighbours(tmp_path, *files)
+    assert (names(found), found.problems) == ([pair], ())
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["a.tif", "a.png"], "a.png and a.tif: is an image and its mask, but which of"),
+        (["a.jpg"], "a.jpg: has no mask beside it, such as a_mask.png of a.jpg"),
+        (
+            ["a.jpg", "a_mask.png", "mask_a.png"],
+            "a_mask.png: has the same name as mask_a.png; which one is meant?",
+        ),
+        (["a.jpg", "a_mask.png", "a_mask_1.png"], "a_mask_1.png: has no mask beside"),
+    ],
+)
+def test_which_of_neighbours_is_the_mask_is_not_guessed(tmp_path, files, said):
+    [problem] = neighbours(tmp_path, *files).problems
+    assert str(problem).startswith(f"{tmp_path}/{said}")

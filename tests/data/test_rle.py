@@ -82,3 +82,18 @@ def test_a_real_mask_comes_back():
     with Image.open(file) as image:
         mask = np.asarray(image)
     np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)
+
+
+def test_runs_may_go_down_the_columns():
+    mask = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+    text = rle.encode(mask, columns=True)
+    assert text == "2 2 5 1"
+    np.testing.assert_array_equal(rle.decode(text, 2, 3, columns=True), mask)
+
+
+def test_objects_on_lines_of_their_own_are_numbered_and_the_later_one_wins():
+    assert rle.decode_objects("1 2\n2 2\n", (1, 4)).tolist() == [[1, 2, 2, 0]]
+
+
+def test_a_single_object_is_a_mask_of_0_and_1():
+    assert rle.decode_objects("2 2", (1, 4)).tolist() == [[0, 1, 1, 0]]

@@ -1,0 +1,155 @@
+"""COCO's annotations: what they say of each pixel, and what is wrong with them."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from keras_unet.config import DataConfig
+from keras_unet.data.check import check_data
+from keras_unet.data.layouts import find
+from keras_unet.data.masks import read_mask, read_values
+from keras_unet.errors import BadData
+
+LEFT = [[0, 0, 2, 0, 2, 2, 0, 2]]
+ALL = [[0, 0, 4, 0, 4, 2, 0, 2]]
+
+
+def annotated(root: Path, *objects: dict, **changes: object) -> DataConfig:
+    """Writes an image of 4×2 and its annotations."""
+    (root / "images").mkdir()
+    Image.new("L", (4, 2)).save(root / "images/a.png")
+    content = {
+        "images": [{"id": 7, "file_name": "a.png", "width": 4, "height": 2}],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 9, "name": "dog"}],
+        "annotations": [
+            {"id": number, "image_id": 7, "category_id": 3, "iscrowd": 0, **one}
+            for number, one in enumerate(objects)
+        ],
+    }
+    (root / "annotations.json").write_text(json.dumps({**content, **changes}))
+    return DataConfig(data=root)
+
+
+def values_in(data: DataConfig) -> list[list[int]]:
+    found = find(data)
+    assert found.problems == ()
+    return read_values(found.pairs[0], 100).tolist()
+
+
+def test_values_are_the_ids_of_the_categories_and_the_later_object_wins(tmp_path):
+    data = annotated(
+        tmp_path,
+        {"segmentation": ALL},
+        {"segmentation": LEFT, "category_id": 9},
+    )
+    assert values_in(data) == [[9, 9, 3, 3]] * 2
+
+
+def test_classes_and_their_names_are_the_categories(tmp_path):
+    data = annotated(tmp_path, {"segmentation": LEFT})
+    report = check_data(find(data), data)
+    resolved = report.resolved
+    assert report.problems == ()
+    assert resolved.class_values == (0, 3, 9)
+    assert resolved.class_names == ("background", "cat", "dog")
+    [pair] = find(data).pairs
+    assert read_mask(pair, resolved).tolist() == [[1, 1, 0, 0]] * 2
+
+
+@pytest.mark.parametrize("counts", [[2, 4, 2], "242"])
+def test_outlines_may_be_run_lengths(tmp_path, counts):
+    data = annotated(tmp_path, {"segmentation": {"counts": counts, "size": [2, 4]}})
+    assert values_in(data) == [[0, 3, 3, 0]] * 2
+
+
+def test_crowds_are_ignored_but_not_the_objects_in_them(tmp_path):
+    crowd = {"counts": [0, 8], "size": [2, 4]}
+    data = annotated(
+        tmp_path,
+        {"segmentation": LEFT},
+        {"segmentation": crowd, "iscrowd": 1},
+    )
+    assert values_in(data) == [[3, 3, 255, 255]] * 2
+    resolved = check_data(find(data), data).resolved
+    [pair] = find(data).pairs
+    assert read_mask(pair, resolved).tolist() == [[1, 1, 255, 255]] * 2
+
+
+def test_an_image_without_annotations_is_background(tmp_path):
+    assert values_in(annotated(tmp_path)) == [[0] * 4] * 2
+
+
+def test_categories_counted_from_0_are_told_from_the_background(tmp_path):
+    data = annotated(
+        tmp_path,
+        {"segmentation": LEFT, "category_id": 0},
+        categories=[{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
+    )
+    assert values_in(data) == [[1, 1, 0, 0]] * 2
+    found = find(data)
+    assert found.says["class_names"] == ("background", "cat", "dog")
+    assert "its categories are counted from 0" in found.notes[1]
+
+
+def test_annotations_and_images_can_be_named(tmp_path):
+    annotated(tmp_path, {"segmentation": LEFT})
+    data = DataConfig(images=tmp_path / "images", masks=tmp_path / "annotations.json")
+    assert values_in(data) == [[3, 3, 0, 0]] * 2
+
+
+def test_crowds_are_ignored_whatever_kind_the_masks_are_said_to_be(tmp_path):
+    data = annotated(
+        tmp_path,
+        {"segmentation": LEFT},
+        {"segmentation": {"counts": [0, 8], "size": [2, 4]}, "iscrowd": 1},
+    )
+    data = replace(data, mask_kind="instances")
+    resolved = check_data(find(data), data).resolved
+    [pair] = find(data).pairs
+    assert read_mask(pair, resolved).tolist() == [[1, 1, 255, 255]] * 2
+
+
+@pytest.mark.parametrize(
+    ("outline", "cause"),
+    [
+        ([], "annotation 0: has no outline (segmentation)"),
+        ([[0, 0, 2, 2]], "annotation 0: has an outline that is neither polygons nor"),
+    ],
+)
+def test_an_object_without_an_outline_is_named(tmp_path, outline, cause):
+    [problem] = find(annotated(tmp_path, {"segmentation": outline})).problems
+    assert str(problem).startswith(f"{tmp_path}/annotations.json, {cause}")
+
+
+def test_an_image_that_is_not_there_is_named(tmp_path):
+    images = [{"id": 7, "file_name": "b.png", "width": 4, "height": 2}]
+    [problem] = find(annotated(tmp_path, images=images)).problems
+    assert problem.cause == f"is not there, but named in {tmp_path}/annotations.json"
+
+
+def test_annotations_of_an_image_of_another_size_are_named(tmp_path):
+    images = [{"id": 7, "file_name": "a.png", "width": 5, "height": 2}]
+    data = annotated(tmp_path, images=images)
+    [problem] = check_data(find(data), data).problems
+    assert problem.cause == "its mask: is of 5×2, the image is 4×2"
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"annotations": [1], "images": []}'])
+def test_a_file_that_is_no_list_of_annotations_is_named(tmp_path, content):
+    annotated(tmp_path)
+    (tmp_path / "annotations.json").write_text(content)
+    data = DataConfig(images=tmp_path / "images", masks=tmp_path / "annotations.json")
+    with pytest.raises(BadData, match=r"annotations\.json: is no "):
+        find(data)
+
+
+def test_without_its_library_what_to_install_is_said(tmp_path, monkeypatch):
+    data = annotated(tmp_path, {"segmentation": LEFT})
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
+    with pytest.raises(BadData, match=r'pip install "keras-unet-studio\[coco\]"'):
+        find(data)

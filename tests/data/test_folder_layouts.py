@@ -1,0 +1,264 @@
+"""Layouts that people have, each found by its folder alone and said."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from keras_unet.config import DataConfig
+from keras_unet.data.check import check_data
+from keras_unet.data.layouts import find
+from keras_unet.data.masks import read_values
+from keras_unet.data.pair import Found
+from keras_unet.data.pairs import find_pairs
+from keras_unet.errors import BadData
+
+CASES = Path(__file__).parents[3] / "shared/data/cases"
+
+
+def touch(root: Path, *names: str) -> None:
+    """Draws an image of its own for each name."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 3)).save(root / name)
+
+
+def found_in(root: Path) -> Found:
+    found = find(DataConfig(data=root))
+    assert found.problems == ()
+    return found
+
+
+def pairs_of(found: Found) -> list[tuple[str, str]]:
+    return [
+        (pair.image.name, pair.mask.name if pair.mask else "") for pair in found.pairs
+    ]
+
+
+def parts_of(found: Found) -> tuple[list[str], list[str], list[str]]:
+    return tuple(
+        [pair.image.stem for pair in part]
+        for part in (found.pairs, found.validation, found.test)
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("imgs", "masks"),
+        ("Images", "Labels"),
+        ("image", "mask"),
+        ("img", "gt"),
+        ("IMG", "annotations"),
+        ("train", "train_labels"),
+        ("train_images", "train_masks"),
+        ("images_train", "masks_train"),
+    ],
+)
+def test_folders_may_have_the_common_names_in_any_case(tmp_path, images, masks):
+    touch(tmp_path, f"{images}/a.jpg", f"{masks}/a.png")
+    found = found_in(tmp_path)
+    assert pairs_of(found) == [("a.jpg", "a.png")]
+    assert found.notes == (f"layout: {images}/ {masks}/",)
+
+
+def test_carvanas_names_are_kept_together_by_car_whatever_the_folders(tmp_path):
+    names = [f"{car}_{view}" for car in ("0ab", "1cd", "2ef") for view in ("01", "02")]
+    touch(tmp_path, *(f"imgs/{name}.jpg" for name in names))
+    touch(tmp_path, *(f"masks/{name}_mask.gif" for name in names))
+    found = found_in(tmp_path)
+    assert {pair.group for pair in found.pairs} == {"0ab", "1cd", "2ef"}
+    assert "groups: by what comes before _01" in found.notes[1]
+
+
+def test_camvids_layout_has_its_own_split(tmp_path):
+    for part, name in [("train", "a"), ("val", "b"), ("test", "c")]:
+        touch(tmp_path, f"{part}/{name}.png", f"{part}annot/{name}.png")
+    found = found_in(tmp_path)
+    assert parts_of(found) == (["a"], ["b"], ["c"])
+    assert found.notes == (
+        "layout: train/ trainannot/ val/ valannot/ test/ testannot/, with its own "
+        "split",
+    )
+
+
+def test_parts_of_camvid_may_be_missing(tmp_path):
+    touch(tmp_path, "train/a.png", "trainannot/a.png", "val/b.png", "valannot/b.png")
+    assert parts_of(found_in(tmp_path)) == (["a"], ["b"], [])
+
+
+@pytest.mark.parametrize("pattern", ["{part}/{kind}/{name}", "{kind}/{part}/{name}"])
+def test_each_part_may_have_its_images_and_masks(tmp_path, pattern):
+    for part, name in [("train", "a.png"), ("val", "a.png"), ("test", "c.png")]:
+        for kind in ("images", "masks"):
+            touch(tmp_path, pattern.format(part=part, kind=kind, name=name))
+    assert parts_of(found_in(tmp_path)) == (["a"], ["a"], ["c"])
+
+
+def test_test_images_without_masks_make_no_split(tmp_path):
+    touch(tmp_path, "train/images/a.png", "train/masks/a.png", "test/images/b.png")
+    assert parts_of(found_in(tmp_path)) == (["a"], [], [])
+
+
+def voc(root: Path, **lists: str) -> Path:
+    touch(root, *(f"JPEGImages/{name}.jpg" for name in "abcde"))
+    touch(root, *(f"SegmentationClass/{name}.png" for name in "abcd"))
+    folder = root / "ImageSets/Segmentation"
+    folder.mkdir(parents=True)
+    for name, text in lists.items():
+        (folder / f"{name}.txt").write_text(text)
+    return root
+
+
+def test_vocs_lists_are_its_split_and_images_without_masks_no_problem(tmp_path):
+    voc(tmp_path, train="a\nb\n", val="c\n", trainval="a\nb\nc\n", test="e\n")
+    found = found_in(tmp_path)
+    assert parts_of(found) == (["a", "b"], ["c"], [])
+    assert "Pascal VOC" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("lists", "names"),
+    [({"trainval": "a\nc\n"}, ["a", "c"]), ({}, ["a", "b", "c", "d"])],
+)
+def test_voc_without_a_split_is_split_as_any_other(tmp_path, lists, names):
+    assert parts_of(found_in(voc(tmp_path, **lists))) == (names, [], [])
+
+
+def test_a_listed_image_of_voc_without_a_mask_is_named(tmp_path):
+    voc(tmp_path, train="a\ne\n", val="c\n")
+    [problem] = find(DataConfig(data=tmp_path)).problems
+    assert str(problem).startswith(f"{tmp_path}/JPEGImages/e.jpg: is listed in Image")
+
+
+def test_an_only_subfolder_is_looked_into(tmp_path):
+    touch(tmp_path, "set/imgs/a.png", "set/masks/a.png")
+    assert found_in(tmp_path).notes == ("layout: set/: imgs/ masks/",)
+
+
+@pytest.mark.parametrize("mask", ["a.png", "a_mask.jpg", "mask_a.png", "a-labels.tif"])
+def test_image_and_mask_may_lie_side_by_side(tmp_path, mask):
+    touch(tmp_path, "a.jpg", mask)
+    found = found_in(tmp_path)
+    assert pairs_of(found) == [("a.jpg", mask)]
+    assert found.notes[0].endswith(f"side by side, such as a.jpg and {mask}")
+
+
+def test_side_by_side_in_subfolders_is_found_too(tmp_path):
+    touch(tmp_path, "p1/a.tif", "p1/a_mask.tif", "p2/a.tif", "p2/a_mask.tif")
+    assert [pair.group for pair in found_in(tmp_path).pairs] == ["p1/a", "p2/a"]
+
+
+def test_two_layouts_are_a_question(tmp_path):
+    touch(tmp_path, "images/a.png", "masks/a.png", "train/b.png", "train_masks/b.png")
+    with pytest.raises(BadData) as error:
+        find_pairs(DataConfig(data=tmp_path))
+    said = str(error.value)
+    assert "fits 2 layouts: images/ masks/; train/ train_masks/" in said
+    assert all(flag in said for flag in ("--images", "--masks", "--pairs FILE.csv"))
+
+
+def test_two_folders_of_masks_are_a_question(tmp_path):
+    touch(tmp_path, "images/a.png", "masks/a.png", "labels/a.png")
+    with pytest.raises(BadData, match="images/ labels/; images/ masks/"):
+        find_pairs(DataConfig(data=tmp_path))
+
+
+def test_pipes_among_the_files_are_named_and_not_opened(tmp_path):
+    touch(tmp_path, "images/a.png", "masks/a.png")
+    os.mkfifo(tmp_path / "images/b.png")
+    [problem] = find(DataConfig(data=tmp_path)).problems
+    assert str(problem) == f"{tmp_path}/images/b.png: is a pipe (FIFO), not a file"
+
+
+def coco(root: Path, name: str, image: str, **changes: object) -> None:
+    """Writes COCO's annotations of one image of a category 3 in the upper left."""
+    content = {
+        "images": [{"id": 7, "file_name": image, "width": 4, "height": 3}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 7,
+                "category_id": 3,
+                "iscrowd": 0,
+                "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]],
+            }
+        ],
+    }
+    file = root / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("file", "image"),
+    [
+        ("annotations.json", "images/a.jpg"),
+        ("annotations/instances_all.json", "images/a.jpg"),
+        ("_annotations.coco.json", "a.jpg"),
+    ],
+)
+def test_cocos_annotations_are_found(tmp_path, file, image):
+    touch(tmp_path, image)
+    coco(tmp_path, file, "a.jpg")
+    found = found_in(tmp_path)
+    assert read_values(found.pairs[0], 100).tolist() == [
+        [3, 3, 0, 0],
+        [3, 3, 0, 0],
+        [0, 0, 0, 0],
+    ]
+    assert found.notes == (f"layout: COCO's annotations in {file}",)
+
+
+def test_cocos_own_split_is_that_of_its_files(tmp_path):
+    for part in ("train", "val"):
+        touch(tmp_path, f"{part}2017/{part}.jpg")
+        name = f"annotations/instances_{part}2017.json"
+        coco(tmp_path, name, f"{part}.jpg")
+        coco(tmp_path, name.replace("instances", "person_keypoints"), f"{part}.jpg")
+    assert parts_of(found_in(tmp_path)) == (["train"], ["val"], [])
+
+
+def test_another_json_file_beside_masks_is_no_layout(tmp_path):
+    touch(tmp_path, "images/a.png", "masks/a.png")
+    (tmp_path / "classes.json").write_text('{"categories": [], "images": []}')
+    assert found_in(tmp_path).notes == ("layout: images/ masks/",)
+
+
+def test_a_folder_for_each_image_with_a_mask_for_each_object_is_found(tmp_path):
+    for name in ("x1", "x2"):
+        touch(tmp_path, f"{name}/images/{name}.png")
+        touch(tmp_path, f"{name}/masks/0.png", f"{name}/masks/1.png")
+    found = found_in(tmp_path)
+    assert pairs_of(found) == [("x1.png", "masks"), ("x2.png", "masks")]
+    assert "a folder for each image" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "table"), [("train", "train_masks.csv"), ("train_images", "train.csv")]
+)
+def test_a_table_of_run_lengths_beside_images_is_found(tmp_path, images, table):
+    touch(tmp_path, f"{images}/a.png")
+    (tmp_path / table).write_text("id,rle_mask\na,\n")
+    (tmp_path / "sample_submission.csv").write_text("id,rle_mask\nb,1 1\n")
+    found = found_in(tmp_path)
+    assert found.notes == (f"layout: {images}/ and run lengths in {table}",)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data/cases")
+def test_nested_folders_are_matched_by_their_paths():
+    found = found_in(CASES / "J_nested")
+    assert len(found.pairs) == 8
+    assert found.pairs[0].group.startswith("aachen/aachen_000000")
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data/cases")
+def test_salt_is_read_column_by_column():
+    data = DataConfig(data=CASES / "f_tgs")
+    report = check_data(find(data), data)
+    assert (report.problems, report.resolved.run_lengths) == ((), "columns")

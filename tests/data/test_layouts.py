@@ -1,0 +1,196 @@
+"""From what was given, folders or files, to pairs and what each of them is for."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from splits import split_of
+
+from keras_unet.config import Config, DataConfig
+from keras_unet.data.__main__ import main
+from keras_unet.data.check import check_data
+from keras_unet.data.layouts import find
+from keras_unet.data.masks import read_values
+from keras_unet.data.pair import Found
+from keras_unet.data.pairs import find_pairs, prepare, split_of_run
+from keras_unet.errors import BadData
+from keras_unet.run_folder import RunFolder
+
+
+def draw(root: Path, *names: str) -> Path:
+    """Draws an image or mask, half of it white, for each name."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(len(str(root / name))).integers(0, 9, (6, 8))
+        pixels[:3] = 255 if "mask" in name or "annot" in name else 200
+        pixels[3:] = 0 if "mask" in name or "annot" in name else pixels[3:]
+        Image.fromarray(pixels.astype(np.uint8)).save(root / name)
+    return root
+
+
+def divided(root: Path, **parts: str) -> Path:
+    for part, names in parts.items():
+        draw(root, *(f"{part}/{name}.png" for name in names))
+        draw(root, *(f"{part}annot/{name}.png" for name in names))
+    return root
+
+
+def stems(pairs) -> list[str]:
+    return [pair.image.stem for pair in pairs]
+
+
+def parts_of(found: Found) -> tuple[list[str], list[str], list[str]]:
+    return stems(found.pairs), stems(found.validation), stems(found.test)
+
+
+def test_one_folder_named_twice_is_looked_at_for_pairs_side_by_side(tmp_path):
+    draw(tmp_path, "x/a.jpg", "x/a_mask.png", "x/p/b.jpg", "x/p/b.png")
+    found = find(DataConfig(images=tmp_path / "x", masks=tmp_path / "x"))
+    assert ([p.group for p in found.pairs], found.problems) == (["a", "p/b"], ())
+
+
+def test_one_folder_named_twice_without_such_pairs_is_refused(tmp_path):
+    draw(tmp_path, "x/a.jpg", "x/b.jpg")
+    with pytest.raises(BadData, match="x: is --images and --masks, but has no image"):
+        find(DataConfig(images=tmp_path / "x", masks=tmp_path / "x"))
+
+
+def test_masks_may_be_a_table_of_run_lengths(tmp_path):
+    draw(tmp_path, "x/a.png")
+    (tmp_path / "t.csv").write_text("id,rle_mask\na,1 3\n")
+    data = DataConfig(
+        images=tmp_path / "x", masks=tmp_path / "t.csv", run_lengths="columns"
+    )
+    [pair] = find_pairs(data)
+    assert read_values(pair, 100)[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_where_only_validation_is_given_test_comes_from_the_rest(tmp_path):
+    root = divided(tmp_path, train="abcdef", val="gh")
+    found = find(DataConfig(data=root))
+    assert parts_of(found) == (list("abcdef"), ["g", "h"], [])
+    split = prepare(DataConfig(data=root)).split()
+    assert stems(split.validation) == ["g", "h"]
+    assert len(split.test) == 1
+    assert sorted(stems(split.train + split.test)) == list("abcdef")
+
+
+def test_where_only_test_is_given_validation_comes_from_the_rest(tmp_path):
+    split = prepare(DataConfig(data=divided(tmp_path, train="abc", test="d"))).split()
+    assert stems(split.test) == ["d"]
+    assert (len(split.train), len(split.validation)) == (2, 1)
+
+
+def test_a_whole_split_is_kept_however_small(tmp_path):
+    root = divided(tmp_path, train="a", val="b", test="c")
+    split = prepare(DataConfig(data=root)).split()
+    assert [stems(part) for part in vars(split).values()] == [["a"], ["b"], ["c"]]
+
+
+def test_given_validation_and_test_take_the_place_of_the_layouts_own(tmp_path):
+    draw(tmp_path / "v", "images/x.png", "masks/x.png")
+    draw(tmp_path / "t", "images/y.png", "masks/y.png")
+    found = find(
+        DataConfig(
+            data=divided(tmp_path / "d", train="a", val="bc", test="d"),
+            validation=tmp_path / "v",
+            test=tmp_path / "t",
+        )
+    )
+    assert parts_of(found) == (["a"], ["x"], ["y"])
+    assert (
+        "2 validation images of the data's own split are left out: --validation is "
+        "given" in found.notes
+    )
+
+
+def test_a_folder_given_for_validation_is_for_validation_as_a_whole(tmp_path):
+    draw(
+        tmp_path / "d",
+        *(f"{kind}/{n}.png" for kind in ("images", "masks") for n in "ab"),
+    )
+    given = divided(tmp_path / "v", train="x", val="y")
+    found = find(DataConfig(data=tmp_path / "d", validation=given))
+    assert parts_of(found) == (["a", "b"], ["x", "y"], [])
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_an_image_of_a_given_part_in_the_rest_is_refused(tmp_path, part):
+    names = [f"{kind}/{name}.png" for kind in ("images", "masks") for name in "abc"]
+    draw(tmp_path, *names)
+    prepared = prepare(DataConfig(data=tmp_path, **{part: tmp_path}))
+    with pytest.raises(BadData, match=f"is in --{part} and in the rest of the data"):
+        prepared.split()
+
+
+def test_names_that_parts_share_are_no_overlap(tmp_path):
+    split = prepare(DataConfig(data=divided(tmp_path, train="ab", val="a"))).split()
+    assert stems(split.validation) == ["a"]
+
+
+def test_groups_by_name_hold_for_a_layouts_own_split_too(tmp_path):
+    draw(
+        tmp_path,
+        *(f"train{kind}/{n}.png" for kind in ("", "annot") for n in ("p1", "p2")),
+    )
+    draw(
+        tmp_path,
+        *(f"val{kind}/{n}.png" for kind in ("", "annot") for n in ("p1x", "p3")),
+    )
+    prepared = prepare(DataConfig(data=tmp_path, group_by=r"\d"))
+    with pytest.raises(BadData, match="group 1 of --validation is also in the rest"):
+        prepared.split()
+
+
+def test_records_keep_the_split_and_what_the_layout_says(tmp_path, capsys):
+    root = divided(tmp_path / "d", train="abc", val="d", test="e")
+    words = ["records", str(root), "--output", str(tmp_path / "r"), "--coding", "png"]
+    assert main([*words, "--image-size", "6", "8"]) == 0
+    found = find(DataConfig(data=tmp_path / "r"))
+    assert parts_of(found) == (["a", "b", "c"], ["d"], ["e"])
+
+
+def test_records_of_annotations_keep_the_names_of_the_classes(tmp_path):
+    draw(tmp_path, "d/images/a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 6}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 3,
+                "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]],
+            }
+        ],
+    }
+    (tmp_path / "d/annotations.json").write_text(json.dumps(content))
+    words = ["records", str(tmp_path / "d"), "--output", str(tmp_path / "r")]
+    assert main([*words, "--image-size", "6", "8"]) == 0
+    data = DataConfig(data=tmp_path / "r")
+    assert check_data(find(data), data).resolved.class_names == ("background", "cat")
+
+
+@pytest.fixture
+def nested_run(tmp_path) -> RunFolder:
+    """A run that was made with images of one name in several folders."""
+    names = [f"{kind}/{n}/1.png" for kind in ("images", "masks") for n in "abcd"]
+    run = RunFolder(tmp_path / "run")
+    run.save_config(Config(data=DataConfig(data=draw(tmp_path / "data", *names))))
+    prepare(run.load_config().data).write_split(run)
+    return run
+
+
+def test_images_of_one_name_in_several_folders_are_known_after_a_move(
+    nested_run, tmp_path
+):
+    before, _ = split_of_run(nested_run)
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    after, notes = split_of_run(nested_run, tmp_path / "elsewhere")
+    assert notes == ()
+    assert [p.group for p in after.train] == [p.group for p in before.train]
+    assert split_of(DataConfig(data=tmp_path / "elsewhere")).test[0].group == (
+        before.test[0].group
+    )

@@ -1,0 +1,143 @@
+"""Masks of one object each, as in Data Science Bowl 2018."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_unet.config import Config, DataConfig
+from keras_unet.data.check import check_data
+from keras_unet.data.layouts import find
+from keras_unet.data.look import look_at
+from keras_unet.data.look_cache import LookCache
+from keras_unet.data.masks import read_mask, read_values
+from keras_unet.data.pair import Pair
+from keras_unet.data.pairs import prepare, split_of_run
+from keras_unet.errors import BadData
+from keras_unet.run_folder import RunFolder
+
+
+def draw(file: Path, pixels: list[list[int]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(pixels, np.uint8)).save(file)
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """Four images with two objects each, which overlap in the middle."""
+    for number in range(4):
+        folder = tmp_path / f"set/id{number}"
+        draw(folder / f"images/id{number}.png", [[number, 9, 9, 9]] * 2)
+        draw(folder / "masks/a.png", [[255, 255, 0, 0], [0, 0, 0, 0]])
+        draw(folder / "masks/b.png", [[0, 255, 255, 0], [0, 0, 0, 0]])
+    return tmp_path / "set"
+
+
+def pair_of(root: Path) -> Pair:
+    return Pair(root / "id0/images/id0.png", root / "id0/masks", "id0")
+
+
+def test_pixels_have_the_number_of_their_object_and_the_later_one_wins(root):
+    assert read_values(pair_of(root), 100).tolist() == [[1, 2, 2, 0], [0, 0, 0, 0]]
+
+
+def test_objects_are_read_at_another_size_too(root):
+    assert read_values(pair_of(root), 100, (1, 2)).tolist() == [[0, 0]]
+
+
+def test_more_objects_than_a_byte_counts_have_numbers_of_their_own(tmp_path):
+    for number in range(300):
+        pixels = np.zeros((1, 300), np.uint8)
+        pixels[0, number] = 1
+        draw(tmp_path / f"masks/{number:03}.png", pixels.tolist())
+    draw(tmp_path / "i.png", [[0] * 300])
+    values = read_values(Pair(tmp_path / "i.png", tmp_path / "masks", "g"), 10**6)
+    assert values.tolist() == [list(range(1, 301))]
+
+
+def test_objects_are_instances_unless_another_kind_is_given(root):
+    data = DataConfig(data=root)
+    report = check_data(find(data), data)
+    assert (report.problems, report.resolved.mask_kind) == ((), "instances")
+    assert report.table()["masks"] == "folder of objects (4)"
+    assert read_mask(pair_of(root), report.resolved).tolist()[0] == [1, 1, 1, 0]
+    binary = DataConfig(data=root, mask_kind="binary", foreground_above=0)
+    assert check_data(find(binary), binary).resolved.mask_kind == "binary"
+
+
+def test_where_each_image_has_one_mask_it_is_a_mask_like_any_other(root):
+    for number in range(4):
+        (root / f"id{number}/masks/b.png").unlink()
+    found = find(DataConfig(data=root))
+    assert [pair.mask.name for pair in found.pairs] == ["a.png"] * 4
+    assert "mask_kind" not in found.says
+
+
+@pytest.mark.parametrize(
+    ("pixels", "cause"),
+    [
+        ([[0, 1, 2, 0]] * 2, "is no mask of one object: it has 2 values but 0"),
+        ([[0, 1, 1]] * 2, "is 3×2, the first one 4×2"),
+    ],
+)
+def test_a_file_that_is_no_mask_of_an_object_is_named(root, pixels, cause):
+    draw(root / "id0/masks/b.png", pixels)
+    data = DataConfig(data=root)
+    [problem] = check_data(find(data), data).problems
+    assert (problem.file, problem.cause) == (root / "id0/masks/b.png", cause)
+
+
+def test_masks_of_another_size_than_the_image_are_named(root):
+    for name in ("a", "b"):
+        draw(root / f"id0/masks/{name}.png", [[0, 1]])
+    data = DataConfig(data=root)
+    [problem] = check_data(find(data), data).problems
+    assert problem.cause == "is 2×1, its image 4×2"
+
+
+def test_a_folder_of_several_images_and_their_masks_is_a_group(tmp_path):
+    for folder in ("p1", "p2"):
+        for name in ("a", "b"):
+            draw(tmp_path / f"{folder}/images/{name}.png", [[0, 0]])
+            draw(tmp_path / f"{folder}/masks/{name}.png", [[0, 1]])
+    found = find(DataConfig(data=tmp_path))
+    assert [p.group for p in found.pairs] == ["p1", "p2", "p1", "p2"]
+    assert [p.mask.name for p in found.pairs] == ["a.png", "a.png", "b.png", "b.png"]
+    assert "mask_kind" not in found.says
+
+
+@pytest.mark.parametrize(
+    ("gone", "place", "cause"),
+    [
+        ("masks/*.png", "masks", "holds no masks"),
+        ("images/*.png", "images", "holds 0 images; expected one, its objects in "),
+    ],
+)
+def test_a_folder_without_its_image_or_masks_is_named(root, gone, place, cause):
+    for file in (root / "id0").glob(gone):
+        file.unlink()
+    [problem] = find(DataConfig(data=root)).problems
+    assert problem.file == root / "id0" / place
+    assert problem.cause.startswith(cause)
+
+
+def test_a_second_look_finds_the_same_and_a_changed_object_is_looked_at_again(root):
+    with LookCache() as cache:
+        first = look_at(pair_of(root), 100, cache)
+        assert first.mask.values.counts == {0: 5, 1: 1, 2: 2}
+        assert look_at(pair_of(root), 100, cache) == first
+        draw(root / "id0/masks/c.png", [[0, 0, 0, 1], [0, 0, 0, 0]])
+        again = look_at(pair_of(root), 100, cache).mask
+    assert again.values.counts == {0: 4, 1: 1, 2: 2, 3: 1}
+    assert again.fingerprint != first.mask.fingerprint
+
+
+def test_a_run_knows_its_objects_again_and_names_those_that_changed(root, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.save_config(Config(data=DataConfig(data=root)))
+    prepare(run.load_config().data).write_split(run)
+    split_of_run(run)
+    draw(root / "id2/masks/a.png", [[0, 0, 0, 0], [255, 255, 255, 255]])
+    with pytest.raises(BadData, match="id2/masks: has changed since the training"):
+        split_of_run(run)
