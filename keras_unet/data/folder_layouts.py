@@ -12,16 +12,14 @@ from typing import NamedTuple
 from keras_unet.data import coco, objects
 from keras_unet.data.folders import (
     by_stem,
-    holds_files,
-    normal,
-    stem_of,
-    subfolders,
-)
-from keras_unet.data.matching import (
     car_of,
+    holds_files,
     match_names,
     match_neighbours,
+    normal,
     shows_cars,
+    stem_of,
+    subfolders,
 )
 from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.run_lengths import find_run_lengths, is_table

@@ -1,15 +1,17 @@
-"""What lies in a folder: the files that may be images, by name, and its subfolders."""
+"""What lies in a folder, and which of its files make pairs by their names."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import stat
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
-from keras_unet.data.pair import Problem
+from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.errors import BadData
 
 BESIDE_IMAGES = {
@@ -139,3 +141,185 @@ def no_folder(path: Path, error: OSError) -> BadData:
     if path.is_file():
         return BadData(f"{path}: is a file, not a folder")
     return BadData(f"{path}: there is no such folder")
+
+
+MASK_WORDS = (
+    *("mask", "masks", "label", "labels", "labelids", "seg", "segmentation"),
+    *("gt", "groundtruth", "ground_truth", "annotation", "annot", "target", "matte"),
+)
+"""What the name of a mask has before or after its image's, side by side in a folder."""
+
+_MASK_SUFFIX = "_mask"
+_WORDS = "|".join(sorted(MASK_WORDS, key=len, reverse=True))
+_AFTER = re.compile(rf"(.+)[_\-. ](?:{_WORDS})", re.IGNORECASE)
+_BEFORE = re.compile(rf"(?:{_WORDS})[_\-. ](.+)", re.IGNORECASE)
+_PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif"}
+_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
+_CARS = 3
+
+GroupOf = Callable[[Path], str]
+
+
+def match_names(images: Path, masks: Path, group_of: GroupOf | None = None) -> Found:
+    """Returns the pairs of an image and a mask of the same name.
+
+    A name is the path within the folder, without the suffix. A mask's is its image's,
+    or that and ``_mask``. Where no two names are alike, what all images and all masks
+    begin and end with is left out of the comparison: ``t001`` and ``man_seg001`` are a
+    pair if all their neighbours are called so.
+
+    Args:
+        images: folder of the images.
+        masks: folder of the masks.
+        group_of: returns the group of an image file, by default its name.
+
+    Raises:
+        BadData: a folder is missing or holds no image.
+    """
+    image_of, problems = _by_name(images)
+    mask_of, odd = _by_name(masks)
+    mask_of = _named_as_images(image_of, mask_of)
+    if not image_of.keys() & mask_of.keys():
+        image_of, mask_of = _without_affixes(image_of), _without_affixes(mask_of)
+    problems += [
+        *odd,
+        *_unmatched(image_of, mask_of, f"has no mask in {masks}"),
+        *_unmatched(mask_of, image_of, f"has no image in {images}"),
+    ]
+    pairs = []
+    for name in sorted(image_of.keys() & mask_of.keys()):
+        several = _several(image_of[name]) + _several(mask_of[name])
+        problems += several
+        if not several:
+            image = image_of[name][0]
+            group = group_of(image) if group_of else name_of(image, images)
+            pairs.append(Pair(image, mask_of[name][0], group))
+    return Found(tuple(pairs), tuple(problems))
+
+
+def _by_name(folder: Path) -> tuple[Stems, list[Problem]]:
+    files, problems = list_files(folder)
+    if not files and not problems:
+        raise BadData(f"{folder}: holds no images")
+    names: Stems = defaultdict(list)
+    for file in files:
+        names[name_of(file, folder)].append(file)
+    return dict(names), problems
+
+
+def _named_as_images(image_of: Stems, mask_of: Stems) -> Stems:
+    """Returns the masks by their images' names: ``_mask`` goes where it must."""
+    renamed: Stems = defaultdict(list)
+    for name, paths in mask_of.items():
+        short = name.removesuffix(_MASK_SUFFIX)
+        renamed[short if name not in image_of else name] += paths
+    return dict(renamed)
+
+
+def _without_affixes(names: Stems) -> Stems:
+    """Returns the names less what all of them share before and after the digits."""
+    if not names:
+        return names
+    start = re.sub(r"\d+$", "", _shared_start(names))
+    end = re.sub(r"\d+$", "", _shared_start(name[::-1] for name in names))[::-1]
+    shortened: Stems = defaultdict(list)
+    for name, paths in names.items():
+        # A folder of one file has nothing but shared letters.
+        short = name.removeprefix(start).removesuffix(end) or name
+        shortened[short] += paths
+    return dict(shortened)
+
+
+def _shared_start(texts: Iterable[str]) -> str:
+    ordered = sorted(texts)
+    both = zip(ordered[0], ordered[-1], strict=False)
+    same = itertools.takewhile(lambda letters: letters[0] == letters[1], both)
+    return "".join(first for first, _ in same)
+
+
+def _unmatched(names: Stems, others: Stems, cause: str) -> list[Problem]:
+    return [
+        Problem(path, cause)
+        for name in sorted(names.keys() - others.keys())
+        for path in names[name]
+    ]
+
+
+def _several(paths: list[Path]) -> list[Problem]:
+    if len(paths) == 1:
+        return []
+    names = ", ".join(path.name for path in paths[1:])
+    return [Problem(paths[0], f"has the same name as {names}; which one is meant?")]
+
+
+def car_of(image: Path) -> str:
+    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
+    return re.sub(r"_\d+$", "", stem_of(image))
+
+
+def shows_cars(found: Found) -> bool:
+    """Returns whether the names are Carvana's, which show a car in several views.
+
+    ``<car>_01.jpg`` to ``<car>_16.jpg`` have masks called ``<car>_01_mask``.
+    """
+    views = [_VIEW.fullmatch(stem_of(pair.image)) for pair in found.pairs]
+    cars = Counter(view.group(1) for view in views if view)
+    named = all(
+        pair.mask and stem_of(pair.mask).endswith(_MASK_SUFFIX) for pair in found.pairs
+    )
+    return named and all(views) and len(cars) >= _CARS and min(cars.values()) > 1
+
+
+def match_neighbours(folder: Path, deep: bool = False) -> Found:
+    """Returns the pairs of a folder in which images and masks lie side by side.
+
+    ``a.jpg`` and ``a.png`` are a pair, and so are ``a.jpg`` and ``a_mask.png`` or
+    ``mask_a.png``, whatever the suffixes. Of two files of one name and none of them a
+    JPEG, which one is the mask is not guessed.
+
+    Raises:
+        BadData: the folder is missing or may not be read.
+    """
+    files, problems = list_files(folder, deep)
+    names = {name_of(file, folder) for file in files}
+    image_of: Stems = defaultdict(list)
+    mask_of: Stems = defaultdict(list)
+    for file in files:
+        name = name_of(file, folder)
+        image = _image_of(name)
+        if image in names:
+            mask_of[image].append(file)
+        else:
+            image_of[name].append(file)
+    pairs = []
+    for name, images in sorted(image_of.items()):
+        pair = _neighbours(images, mask_of.get(name, []), folder)
+        if isinstance(pair, Pair):
+            pairs.append(pair)
+        else:
+            problems.append(pair)
+    return Found(tuple(pairs), tuple(problems))
+
+
+def _image_of(name: str) -> str | None:
+    """Returns the name of the image whose mask is called so, if it is a mask's."""
+    path = PurePosixPath(name)
+    match = _AFTER.fullmatch(path.name) or _BEFORE.fullmatch(path.name)
+    return (path.parent / match.group(1)).as_posix() if match else None
+
+
+def _neighbours(images: list[Path], masks: list[Path], folder: Path) -> Pair | Problem:
+    """Returns the pair of files of one name, or why they are none."""
+    if not masks and len(images) == 2:
+        photos = [file for file in images if file.suffix.lower() in _PHOTOS]
+        masks = [file for file in images if file not in photos]
+        images = photos
+        if len(photos) != 1:
+            cause = "is an image and its mask, but which of them is the mask?"
+            both = " and ".join(file.name for file in sorted([*photos, *masks]))
+            return Problem(folder / both, cause)
+    if len(images) > 1 or len(masks) > 1:
+        return _several(images if len(images) > 1 else masks)[0]
+    if not masks:
+        return Problem(images[0], "has no mask beside it, such as a_mask.png of a.jpg")
+    return Pair(images[0], masks[0], name_of(images[0], folder))

@@ -1,22 +1,77 @@
-"""From what was given, folders or files, to pairs and what each of them is for."""
+"""Which of the known layouts a folder has, and the pairs that are in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from keras_unet.config import DataConfig
 from keras_unet.data import coco
 from keras_unet.data.folder_layouts import layouts_of
-from keras_unet.data.folders import by_stem, no_folder, normal, stem_of
-from keras_unet.data.groups import find_groups
-from keras_unet.data.matching import match_names, match_neighbours
+from keras_unet.data.folders import (
+    by_stem,
+    match_names,
+    match_neighbours,
+    no_folder,
+    normal,
+    stem_of,
+)
 from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.pairs_file import find_listed
 from keras_unet.data.records_index import INDEX, find_recorded
 from keras_unet.data.run_lengths import find_run_lengths, with_order
 from keras_unet.errors import BadData, BadUsage
+
+_SECONDS = 1
+_CODE = """
+import json, re, sys
+print(flush=True)
+pattern, names = json.load(sys.stdin)
+pattern = re.compile(pattern)
+matches = map(pattern.search, names)
+group = min(1, pattern.groups)
+json.dump([match and match.group(group) for match in matches], sys.stdout)
+"""
+
+
+def find_groups(group_by: str, names: Sequence[str]) -> list[str | None]:
+    """Returns what the first group of the expression, or all of it, finds in each name.
+
+    Raises:
+        BadUsage: it is no regular expression, or takes more than a second in all.
+    """
+    try:
+        re.compile(group_by)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise BadUsage(
+            f"--group-by {group_by} is no regular expression: {error}"
+        ) from error
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _CODE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            if process.stdout:
+                process.stdout.readline()  # Its start does not count.
+            text = json.dumps([group_by, list(names)])
+            found, _ = process.communicate(text, timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise BadUsage(
+                f"--group-by {group_by} takes more than {_SECONDS} s for the "
+                f"{len(names)} names, such as {names[0]}: repeat nothing that is "
+                "repeated itself, as in (a+)+"
+            ) from None
+        finally:
+            process.kill()
+    groups: list[str | None] = json.loads(found)
+    return groups
 
 
 def find(data: DataConfig) -> Found:

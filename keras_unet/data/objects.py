@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from keras_unet.data.folders import list_files, name_of, normal, subfolders
-from keras_unet.data.matching import match_names
+from keras_unet.data.folders import list_files, match_names, name_of, normal, subfolders
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.types import Values

@@ -17,14 +17,13 @@ from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
-from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
+from keras_unet.data.pairs_file import changes, columns, rows_of
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.files import read_rows, write_rows
+from keras_unet.files import write_rows
 from keras_unet.run_folder import RunFolder
 
 _SHARE = 0.1
-_NONE = Fingerprint(0, 0, "")
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ class Prepared:
             "mask": pair.mask or "",
             "group": pair.group,
             "part": part,
-            **_columns("image", image),
-            **_columns("mask", mask),
+            **columns("image", image),
+            **columns("mask", mask),
         }
 
 
@@ -211,11 +210,11 @@ def split_of_run(
     alone = {name_of(problem.file): problem for problem in found.problems}
     parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     problems = []
-    for row in _rows_of(run):
+    for row in rows_of(run):
         name = name_of(Path(row["image"]))
         pair = pairs.pop(name, None)
         if pair:
-            problems += _changes(pair, row)
+            problems += changes(pair, row)
             parts[row["part"]].append(dataclasses.replace(pair, group=row["group"]))
         else:
             problems.append(alone.get(name, Problem(Path(row["image"]), "is gone")))
@@ -243,29 +242,6 @@ def _moved(data: DataConfig, folder: Path | None) -> DataConfig:
     )
 
 
-def _rows_of(run: RunFolder) -> list[dict[str, str]]:
-    try:
-        rows = read_rows(run.split_file)
-    except ValueError as error:
-        raise BadData(f"{run.split_file} is damaged: {error}") from None
-    wanted = {
-        "image",
-        "group",
-        "part",
-        *_columns("image", _NONE),
-        *_columns("mask", _NONE),
-    }
-    if not rows:
-        raise BadData(
-            f"{run.split_file} is missing or empty: it says which images the run was "
-            "trained on"
-        )
-    parts = {row.get("part") for row in rows}
-    if not wanted <= rows[0].keys() or not parts <= {"train", "validation", "test"}:
-        raise BadData(f"{run.split_file} is damaged: it is no list of a run's images")
-    return rows
-
-
 def _namer(
     pairs: Sequence[Pair], data: DataConfig, moved: Path | None
 ) -> Callable[[Path], str]:
@@ -289,51 +265,6 @@ def _new(pairs: Iterable[Pair]) -> tuple[str, ...]:
         return ()
     are = "image is" if len(names) == 1 else "images are"
     return (f"{len(names)} {are} new since the training and left out ({names[0]})",)
-
-
-def _changes(pair: Pair, row: Mapping[str, str]) -> list[Problem]:
-    """Returns what of the pair is not as the row says."""
-    if pair.record:
-        same = pair.record.fingerprint.sha256 == row["image_sha256"]
-        return [] if same else [Problem(pair.record.file, "holds other records")]
-    files = [(pair.image, "image")]
-    if pair.mask:
-        files.append((pair.mask, "mask"))
-    elif Fingerprint.of_text(pair.run_lengths or "").sha256 != row["mask_sha256"]:
-        return [Problem(pair.image, "has other run lengths than in the training")]
-    causes = [
-        (file, _change(file, *(row[name] for name in _columns(kind, _NONE))))
-        for file, kind in files
-    ]
-    return [Problem(file, cause) for file, cause in causes if cause]
-
-
-def _change(path: Path, size: str, modified: str, sha256: str) -> str | None:
-    files = object_files(path) if path.is_dir() else [path]
-    try:
-        states = [file.stat() for file in files]
-        same = str(sum(state.st_size for state in states)) == size
-        if same and str(max(state.st_mtime_ns for state in states)) == modified:
-            return None
-        same = same and _fingerprint(path, files).sha256 == sha256
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if same else "has changed since the training"
-
-
-def _fingerprint(path: Path, files: Sequence[Path]) -> Fingerprint:
-    if path.is_dir():
-        return Fingerprint.of_files(files)
-    with path.open("rb") as stream:
-        return Fingerprint.of(stream)
-
-
-def _columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:
-    return {
-        f"{kind}_bytes": fingerprint.size,
-        f"{kind}_modified": fingerprint.modified,
-        f"{kind}_sha256": fingerprint.sha256,
-    }
 
 
 def _need_groups(groups: Sequence[str], parts: Sequence[str]) -> None:

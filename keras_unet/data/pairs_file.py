@@ -1,21 +1,100 @@
-"""A CSV file that lists pairs: columns image, mask, and if wanted group and part."""
+"""Pairs in a CSV file: those of --pairs, and those that a run was made with."""
 
 from __future__ import annotations
 
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from keras_unet.data import coco
 from keras_unet.data.folders import kind_of, stem_of
-from keras_unet.data.pair import Found, Pair, Part, Problem
+from keras_unet.data.objects import object_files
+from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem
 from keras_unet.data.run_lengths import find_run_lengths
 from keras_unet.errors import BadData
-from keras_unet.files import write_rows
+from keras_unet.files import read_rows, write_rows
+from keras_unet.run_folder import RunFolder
+
+_NONE = Fingerprint(0, 0, "")
+
+
+def rows_of(run: RunFolder) -> list[dict[str, str]]:
+    """Returns the rows of a run's split.csv.
+
+    Raises:
+        BadData: it is missing or damaged.
+    """
+    try:
+        rows = read_rows(run.split_file)
+    except ValueError as error:
+        raise BadData(f"{run.split_file} is damaged: {error}") from None
+    wanted = {
+        "image",
+        "group",
+        "part",
+        *columns("image", _NONE),
+        *columns("mask", _NONE),
+    }
+    if not rows:
+        raise BadData(
+            f"{run.split_file} is missing or empty: it says which images the run was "
+            "trained on"
+        )
+    parts = {row.get("part") for row in rows}
+    if not wanted <= rows[0].keys() or not parts <= {"train", "validation", "test"}:
+        raise BadData(f"{run.split_file} is damaged: it is no list of a run's images")
+    return rows
+
+
+def changes(pair: Pair, row: Mapping[str, str]) -> list[Problem]:
+    """Returns what of the pair is not as the row of a run's split.csv says."""
+    if pair.record:
+        same = pair.record.fingerprint.sha256 == row["image_sha256"]
+        return [] if same else [Problem(pair.record.file, "holds other records")]
+    files = [(pair.image, "image")]
+    if pair.mask:
+        files.append((pair.mask, "mask"))
+    elif Fingerprint.of_text(pair.run_lengths or "").sha256 != row["mask_sha256"]:
+        return [Problem(pair.image, "has other run lengths than in the training")]
+    causes = [
+        (file, _change(file, *(row[name] for name in columns(kind, _NONE))))
+        for file, kind in files
+    ]
+    return [Problem(file, cause) for file, cause in causes if cause]
+
+
+def _change(path: Path, size: str, modified: str, sha256: str) -> str | None:
+    files = object_files(path) if path.is_dir() else [path]
+    try:
+        states = [file.stat() for file in files]
+        same = str(sum(state.st_size for state in states)) == size
+        if same and str(max(state.st_mtime_ns for state in states)) == modified:
+            return None
+        same = same and _fingerprint(path, files).sha256 == sha256
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if same else "has changed since the training"
+
+
+def _fingerprint(path: Path, files: Sequence[Path]) -> Fingerprint:
+    if path.is_dir():
+        return Fingerprint.of_files(files)
+    with path.open("rb") as stream:
+        return Fingerprint.of(stream)
+
+
+def columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:
+    """Returns the columns of split.csv by which an image or mask is known again."""
+    return {
+        f"{kind}_bytes": fingerprint.size,
+        f"{kind}_modified": fingerprint.modified,
+        f"{kind}_sha256": fingerprint.sha256,
+    }
+
 
 COLUMNS = ("image", "mask", "group", "part")
 _TABLES = {".csv", ".json"}

@@ -1,6 +1,7 @@
 """From what was given, folders or files, to pairs and what each of them is for."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,36 @@ from splits import split_of
 from keras_unet.config import Config, DataConfig
 from keras_unet.data.__main__ import main
 from keras_unet.data.check import check_data
-from keras_unet.data.layouts import find
+from keras_unet.data.layouts import find, find_groups
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found
 from keras_unet.data.pairs import find_pairs, prepare, split_of_run
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.run_folder import RunFolder
+
+
+def test_the_first_group_counts_or_all_that_is_found():
+    names = ["car1_02.png", "é\udce9_3.png", "x"]
+    assert find_groups(r"(.+)_\d", names) == ["car1", "é\udce9", None]
+    assert find_groups(r"^\w+?_", names[:1]) == ["car1_"]
+    assert find_groups(r"(y)?x", ["x"]) == [None]
+
+
+def test_no_names_have_no_groups():
+    assert find_groups("a", []) == []
+
+
+@pytest.mark.parametrize("pattern", ["(", "a{99999999999}", "(" * 5000])
+def test_what_is_no_expression_is_refused(pattern):
+    with pytest.raises(BadUsage, match="is no regular expression"):
+        find_groups(pattern, ["a"])
+
+
+def test_an_expression_that_takes_for_ever_is_refused_in_seconds():
+    began = time.monotonic()
+    with pytest.raises(BadUsage, match=r"--group-by \(a\+\)\+\$ takes more than 1 s"):
+        find_groups("(a+)+$", ["a" * 40 + "b"])
+    assert time.monotonic() - began < 20
 
 
 def draw(root: Path, *names: str) -> Path:

@@ -13,7 +13,7 @@ from unprivileged import as_python_3_14, close, open_copy
 # Loaded at once: without privileges its file may be out of reach.
 import keras_unet.data.check  # noqa: F401
 from keras_unet.data.__main__ import main
-from keras_unet.data.records import image_size
+from keras_unet.data.records_index import image_size
 from keras_unet.train import main as train
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from keras_unet.config import DataConfig
 from keras_unet.data import rle
 from keras_unet.data.check import check_data
+from keras_unet.data.folders import car_of
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
-from keras_unet.data.matching import car_of
 from keras_unet.data.pair import Found, Pair
 from keras_unet.data.pairs import find_pairs
 from keras_unet.data.run_lengths import find_run_lengths
