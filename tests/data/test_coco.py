@@ -37,7 +37,7 @@ def annotated(root: Path, *objects: dict, **changes: object) -> DataConfig:
 def values_in(data: DataConfig) -> list[list[int]]:
     found = find(data)
     assert found.problems == ()
-    return read_values(found.pairs[0], 100).tolist()
+    return read_values(found.pairs[0], DataConfig()).tolist()
 
 
 def test_values_are_the_ids_of_the_categories_and_the_later_object_wins(tmp_path):

@@ -205,7 +205,7 @@ def test_cocos_annotations_are_found(tmp_path, file, image):
     touch(tmp_path, image)
     coco(tmp_path, file, "a.jpg")
     found = found_in(tmp_path)
-    assert read_values(found.pairs[0], 100).tolist() == [
+    assert read_values(found.pairs[0], DataConfig()).tolist() == [
         [3, 3, 0, 0],
         [3, 3, 0, 0],
         [0, 0, 0, 0],

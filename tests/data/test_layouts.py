@@ -89,7 +89,7 @@ def test_masks_may_be_a_table_of_run_lengths(tmp_path):
         images=tmp_path / "x", masks=tmp_path / "t.csv", run_lengths="columns"
     )
     [pair] = find_pairs(data)
-    assert read_values(pair, 100)[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
+    assert read_values(pair, DataConfig())[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
 
 
 def test_where_only_validation_is_given_test_comes_from_the_rest(tmp_path):

@@ -39,11 +39,14 @@ def pair_of(root: Path) -> Pair:
 
 
 def test_pixels_have_the_number_of_their_object_and_the_later_one_wins(root):
-    assert read_values(pair_of(root), 100).tolist() == [[1, 2, 2, 0], [0, 0, 0, 0]]
+    assert read_values(pair_of(root), DataConfig()).tolist() == [
+        [1, 2, 2, 0],
+        [0, 0, 0, 0],
+    ]
 
 
 def test_objects_are_read_at_another_size_too(root):
-    assert read_values(pair_of(root), 100, (1, 2)).tolist() == [[0, 0]]
+    assert read_values(pair_of(root), DataConfig(), (1, 2)).tolist() == [[0, 0]]
 
 
 def test_more_objects_than_a_byte_counts_have_numbers_of_their_own(tmp_path):
@@ -52,7 +55,9 @@ def test_more_objects_than_a_byte_counts_have_numbers_of_their_own(tmp_path):
         pixels[0, number] = 1
         draw(tmp_path / f"masks/{number:03}.png", pixels.tolist())
     draw(tmp_path / "i.png", [[0] * 300])
-    values = read_values(Pair(tmp_path / "i.png", tmp_path / "masks", "g"), 10**6)
+    values = read_values(
+        Pair(tmp_path / "i.png", tmp_path / "masks", "g"), DataConfig()
+    )
     assert values.tolist() == [list(range(1, 301))]
 
 
@@ -124,12 +129,12 @@ def test_a_folder_without_its_image_or_masks_is_named(root, gone, place, cause):
 
 def test_a_second_look_finds_the_same_and_a_changed_object_is_looked_at_again(root):
     with LookCache() as cache:
-        first = look_at(pair_of(root), 100, cache)
-        assert first.mask.values.counts == {0: 5, 1: 1, 2: 2}
-        assert look_at(pair_of(root), 100, cache) == first
+        first = look_at(pair_of(root), DataConfig(), cache)
+        assert first.mask.values.readings["levels"].counts == {0: 5, 1: 1, 2: 2}
+        assert look_at(pair_of(root), DataConfig(), cache) == first
         draw(root / "id0/masks/c.png", [[0, 0, 0, 1], [0, 0, 0, 0]])
-        again = look_at(pair_of(root), 100, cache).mask
-    assert again.values.counts == {0: 4, 1: 1, 2: 2, 3: 1}
+        again = look_at(pair_of(root), DataConfig(), cache).mask
+    assert again.values.readings["levels"].counts == {0: 4, 1: 1, 2: 2, 3: 1}
     assert again.fingerprint != first.mask.fingerprint
 
 
