@@ -22,6 +22,8 @@ _VALUE = ("value", "id", "index", "class_id", "label_id", "labelid", "pixel_valu
 _COLOUR = ("color", "colour", "rgb", "color_rgb", "hex")
 _IGNORED = ("ignoreineval", "ignore", "void")
 _NOTHING = ("__ignore__", "ignore", "void")
+_NO_LINE = "__ignore__"
+"""What stands first in labelme's lists, for value −1."""
 _BACKGROUND = ("background", "_background_", "bg", "unlabeled", "unlabelled", "none")
 _BESIDE = re.compile(r"[\s,;:\t=]+")
 
@@ -58,27 +60,41 @@ class ClassList:
     def names(self, values: Sequence[int], coloured: bool) -> dict[int, str]:
         """Returns the names of those of the masks' values that the list knows.
 
-        A list of bare names numbers its lines from 0; from 1 if the masks hold as many
-        values above 0 and its first name is no background.
+        Bare names are numbered by their lines: from 0 if the first one is a background,
+        from 1 if the masks hold as many values above 0; else they are not used.
         """
-        by_value = {
-            entry.colour if coloured else entry.value: entry.name
-            for entry in self.entries
-        }
-        by_value.pop(None, None)
-        if by_value or coloured:
-            return {value: by_value[value] for value in values if value in by_value}
-        names = [e.name for e in self.entries if e.name.lower() not in _NOTHING]
-        plain = bool(names) and names[0].lower() in _BACKGROUND
-        from_one = not plain and max(values, default=0) == len(names)
-        numbered = dict(enumerate(names, int(from_one)))
-        known = all(value in numbered or value in (0, 255) for value in values)
-        return {v: numbered[v] for v in values if v in numbered} if known else {}
+        found = self._numbered(values, coloured)
+        return {value: found[value].name for value in values if value in found}
 
-    def ignored(self, coloured: bool) -> tuple[int, ...]:
-        """Returns the values that the list says are no class."""
-        found = [e.colour if coloured else e.value for e in self.entries if e.ignored]
-        return tuple(value for value in found if value is not None)
+    def knows(self, values: Sequence[int], coloured: bool) -> bool:
+        """Returns whether the list names each of the masks' values, but 0 and 255."""
+        names = self.names(values, coloured)
+        return bool(names) and not {*values} - names.keys() - {0, 255}
+
+    def ignored(self, values: Sequence[int], coloured: bool) -> tuple[int, ...]:
+        """Returns the masks' values of which the list says that they are no class."""
+        found = self._numbered(values, coloured)
+        return tuple(v for v in values if v in found and found[v].ignored)
+
+    def unused(self) -> str:
+        """Returns why the list is of no use."""
+        return (
+            f"{self.file} names none of the masks' classes: its lines do not fit their "
+            'values; write "value name" lines'
+        )
+
+    def _numbered(self, values: Sequence[int], coloured: bool) -> dict[int, Entry]:
+        key = "colour" if coloured else "value"
+        told = [e for e in self.entries if e.colour is not None or e.value is not None]
+        if told or coloured:
+            found = {getattr(entry, key): entry for entry in told}
+            return {value: entry for value, entry in found.items() if value is not None}
+        bare = list(self.entries)
+        if bare and bare[0].name.lower() == _NO_LINE:
+            bare = bare[1:]
+        if bare and (bare[0].name.lower() in _BACKGROUND or bare[0].ignored):
+            return dict(enumerate(bare))
+        return dict(enumerate(bare, 1)) if max(values, default=0) == len(bare) else {}
 
 
 def find_class_list(folders: Iterable[Path]) -> ClassList | None:
@@ -132,9 +148,9 @@ def _from_line(line: str) -> Entry:
         return Entry(" ".join(words[3:]), colour=_packed(numbers))
     if words[0].isdigit() and len(words) > 1:
         return Entry(" ".join(words[1:]), value=int(words[0]))
-    if words[-1].isdigit() and len(words) > 1:
-        return Entry(" ".join(words[:-1]), value=int(words[-1]))
-    return Entry(line)
+    if len(words) > 3 and all(word.isdigit() for word in words[-3:]):
+        return Entry(" ".join(words[:-3]), colour=_packed(words[-3:]))
+    return Entry(line, ignored=line.lower() in _NOTHING)
 
 
 def _from_table(text: str) -> list[Entry]:

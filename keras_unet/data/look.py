@@ -257,7 +257,14 @@ def _values_to_json(values: MaskValues) -> list[Any]:
         for reading, stats in values.readings.items()
     }
     palette = [*values.palette.items()]
-    return [readings, palette, values.wide, values.lossy, values.sees_through]
+    return [
+        readings,
+        palette,
+        values.wide,
+        values.lossy,
+        values.hidden,
+        values.shows_black,
+    ]
 
 
 def _values_from_json(readings: Any, palette: Any, *rest: Any) -> MaskValues:

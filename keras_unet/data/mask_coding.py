@@ -8,7 +8,13 @@ from pathlib import Path
 
 from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data.class_list import ClassList
-from keras_unet.data.mask_guess import Guess, guess, has_soft_edges, negatives
+from keras_unet.data.mask_guess import (
+    Guess,
+    guess,
+    has_soft_edges,
+    is_grey_scale,
+    negatives,
+)
 from keras_unet.data.mask_set import MaskSet, find_reading
 from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import shown
@@ -59,7 +65,7 @@ def find_coding(
     data, left_out = _without_negatives(seen, data)
     if names and not data.class_values:
         data = _without_listed(seen, data, names)
-    meaning = _meaning(seen, data)
+    meaning = _meaning(seen, data, names)
     seen.drop(meaning.ignored)
     data = replace(
         data,
@@ -92,15 +98,17 @@ def _without_negatives(seen: MaskSet, data: DataConfig) -> tuple[DataConfig, str
 
 def _without_listed(seen: MaskSet, data: DataConfig, names: ClassList) -> DataConfig:
     """Returns the config with what the list says is no class ignored."""
-    found = [v for v in names.ignored(seen.coloured) if v in seen.values]
+    found = names.ignored(seen.values, seen.coloured)
     new = tuple(value for value in found if value not in data.ignore_values)
     seen.drop(new)
     return replace(data, ignore_values=(*data.ignore_values, *new))
 
 
-def _meaning(seen: MaskSet, data: DataConfig) -> Guess:
+def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
     if data.mask_kind != "auto":
         return Guess(data.mask_kind, "as given", data.foreground_above)
+    if names and not data.class_values and names.knows(seen.values, seen.coloured):
+        return Guess("classes", f"named in {names.file.name}")
     if data.class_values:
         return Guess("classes", "by --class-values")
     if data.foreground_above is not None:
@@ -113,15 +121,23 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     if above is None:
         above = 0 if meaning.kind == "instances" else _threshold(seen)
     data = replace(data, foreground_above=above)
+    white_paper = (
+        "the foreground fills most of the masks' borders; if it is the background: "
+        f"--class-values {' '.join(map(str, reversed(seen.values)))}"
+    )
+    odd = (
+        len(seen.values) == 2 and seen.border[seen.values[1]] > seen.border.total() / 2
+    )
     return Coding(
         _named(data, ("background", "foreground")),
         f"mask values: {meaning.kind}, foreground above {above} ({meaning.reason})",
+        (white_paper,) if odd else (),
     )
 
 
 def _threshold(seen: MaskSet) -> int:
     highest = seen.values[-1] if seen.values else 0
-    soft = len(seen.values) <= 2 or has_soft_edges(seen)
+    soft = len(seen.values) <= 2 or has_soft_edges(seen) or is_grey_scale(seen)
     return highest // 2 if soft and highest <= IGNORE else 0
 
 
@@ -141,7 +157,7 @@ def _classes(
     from_list = ""
     if names and not data.class_names:
         whose = f"{len(listed)} of {len(values)} classes have their names from"
-        from_list = f"{whose} {names.file}"
+        from_list = f"{whose} {names.file}" if listed else names.unused()
     data = _named(data, tuple(listed.get(v) or _name(v, data) for v in values))
     table = ", ".join(
         f"{shown([value], data)} → {name}"
@@ -161,7 +177,7 @@ def _rare(seen: MaskSet, data: DataConfig) -> list[str]:
     """Returns a line on each class of so few pixels that it may be a slip."""
     return [
         f"{seen.told([value])} of value {seen.shown([value])}, all that there are; if "
-        f"they are no class: --ignore-values {value}"
+        f"they are no class: --ignore-values {seen.shown([value])}"
         for value in seen.strays()
         if value in data.class_values
     ]
@@ -169,20 +185,20 @@ def _rare(seen: MaskSet, data: DataConfig) -> list[str]:
 
 def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str]:
     """Returns the values, the background's first, and what is to be said of that."""
-    if not values or (0 in values and not seen.coloured):
+    first = seen.background() if values else 0
+    if first not in values:
         return tuple(values), ""
-    first = seen.background()
     rest = (value for value in values if value != first)
     note = (
         f"{seen.shown([first])} fills most of the masks' borders and is taken for the "
         "background, class 0 (--class-values, the background's first, changes that)"
     )
-    return (first, *rest), note if first else ""
+    return (first, *rest), "" if first in (0, seen.usual_background) else note
 
 
 def _name(value: int, data: DataConfig) -> str:
     first = value == data.class_values[0]
-    if first and (value == 0 or data.mask_reading == "colours"):
+    if first and (value == 0 or data.mask_reading in ("colours", "indices")):
         return "background"
     return f"class_{shown([value], data).removeprefix('0x')}"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from keras_unet.config import IGNORE
+from keras_unet.data.mask_ids import ids_of
 from keras_unet.data.mask_set import MaskSet
 from keras_unet.errors import BadData
 
@@ -15,10 +16,19 @@ _MOST_CLASSES = 32
 _DARK, _LIGHT = 31, 224
 _SMALL = 63
 """The highest id that 255 beside it can be no more of."""
+_LOW = 10
+"""The highest id that is one although no other but 0 is beside it."""
+_SEVERAL = 8
+"""Values of which one far above the others stands out."""
+_WIDE_IGNORE = 0xFFFF
+_MIXTURES = 6
+"""Values between others that are a soft edge, and no classes of thin lines."""
+_VOC_VOID = 0xE0E0C0
+"""Colour of contours in Pascal VOC, which are no label."""
 _FEW = 0.005
 """Share of pixels whose soft edge may happen to look like a region."""
-_MANY = 6
-"""Ids of one mask, counted through, that are hardly classes any more."""
+_LOST = 0.002
+"""Share of pixels in even areas of a value that JPEG may have made up."""
 _TELLABLE = 24
 """Distance of levels that JPEG leaves apart."""
 
@@ -54,24 +64,24 @@ def guess(seen: MaskSet) -> Guess:
     """
     if seen.coloured:
         return _colours(seen)
-    if _is_two(seen.values):
+    if _is_two(seen):
         return Guess("binary", f"only {seen.shown(seen.values)}")
     if seen.lossy:
         return _lossy(seen)
-    return _strays(seen) or _with_255(seen) or _levels(seen)
+    return _strays(seen) or _with_void(seen) or _levels(seen)
 
 
 def _levels(seen: MaskSet) -> Guess:
-    if not any(map(seen.is_region, seen.values)):
-        raise _unknown(seen)
     if has_soft_edges(seen):
         return _by_levels(seen, seen.levels(), "soft edges")
+    if is_grey_scale(seen) or not any(map(seen.is_region, seen.values)):
+        raise _unknown(seen)
     if lines := _between_regions(seen):
         raise BadData(
             f"the masks hold {seen.shares()}, and {seen.shown(lines)} nowhere fills a "
             "region. If it is a soft edge: --foreground-above 127. If it is a class: "
             "--mask-kind classes. If it is no label: --ignore-values "
-            f"{seen.shown(lines)}"
+            f"{' '.join(map(str, lines))}"
         )
     return _ids(seen)
 
@@ -96,14 +106,23 @@ def negatives(seen: MaskSet) -> tuple[int, ...]:
 
 def has_soft_edges(seen: MaskSet) -> bool:
     """Returns whether values lie between others that fill regions."""
-    if len(_between_regions(seen)) > 2:
-        return True
     regions = {value for value in seen.values if seen.is_region(value)}
-    levels = seen.levels()
     if len(regions) == len(seen.values):
         return False
-    ends = all(value <= _DARK or value >= _LIGHT for value in seen.values)
-    return ends and len(levels) == 2 and regions <= set(levels)
+    levels = seen.levels()
+    ends = len(levels) == 2 and levels[0] <= _DARK and levels[1] >= _LIGHT
+    least = 3 if ends and regions <= set(levels) else _MIXTURES
+    if len(_between_regions(seen)) >= least:
+        return True
+    near = all(value <= _DARK or value >= _LIGHT for value in seen.values)
+    return near and ends and regions <= set(levels)
+
+
+def is_grey_scale(seen: MaskSet) -> bool:
+    """Returns whether values are many, far apart and nowhere fill a region."""
+    loose = [value for value in seen.values if not seen.is_region(value)]
+    few = len(loose) < max(_MIXTURES, len(seen.values) / 2)
+    return not few and not seen.wide and loose[-1] - loose[0] > _SMALL
 
 
 def _between_regions(seen: MaskSet) -> list[int]:
@@ -118,15 +137,18 @@ def _between_regions(seen: MaskSet) -> list[int]:
     ]
 
 
-def _is_two(values: Sequence[int]) -> bool:
-    return len(values) <= 1 or (len(values) == 2 and values[0] == 0)
+def _is_two(seen: MaskSet, values: Sequence[int] | None = None) -> bool:
+    """Returns whether the values are a background of 0, and one foreground at most."""
+    values = seen.values if values is None else values
+    two = len(values) == 2 and values[0] == 0 and seen.background() == 0
+    return len(values) <= 1 or two
 
 
 def _strays(seen: MaskSet) -> Guess | None:
     """Returns the meaning of two values and a few odd pixels, if that is it."""
     strays = seen.strays()
     solid = [value for value in seen.values if value not in strays]
-    if not strays or not _is_two(solid):
+    if not strays or not _is_two(seen, solid):
         return None
     note = (
         f"{seen.told(strays)} of value {seen.shown(strays)}; all others are "
@@ -136,56 +158,78 @@ def _strays(seen: MaskSet) -> Guess | None:
     return Guess("binary", reason, solid[-1] // 2, note=note)
 
 
-def _with_255(seen: MaskSet) -> Guess | None:
-    """Returns what 255 beside other values means; None if it is one of them."""
-    if IGNORE not in seen.values or seen.wide:
+def _with_void(seen: MaskSet) -> Guess | None:
+    """Returns what high values apart from ids mean; None if there are none.
+
+    255, and 65535 of 16 bits, are no label beside several ids; else it is a question.
+    """
+    rest, high = _ids_and_high(seen)
+    if not rest or not high:
         return None
-    high = [value for value in seen.values if value >= _LIGHT]
-    rest = [value for value in seen.values if value < _LIGHT]
-    if len(high) > 1 and len(rest) > 1 and rest[-1] <= _SMALL and _all_regions(seen):
-        raise _doubt(seen, high)
-    if len(high) > 1 or not rest:
+    known = high in ([IGNORE], [_WIDE_IGNORE])
+    if seen.wide and not known:
         return None
-    apart = not any({1, IGNORE} <= mask.keys() for mask in seen.per_mask)
-    if rest == [0, 1] and apart:
-        return Guess("binary", "0 and 1 in some masks, 0 and 255 in others", 0)
-    step = max(b - a for a, b in itertools.pairwise([0, *rest]))
-    gap = IGNORE - rest[-1]
-    if gap <= 1.5 * step:
-        return None
-    many = len(rest) >= 8 and gap > 3 * step
-    # Noise around 0 looks like ids that are nowhere a region.
-    noise = [v for v in rest if seen.is_region(v)] == [0] and seen.is_region(IGNORE)
-    if noise or not (rest[-1] <= _SMALL or many):
-        raise _doubt(seen, high)
-    if rest == [0, 1]:
-        return Guess("binary", "0 and 1, and 255 for ignored", 0, ignored=(IGNORE,))
-    seen.drop([IGNORE])
+    if not known or not _are_ids(seen, rest, high[0]):
+        raise _doubt(seen, rest, high)
+    seen.drop(high)
+    reason = f"{seen.shown(rest)}, and {high[0]} for ignored"
+    if _is_two(seen):
+        return Guess("binary", reason, rest[-1] // 2, ignored=tuple(high))
     found = _ids(seen)
-    return replace(found, reason=f"{found.reason}, and 255", ignored=(IGNORE,))
+    reason = f"{found.reason}, and {high[0]}"
+    return replace(found, reason=reason, ignored=tuple(high))
 
 
-def _doubt(seen: MaskSet, high: Sequence[int]) -> BadData:
+def _ids_and_high(seen: MaskSet) -> tuple[list[int], list[int]]:
+    """Returns ids and few values far above them; no high ones if they are none."""
+    *below, top = seen.values
+    steps = [b - a for a, b in itertools.pairwise([0, *below])]
+    if len(below) > _SEVERAL and top - below[-1] > 3 * max(steps):
+        return below, [top]
+    rest = [value for value in seen.values if value <= _SMALL]
+    high = [value for value in seen.values if value > _SMALL]
+    alone = rest == [0] and not (len(high) == 2 and min(high) >= _LIGHT)
+    if alone or len(high) > 3 or not all(map(seen.is_region, high)):
+        return rest, []
+    steps = [b - a for a, b in itertools.pairwise([0, *rest])] or [0]
+    far = high and high[0] - rest[-1] > 1.5 * max(steps) if rest else False
+    return rest, high if far else []
+
+
+def _are_ids(seen: MaskSet, rest: Sequence[int], void: int) -> bool:
+    """Returns whether values beside ``void`` are clearly ids."""
+    if seen.data.mask_reading == "indices":
+        return True
+    if rest == [0, 1]:
+        masks = [mask.keys() & {1, void} for mask in seen.per_mask]
+        # In some masks 1 is the foreground, in others 255 may be.
+        return {1, void} in masks and not ({1} in masks and {void} in masks)
+    # Noise around 0 looks like ids that are nowhere a region.
+    noise = [v for v in rest if seen.is_region(v)] == [0] and seen.is_region(void)
+    return not noise and (len(rest) > 2 or (len(rest) == 2 and rest[-1] <= _LOW))
+
+
+def _doubt(seen: MaskSet, rest: Sequence[int], high: Sequence[int]) -> BadData:
     values = " ".join(map(str, high))
+    mean, it_is = ("mean", "they are") if len(high) > 1 else ("means", "it is")
     return BadData(
-        f"the masks hold {seen.shares()}. What {values} means cannot be told. If it is "
-        f"no label: --ignore-values {values}. If it is a class: --class-values "
-        f"{' '.join(map(str, seen.values))}. If it is the foreground: "
-        "--foreground-above 127"
+        f"the masks hold {seen.shares()}. What {values} {mean} cannot be told. If "
+        f"{it_is} no label: --ignore-values {values}. If {it_is} a class: "
+        f"--class-values {' '.join(map(str, seen.values))}. If {it_is} the foreground: "
+        f"--foreground-above {0 if rest == [0, 1] else 127}"
     )
-
-
-def _all_regions(seen: MaskSet) -> bool:
-    return all(map(seen.is_region, seen.values))
 
 
 def _lossy(seen: MaskSet) -> Guess:
     levels = seen.levels()
-    if len(levels) < 2 or seen.closest(levels) < _TELLABLE:
+    lost = len(levels) > 1 and seen.flat_beside(levels) > _LOST
+    if len(levels) < 2 or lost or seen.closest(levels) < _TELLABLE:
         raise BadData(
             "the masks are JPEG, which changes each value by a few, and hold "
-            f"{seen.shown(seen.values)}: values so close cannot be told apart any "
-            "more; write the masks as PNG from what they were made of"
+            f"{seen.shown(seen.values)}: which of them were meant cannot be told any "
+            "more. Write the masks as PNG from what they were made of; or give "
+            "--foreground-above 127 if they were 0 and 255, or --class-values and "
+            "--snap-values"
         )
     return _by_levels(seen, levels, "JPEG noise")
 
@@ -223,11 +267,10 @@ def _unknown(seen: MaskSet) -> BadData:
 
 def _ids(seen: MaskSet) -> Guess:
     values = seen.values
-    background = 0 if 0 in values else seen.background()
-    kind = ids_of(seen.per_mask, background, seen.wide)
+    kind = ids_of(seen.per_mask, seen.background(), seen.wide)
     if kind == "instances":
-        most = max(map(len, seen.per_mask))
-        reason = f"up to {most} values a mask, each of them one piece"
+        most = max(len(mask.keys() - {seen.background()}) for mask in seen.per_mask)
+        reason = f"up to {most} objects a mask, each of them one piece"
         return Guess("instances", reason, 0)
     if kind == "classes":
         return Guess("classes", f"{len(values)} values")
@@ -240,53 +283,35 @@ def _ids(seen: MaskSet) -> Guess:
     )
 
 
-def ids_of(
-    masks: Sequence[Mapping[int, int]], background: int, wide: bool
-) -> Literal["classes", "instances", "either", "unknown"]:
-    """Returns what the ids are; either and unknown are questions.
-
-    Ids number objects if nearly each is one connected piece of its mask and they are
-    counted through in each mask, or very many; they are classes if they are few and
-    recur.
-
-    Args:
-        masks: connected pieces by value of each mask.
-        background: the value that is no id.
-        wide: the files have more than 8 bits, which classes seldom need.
-    """
-    found = [{v: p for v, p in mask.items() if v != background} for mask in masks]
-    pieces = [p for mask in found for p in mask.values()]
-    ids = {value for mask in found for value in mask}
-    if not ids:
-        return "classes"
-    single = sum(p == 1 for p in pieces) >= 0.9 * len(pieces)
-    recur = len(pieces) >= 1.5 * len(ids)
-    most = max(map(len, found))
-    numbered = sum(max(m, default=0) == len(m) for m in found) >= 0.9 * len(found)
-    numbered = numbered and len({len(mask) for mask in found}) > 1
-    if not single:
-        small = len(ids) <= _MOST_CLASSES or (recur and max(ids) < 255)
-        return "classes" if small else "unknown"
-    if numbered and most >= _MANY:
-        return "instances"
-    if len(ids) > _MOST_CLASSES:
-        return "instances" if wide else "unknown"
-    if not wide:
-        return "classes"
-    return "instances" if not recur or most >= _MANY else "either"
-
-
 def _colours(seen: MaskSet) -> Guess:
-    values = seen.values
-    loose = [value for value in values if not seen.is_region(value)]
     if seen.lossy:
         return _lossy(seen)
-    if len(values) > _MOST_CLASSES or len(loose) > 2:
-        levels = seen.levels()
-        every = sorted({*levels, *seen.off_levels(levels)})
-        few = 1 < len(levels) <= len(every) <= _MOST_CLASSES
-        if few and len(every) < len(values) and not _loses_regions(seen, every):
-            return _by_levels(seen, every, "soft edges")
+    if _VOC_VOID in seen.values and len(seen.values) > 2:
+        seen.drop([_VOC_VOID])
+        note = "0xe0e0c0, the colour of Pascal VOC's contours, is ignored"
+        return replace(_colours(seen), ignored=(_VOC_VOID,), note=note)
+    strays = seen.strays()
+    if strays and len(seen.values) - len(strays) == 2:
+        return _by_levels(seen, sorted({*seen.values} - {*strays}), "odd pixels")
+    return _mixed_colours(seen) or _plain_colours(seen)
+
+
+def _mixed_colours(seen: MaskSet) -> Guess | None:
+    """Returns the meaning of colours with soft edges; None if there are none."""
+    values = seen.values
+    loose = [value for value in values if not seen.is_region(value)]
+    if len(values) <= _MOST_CLASSES and len(loose) < _MIXTURES:
+        return None
+    levels = seen.levels()
+    every = sorted({*levels, *seen.off_levels(levels)})
+    few = 1 < len(levels) <= len(every) <= _MOST_CLASSES
+    if not few or len(every) == len(values) or _loses_regions(seen, every):
+        return None
+    return _by_levels(seen, every, "soft edges")
+
+
+def _plain_colours(seen: MaskSet) -> Guess:
+    values = seen.values
     if len(values) > _MOST_CLASSES:
         raise BadData(
             f"the masks have {len(values)} colours, too many for classes: name those "
@@ -294,7 +319,7 @@ def _colours(seen: MaskSet) -> Guess:
             "--snap-values), save masks as PNG, because JPEG blurs colours, or give "
             "--mask-kind instances if each colour is an object"
         )
-    if _is_two(values) and seen.background() == 0:
+    if _is_two(seen):
         return Guess("binary", f"only {seen.shown(values)}", 0)
     once = sum(len(seen.files[value]) == 1 for value in values)
     if once > max(4.0, 0.8 * len(values)) and len(seen.per_mask) > 2:

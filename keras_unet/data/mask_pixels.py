@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -46,18 +47,35 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
             mask.palette(indices.counts) if indices else {},
             wide=image.mode[0] in "IF",
             lossy=lossy,
-            sees_through=mask.sees_through(),
+            hidden=mask.hidden(),
+            shows_black=mask.shows_black(),
         )
 
 
 def _is_lossy(image: Image.Image, file: BinaryIO) -> bool:
     if image.format == "WEBP":
-        place = file.seek(0)
-        head = file.read(64)
-        file.seek(place)
-        return b"VP8 " in head
+        return _holds_lossy_webp(file)
     packing = str(image.info.get("compression", ""))
     return image.format in ("JPEG", "MPO") or "jpeg" in packing
+
+
+def _holds_lossy_webp(file: BinaryIO) -> bool:
+    """Returns whether one of the file's chunks is of the lossy kind."""
+    start, place = file.tell(), 12
+    try:
+        while len(head := _bytes_at(file, place, 8)) == 8:
+            if head[:4] in (b"VP8 ", b"VP8L"):
+                return head[:4] == b"VP8 "
+            length = int.from_bytes(head[4:], "little")
+            place += 8 + length + length % 2
+        return False
+    finally:
+        file.seek(start)
+
+
+def _bytes_at(file: BinaryIO, place: int, count: int) -> bytes:
+    file.seek(place)
+    return file.read(count)
 
 
 class MaskPixels:
@@ -118,20 +136,31 @@ class MaskPixels:
             ways.append("alpha")
         return ways
 
-    def palette(self, used: Any) -> dict[int, int]:
+    def palette(self, used: Iterable[int]) -> dict[int, int]:
         """Returns the packed colours of the indices in use."""
         colours = read_palette(self.mask).ljust(768, b"\0")
         packed = {i: int.from_bytes(colours[3 * i : 3 * i + 3], "big") for i in used}
         return packed
 
-    def sees_through(self) -> int:
-        """Returns the pixels without colour, if others are black and opaque."""
-        if self.mask.mode not in ("LA", "RGBA"):
-            return 0
-        alpha = np.asarray(self.mask.getchannel("A"))
+    def hidden(self) -> int:
+        """Returns the number of pixels whose colour alpha hides."""
+        return int(self._hidden().sum()) if self._has_alpha() else 0
+
+    def shows_black(self) -> bool:
+        """Returns whether a pixel is black and alpha does not hide it."""
+        if not self._has_alpha():
+            return False
         black = np.asarray(self.mask.convert("RGB")).max(-1) == 0
-        hidden = alpha == 0
-        return int(hidden.sum()) if (black & ~hidden).any() else 0
+        return bool((black & ~self._hidden()).any())
+
+    def _has_alpha(self) -> bool:
+        return self.mask.mode in ("LA", "RGBA")
+
+    def _hidden(self) -> npt.NDArray[np.bool_]:
+        alpha = self._pixels(self.mask.getchannel("A"))
+        # What is left of a colour under little alpha is not reliable.
+        hidden: npt.NDArray[np.bool_] = 2 * alpha.astype(np.int16) <= alpha.max()
+        return hidden if alpha.max() else np.ones_like(hidden)
 
     def _pixels(self, mask: Image.Image) -> npt.NDArray[Any]:
         pixels = np.asarray(mask)
@@ -141,8 +170,8 @@ class MaskPixels:
 
     def _visible(self, values: _Pixels) -> _Pixels:
         """Returns the values, 0 where alpha hides them."""
-        if self.mask.mode in ("LA", "RGBA"):
-            values[self._pixels(self.mask.getchannel("A")) == 0] = 0
+        if self._has_alpha():
+            values[self._hidden()] = 0
         return values
 
     def _is_grey(self) -> bool:

@@ -39,8 +39,8 @@ def find_reading(masks: Sequence[MaskValues]) -> tuple[Reading, str]:
                 "colours or levels, and files of that kind alone"
             )
         return "alpha", "the masks' colours say nothing: their alpha channel counts"
-    hidden = sum(mask.sees_through for mask in masks)
-    if hidden:
+    hidden = sum(mask.hidden for mask in masks)
+    if hidden and any(mask.shows_black for mask in masks):
         raise BadData(
             f"{hidden} pixels of the masks are transparent and others opaque black, "
             "which may be two things: paint the transparent ones in a colour of their "
@@ -53,9 +53,10 @@ def _only_alpha_varies(masks: Iterable[MaskValues]) -> bool:
     alphas, colours = set[int](), set[int]()
     for mask in masks:
         alphas |= mask.readings["alpha"].counts.keys()
-        colours |= mask.readings[mask.own].counts.keys()
-    # A colour that alpha hides counts as black.
-    return len(alphas) > 1 and len(colours - {0}) <= 1
+        seen = mask.readings[mask.own].counts.keys()
+        # A colour that alpha hides counts as black too.
+        colours |= seen if mask.shows_black else seen - {0}
+    return len(alphas) > 1 and len(colours) <= 1
 
 
 def _by_colours(masks: Sequence[MaskValues]) -> tuple[Reading, str]:
@@ -105,10 +106,10 @@ def _of_one_palette(
     found = {value for mask in grey for value in mask.readings["levels"].counts}
     if not found:
         return "indices", ""
-    if found <= palette.keys() | {255}:
-        return "indices", "levels of grey masks count as indices of the others' palette"
     if {value * GREY_STEP for value in found} <= set(palette.values()):
         return "colours", "grey masks and palettes are mixed: colours count"
+    if found <= palette.keys():
+        return "indices", "levels of grey masks count as indices of the others' palette"
     raise BadData(
         f"some masks have a palette, {len(grey)} have grey levels that it does not "
         f"hold: what counts cannot be told, {_WAYS}"
@@ -128,7 +129,7 @@ def _require_known_greys(
     grey: Sequence[MaskValues], coloured: Sequence[MaskValues]
 ) -> None:
     known = {colour for mask in coloured for colour in mask.readings["colours"].counts}
-    known |= {0, 255 * GREY_STEP}
+    known.add(0)
     for mask in grey:
         strange = [
             value
@@ -167,6 +168,7 @@ class MaskSet:
         pixels: of all masks.
         wide: some file has more than 8 bits.
         coloured: the values are packed colours.
+        black: the value that is seen as black.
         lossy: some file was compressed in a way that changes values.
     """
 
@@ -199,6 +201,9 @@ class MaskSet:
                 self.files.setdefault(value, []).append(name)
         self.pixels = self.counts.total()
         self.coloured = data.mask_reading == "colours"
+        black = {i for mask in masks for i, c in mask.palette.items() if c == 0}
+        indexed = data.mask_reading == "indices" and len(black) == 1
+        self.black = black.pop() if indexed else 0
         self.wide = any(mask.wide for mask in masks)
         self.lossy = any(mask.lossy for mask in masks)
         self.drop(data.ignore_values)
@@ -277,8 +282,21 @@ class MaskSet:
         return self.share(lost.difference(levels))
 
     def background(self) -> int:
-        """Returns the value that fills most of the images' borders."""
+        """Returns the background's value.
+
+        That is 0 among levels, black in a palette; else what fills most of the images'
+        borders.
+        """
+        if self.usual_background is not None:
+            return self.usual_background
         return max(self.values, key=lambda value: (self.border[value], -value))
+
+    @property
+    def usual_background(self) -> int | None:
+        """The background's value by convention, if it occurs."""
+        if self.coloured or self.black not in self.values:
+            return None
+        return self.black
 
     def closest(self, levels: Sequence[int]) -> int:
         """Returns the distance of the two levels, of two at least, that are closest."""
@@ -286,13 +304,20 @@ class MaskSet:
         far = np.abs(points[:, None] - points).max(-1)
         return int(far[~np.eye(len(points), dtype=bool)].min())
 
+    def flat_beside(self, levels: Sequence[int]) -> float:
+        """Returns the share of flat pixels that are not near one of the levels."""
+        flat = sum(self.flat[value] for value in self._far_from(levels))
+        return flat / max(1, self.pixels)
+
     def beside(self, levels: Sequence[int]) -> float:
         """Returns the share of the pixels that are not near one of the levels."""
+        return self.share(self._far_from(levels))
+
+    def _far_from(self, levels: Sequence[int]) -> list[int]:
         points = coordinates(self.values, self.data.mask_reading)
         ends = coordinates(levels, self.data.mask_reading)
         far = np.abs(points[:, None] - ends).max(-1).min(-1)
-        beside = [v for v, d in zip(self.values, far, strict=True) if d > _NEAR]
-        return self.share(beside)
+        return [v for v, d in zip(self.values, far, strict=True) if d > _NEAR]
 
     def off_levels(self, levels: Sequence[int]) -> list[int]:
         """Returns values that are neither near a level nor a mixture of two."""

@@ -55,14 +55,16 @@ class MaskValues:
         palette: the packed colour of each index in use.
         wide: values have more than 8 bits.
         lossy: the file was compressed in a way that changes values.
-        sees_through: pixels without colour (alpha 0), where others are opaque black.
+        hidden: pixels without colour, because alpha hides them.
+        shows_black: some pixels are black, and alpha does not hide them.
     """
 
     readings: Mapping[Reading, Stats]
     palette: Mapping[int, int] = field(default_factory=dict)
     wide: bool = False
     lossy: bool = False
-    sees_through: int = 0
+    hidden: int = 0
+    shows_black: bool = False
 
     @property
     def own(self) -> Reading:

@@ -199,9 +199,10 @@ def _indexed(values: Values) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 def shown(values: Any, data: DataConfig) -> str:
     """Returns mask values as text; colours as 0xRRGGBB, and of many only the first."""
-    coloured = data.mask_reading == "colours"
+    coloured = data.mask_reading == "colours" or (
+        data.mask_reading == "auto" and max(values, default=0) > 0xFFFF
+    )
     texts = [
-        "NaN" if v == NOTHING else f"0x{v:06x}" if coloured or v > 0xFFFF else str(v)
-        for v in values
+        "NaN" if v == NOTHING else f"0x{v:06x}" if coloured else str(v) for v in values
     ]
     return " ".join(texts[:8]) + (f" … ({len(texts)} in all)" if len(texts) > 8 else "")

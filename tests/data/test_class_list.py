@@ -32,6 +32,8 @@ CITY = [
             [Entry("car", colour=0x090807)],
         ),
         ("class_dict.csv", "name,r,g,b\ncar,9,8,7\n", [Entry("car", colour=0x090807)]),
+        ("labels.csv", "car,9,8,7\n", [Entry("car", colour=0x090807)]),
+        ("labels.txt", "layer 1\nlayer 2\n", [Entry("layer 1"), Entry("layer 2")]),
         ("labels.csv", "ID,Name\n3,car\n", [Entry("car", 3)]),
         (
             "classes.csv",
@@ -58,8 +60,10 @@ def test_lists_as_tools_write_them_are_read(tmp_path, name, text, found):
         ("background\ncar\nbus", (0, 1, 2), {0: "background", 1: "car", 2: "bus"}),
         ("__ignore__\n_background_\ncar", (0, 1), {0: "_background_", 1: "car"}),
         ("car\nbus", (0, 1, 2), {1: "car", 2: "bus"}),
-        ("sky\ncar", (0, 1), {0: "sky", 1: "car"}),
+        ("sky\ncar", (0, 1), {}),
         ("sky\ncar", (0, 9), {}),
+        ("void\nsky\ncar", (0, 1), {0: "void", 1: "sky"}),
+        ("background\nvoid\nroad", (0, 2), {0: "background", 2: "road"}),
     ],
 )
 def test_bare_names_are_numbered_by_their_lines(tmp_path, lines, values, names):
@@ -74,8 +78,8 @@ def test_colours_have_the_names_of_their_colours(tmp_path):
     found = find_class_list([tmp_path])
     assert found is not None
     assert found.names((0x804080, 5), coloured=True) == {0x804080: "road"}
-    assert found.ignored(coloured=True) == (0,)
-    assert found.ignored(coloured=False) == (3,)
+    assert found.ignored((0, 3), coloured=True) == (0,)
+    assert found.ignored((0, 3), coloured=False) == (3,)
 
 
 @pytest.mark.parametrize("text", ["{", '[{"id": "x", "name": "a"}]', "[[1]]", "3"])

@@ -51,13 +51,24 @@ def test_the_noise_of_a_jpeg_around_both_ends_is_a_soft_edge():
     assert code(noisy).data.foreground_above == 127
 
 
-def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_told_apart_from_ignored():
-    mixed = code(blocks(0, 1), blocks(0, 255)).data
-    assert (mixed.mask_kind, mixed.foreground_above, mixed.ignore_values) == (
-        "binary",
-        0,
-        (),
-    )
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_a_question():
+    with pytest.raises(
+        BadData, match=r"If it is the foreground: --foreground-above 0$"
+    ):
+        code(blocks(0, 1), blocks(0, 255))
+
+
+def test_wide_masks_are_ignored_where_all_bits_are_set():
+    masks = [blocks(0, 1, 0, 1, 2, 0, 2, 65535), blocks(2, 0, 2, 0, 1, 0, 1, 65535)]
+    coding = code(*masks)
+    assert list(classes(coding)) == [0, 1, 2]
+    assert coding.data.ignore_values == (65535,)
+
+
+def test_a_foreground_that_fills_the_borders_is_said():
+    mask = np.full((32, 32), 255, np.uint8)
+    mask[10:20, 10:20] = 0
+    assert "--class-values 255 0" in code(mask).notes[0]
 
 
 def test_0_and_1_and_255_in_one_mask_are_binary_with_ignored_pixels():
@@ -95,9 +106,9 @@ def test_very_many_colours_are_refused_with_the_likely_cause():
         code(blocks(*range(0x010000, 0x010028)), reading="colours")
 
 
-def test_wide_ids_that_differ_between_masks_are_instances():
-    data = code(blocks(0, 1, 5), blocks(0, 300)).data
-    assert (data.mask_kind, data.foreground_above) == ("instances", 0)
+def test_wide_ids_that_differ_between_masks_are_a_question():
+    with pytest.raises(BadData, match="If they number objects: --mask-kind instances"):
+        code(blocks(0, 1, 5), blocks(0, 300))
 
 
 def test_wide_values_of_several_pieces_are_classes():

@@ -25,9 +25,9 @@ def indexed(**palette: int) -> MaskValues:
     return MaskValues(readings, entries)
 
 
-def see_through(*colours: int, alphas: tuple[int, ...] = (0, 255), black: int = 0):
+def see_through(*colours: int, alphas: tuple[int, ...] = (0, 255), black: bool = False):
     readings = {"colours": stats(*colours), "alpha": stats(*alphas)}
-    return MaskValues(readings, sees_through=black)
+    return MaskValues(readings, hidden=7 * (0 in alphas), shows_black=black)
 
 
 def stats(*values: int) -> Stats:
@@ -44,8 +44,9 @@ def stats(*values: int) -> Stats:
         ([indexed(i0=0, i1=0)], "indices"),
         ([indexed(i0=0, i1=RED), coloured(0, RED)], "colours"),
         ([indexed(i0=0, i1=RED), grey(0, 1)], "indices"),
-        ([indexed(i0=0, i1=RED, i2=WHITE), grey(0, 255)], "indices"),
-        ([coloured(0, RED), grey(0, 255)], "colours"),
+        ([indexed(i0=0, i1=RED, i2=WHITE), grey(0, 255)], "colours"),
+        ([coloured(0, RED, WHITE), grey(0, 255)], "colours"),
+        ([see_through(0, WHITE, black=True, alphas=(255,))], "colours"),
         ([see_through(0, WHITE)], "alpha"),
         ([see_through(0, RED, GREEN)], "colours"),
         ([see_through(0, RED, alphas=(255,))], "colours"),
@@ -60,7 +61,7 @@ def test_what_all_files_agree_on_is_read(masks, reading):
     [
         ([see_through(0, WHITE), coloured(0, RED)], "1 have none"),
         (
-            [see_through(0, RED, GREEN, black=7)],
+            [see_through(0, RED, GREEN, black=True)],
             "7 pixels of the masks are transparent",
         ),
         ([indexed(i0=0, i1=0), indexed(i0=RED)], "different palettes"),
@@ -70,6 +71,8 @@ def test_what_all_files_agree_on_is_read(masks, reading):
             [coloured(0, RED), grey(0, 1)],
             "grey levels that are none of them, such as 1",
         ),
+        ([coloured(0, RED), grey(0, 255)], "none of them, such as 255"),
+        ([see_through(0, WHITE, black=True)], "7 pixels of the masks are transparent"),
     ],
 )
 def test_files_that_contradict_each_other_are_a_question(masks, told):
