@@ -189,7 +189,8 @@ def _ids_and_high(seen: MaskSet) -> tuple[list[int], list[int]]:
     rest = [value for value in seen.values if value <= _SMALL]
     high = [value for value in seen.values if value > _SMALL]
     alone = rest == [0] and not (len(high) == 2 and min(high) >= _LIGHT)
-    if alone or len(high) > 3 or not all(map(seen.is_region, high)):
+    noise = len(rest) == 1 and not all(map(seen.is_region, high))
+    if alone or noise or len(high) > 3:
         return rest, []
     steps = [b - a for a, b in itertools.pairwise([0, *rest])] or [0]
     far = high and high[0] - rest[-1] > 1.5 * max(steps) if rest else False

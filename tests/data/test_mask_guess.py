@@ -57,6 +57,13 @@ def test_other_high_values_are_a_question(values):
         meaning(blocks(*values))
 
 
+def test_a_contour_of_254_around_ids_is_a_question():
+    mask = np.repeat(blocks(0, 1, 2, 3), 4, 0)
+    mask[:, ::8] = 254
+    with pytest.raises(BadData, match="What 254 means cannot be told"):
+        meaning(mask, mask)
+
+
 def test_a_heat_map_is_a_question():
     rows, columns = np.mgrid[:90, :90] - 45.0
     heat = (200 * np.exp(-(rows**2 + columns**2) / 900)).astype(np.uint8)
