@@ -121,8 +121,9 @@ def has_soft_edges(seen: MaskSet) -> bool:
 def is_grey_scale(seen: MaskSet) -> bool:
     """Returns whether values are many, far apart and nowhere fill a region."""
     loose = [value for value in seen.values if not seen.is_region(value)]
-    few = len(loose) < max(_MIXTURES, len(seen.values) / 2)
-    return not few and not seen.wide and loose[-1] - loose[0] > _SMALL
+    if len(loose) < max(_MIXTURES, len(seen.values) / 2) or seen.wide:
+        return False
+    return len(loose) > _SEVERAL or loose[-1] - loose[0] > _SMALL
 
 
 def _between_regions(seen: MaskSet) -> list[int]:
@@ -201,12 +202,13 @@ def _are_ids(seen: MaskSet, rest: Sequence[int], void: int) -> bool:
     """Returns whether values beside ``void`` are clearly ids."""
     if seen.data.mask_reading == "indices":
         return True
-    if rest == [0, 1]:
-        masks = [mask.keys() & {1, void} for mask in seen.per_mask]
-        # In some masks 1 is the foreground, in others 255 may be.
-        return {1, void} in masks and not ({1} in masks and {void} in masks)
     # Noise around 0 looks like ids that are nowhere a region.
     noise = [v for v in rest if seen.is_region(v)] == [0] and seen.is_region(void)
+    if rest == [0, 1]:
+        masks = [mask.keys() & {1, void} for mask in seen.per_mask]
+        # Where 255 is without 1, it may be the foreground.
+        alone, both = masks.count({void}), masks.count({1, void})
+        return not noise and both > alone and not ({1} in masks and alone)
     return not noise and (len(rest) > 2 or (len(rest) == 2 and rest[-1] <= _LOW))
 
 

@@ -154,6 +154,8 @@ _HALO, _WEAK = 24, 0.2
 """How far JPEG strays from a colour, and how little of it does."""
 _ODD = 1e-4
 """Share of all pixels up to which a value may be a slip of the hand."""
+_MOST_ODD = 16
+"""Pixels up to which it may be one, however many there are in all."""
 
 
 class MaskSet:
@@ -225,7 +227,7 @@ class MaskSet:
 
     def strays(self) -> list[int]:
         """Returns values of so few pixels in so few files that they may be slips."""
-        most = max(3.0, _ODD * self.pixels)
+        most = max(3.0, min(_ODD * self.pixels, _MOST_ODD))
         return [
             value
             for value in self.values

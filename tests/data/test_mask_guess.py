@@ -57,6 +57,12 @@ def test_other_high_values_are_a_question(values):
         meaning(blocks(*values))
 
 
+def test_255_that_is_mostly_without_1_is_a_question():
+    masks = [blocks(0, 255), blocks(0, 255), blocks(0, 1, 255)]
+    with pytest.raises(BadData, match=r"--foreground-above 0$"):
+        meaning(*masks)
+
+
 def test_a_contour_of_254_around_ids_is_a_question():
     mask = np.repeat(blocks(0, 1, 2, 3), 4, 0)
     mask[:, ::8] = 254
