@@ -72,6 +72,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
             it holds none to go on with.
         BadData: images, masks or the checkpoint are wrong.
     """
+    cluster.require_memory(config)
     folder = run_folder(config)
     config = dataclasses.replace(config, output=folder.path)
     if config.resume:

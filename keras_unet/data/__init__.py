@@ -3,5 +3,5 @@
 Doors: ``pair``, ``folders``, ``layouts`` and ``pairs`` (which files belong together,
 and what each pair is for), ``opening``, ``images`` and ``masks`` (one file at its own
 size), ``resize`` (at the network's), ``check`` (what a set holds), ``records``,
-``pipeline`` (batches), ``augment``, ``warp``, ``rle``, ``demo.make``.
+``pair_cache``, ``pipeline`` (batches), ``augment``, ``warp``, ``rle``, ``demo.make``.
 """

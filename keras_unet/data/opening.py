@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from keras_unet.data.folders import kind_of
 from keras_unet.errors import BadData
 
 BROKEN = (
@@ -48,6 +49,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         Unreadable: the file is missing or forbidden, or what is done with it within
             the block raises Undecodable.
     """
+    if kind := kind_of(path):
+        raise Unreadable(path, f"is {kind}, not a file")
     try:
         # Given a name, Pillow 13 maps the file and reads turned TIFF images wrongly.
         file = path.open("rb")

@@ -1,12 +1,22 @@
-"""The processes that train together, as ``TF_CONFIG`` names them."""
+"""What is known of the machines that train before TensorFlow loads.
+
+Which processes train together, as ``TF_CONFIG`` says, and whether a network fits.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
+from keras_unet.config import Config
+from keras_unet.data.pair_cache import machine_memory
 from keras_unet.errors import BadUsage
+
+_LARGEST_GPU = 192 * 2**30
+"""Bytes of the largest GPU that there is."""
+_GPU = Path("/dev/nvidia0")
 
 
 def workers() -> int:
@@ -21,6 +31,42 @@ def is_chief() -> bool:
     first = "chief" if "chief" in config.get("cluster", {}) else "worker"
     alone = workers() == 1
     return alone or (task.get("type"), int(task.get("index", 0))) == (first, 0)
+
+
+def require_memory(config: Config) -> None:
+    """Refuses a network or images with which no step of training can fit.
+
+    Raises:
+        BadUsage: names the flags, what they need at the least, and what there is.
+    """
+    needed = least_memory(config)
+    memory = max(machine_memory(), _LARGEST_GPU if _GPU.exists() else 0)
+    if needed > memory:
+        height, width = config.data.image_size
+        raise BadUsage(
+            f"--image-size {height} {width}, --batch-size {config.fit.batch_size}, "
+            f"--filters {config.model.filters} and --depth {config.model.depth} need "
+            f"{needed / 1e9:.0f} GB at the least, and there are {memory / 1e9:.0f} GB: "
+            "take smaller ones"
+        )
+
+
+def least_memory(config: Config) -> int:
+    """Returns how many bytes a training step takes at the least.
+
+    That are the features that are kept for the gradients, of two bytes each, and the
+    weights with their gradients and the optimizer's moments, of four.
+    """
+    height, width = config.data.image_size
+    pixels = height * width * config.fit.batch_size // config.model.stem_stride**2
+    features = weights = 0
+    for level in range(config.model.depth + 1):
+        channels = config.model.filters * 2**level
+        # Two convolutions on each way; going up, the one before and what is joined.
+        going_up = level < config.model.depth
+        features += channels * (pixels // 4**level) * (5 if going_up else 2)
+        weights += 9 * channels**2 * (4 if going_up else 1)
+    return 2 * features + 4 * 3 * weights
 
 
 def _read() -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from keras_unet.data.opening import Undecodable, Unreadable, opened
@@ -20,3 +22,12 @@ def test_file_and_cause_are_kept_apart(tmp_path):
         pass
     assert caught.value.file == tmp_path / "gone.png"
     assert caught.value.cause == "is not there"
+
+
+def test_a_pipe_is_named_and_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with (
+        pytest.raises(Unreadable, match=r"a\.png: is a pipe \(FIFO\), not a file"),
+        opened(tmp_path / "a.png"),
+    ):
+        pass

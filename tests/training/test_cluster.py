@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
 from keras_unet.errors import BadUsage
 from keras_unet.training import cluster
 
@@ -32,3 +33,24 @@ def test_a_broken_tf_config_is_said(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(BadUsage, match="TF_CONFIG"):
         cluster.workers()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": DataConfig(image_size=(10**6, 10**6))},
+        {"model": UNetConfig(filters=10**6)},
+        {"fit": FitConfig(batch_size=10**9)},
+    ],
+)
+def test_what_cannot_fit_is_refused_with_what_it_needs(change):
+    with pytest.raises(BadUsage, match=r"need \d+ GB at the least, and there are"):
+        cluster.require_memory(Config(**change))
+
+
+def test_the_papers_network_at_its_own_size_fits():
+    data, model = DataConfig(image_size=(572, 572)), UNetConfig(filters=64)
+    config = Config(data=data, model=model, fit=FitConfig(batch_size=1))
+    # Its weights alone, with gradients and moments, are 0.37 GB.
+    assert 3e8 < cluster.least_memory(config) < 2e9
+    cluster.require_memory(config)

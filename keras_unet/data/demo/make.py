@@ -20,6 +20,7 @@ from keras_unet.data import rle
 from keras_unet.data.demo.car import build_cabin, build_shell
 from keras_unet.data.demo.photo import Model, Studio, draw_backdrop, join, photograph
 from keras_unet.data.demo.shapes import BODIES, Colour, vary
+from keras_unet.data.pair_cache import machine_memory
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import read_json, remove_leftovers, write_new
 from keras_unet.types import Mask
@@ -27,6 +28,8 @@ from keras_unet.types import Mask
 MARK = "demo.json"
 SMALLEST = 16
 """Pixels on a side below which a car is a blot."""
+_BYTES_A_PIXEL = 140
+"""Of memory, while an image is drawn."""
 
 _PAINTS: tuple[Colour | None, ...] = (
     (0.60, 0.04, 0.06),
@@ -116,6 +119,13 @@ def _require(recipe: _Recipe) -> None:
         raise BadUsage(
             f"demo images are {SMALLEST} pixels or more on a side, "
             f"not {recipe.height}×{recipe.width}"
+        )
+    needed = _BYTES_A_PIXEL * recipe.height * recipe.width
+    if needed > machine_memory():
+        raise BadUsage(
+            f"a demo image of {recipe.height}×{recipe.width} takes "
+            f"{needed / 1e9:.0f} GB to draw, and there are "
+            f"{machine_memory() / 1e9:.0f} GB: take a smaller --size"
         )
 
 

@@ -222,3 +222,9 @@ def test_calls_at_the_same_time_make_one_set(demo, tmp_path):
 def test_settings_without_an_image_are_refused(tmp_path, wrong, said):
     with pytest.raises(BadUsage, match=said):
         make_demo(tmp_path / "set", **wrong)
+
+
+def test_an_image_that_does_not_fit_into_memory_is_refused(tmp_path):
+    with pytest.raises(BadUsage, match=r"takes \d+ GB to draw, and there are"):
+        make_demo(tmp_path / "demo", size=(10**6, 10**6))
+    assert not (tmp_path / "demo").exists()
