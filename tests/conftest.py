@@ -30,6 +30,11 @@ def keep_looks_apart():
     os.environ["XDG_CACHE_HOME"] = os.environ["KERAS_UNET_TESTS_CACHE"]
 
 
+def pytest_collection_modifyitems(items):
+    # The longest test of one process, which would end alone.
+    items.sort(key=lambda item: item.path.name != "test_notebook.py")
+
+
 @pytest.fixture(autouse=True)
 def as_a_new_process_finds_it():
     """Undoes what a run in this process sets for all that come after it."""

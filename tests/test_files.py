@@ -190,16 +190,3 @@ def test_a_file_is_named_with_what_is_wrong_in_it(tmp_path, text, message):
     file.write_bytes(text)
     with pytest.raises(ValueError, match=rf"config\.json: {message}"):
         read_json(file, dict[str, Any])
-
-
-def test_the_library_loads_in_50_ms():
-    code = (
-        "import time, keras_unet.config, keras_unet.files\n"
-        "def load():\n"
-        "    began = time.process_time()\n"
-        "    import keras_unet.validate\n"
-        "    return time.process_time() - began\n"
-        "print(load())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert float(done.stdout) < 0.05
