@@ -10,7 +10,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet.config import DataConfig, Reading
-from keras_unet.data.mask_values import GREY_STEP, NOTHING, MaskValues, count_values
+from keras_unet.data.mask_values import (
+    GREY_STEP,
+    NOTHING,
+    MaskValues,
+    Stats,
+    count_values,
+)
 from keras_unet.data.opening import Undecodable
 from keras_unet.data.pillow import (
     convert,
@@ -36,11 +42,7 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
     with identified(file, data.max_pixels) as image:
         lossy = _is_lossy(image, file)
         mask = MaskPixels(load(image))
-        noise = _NOISE if lossy else 0
-        readings = {
-            reading: count_values(mask.values(reading), noise)
-            for reading in mask.readings()
-        }
+        readings = mask.count(_NOISE if lossy else 0)
         indices = readings.get("indices")
         return MaskValues(
             readings,
@@ -135,6 +137,20 @@ class MaskPixels:
         if self.mask.mode in ("LA", "RGBA"):
             ways.append("alpha")
         return ways
+
+    def count(self, noise: int) -> dict[Reading, Stats]:
+        """Returns what is to be known of the values by each way to read the file."""
+        found: dict[Reading, Stats] = {}
+        for reading in self.readings():
+            if reading == "colours" and "levels" in found:
+                # What was counted once has but other names.
+                found[reading] = found["levels"].renamed(lambda v: v * GREY_STEP)
+            elif reading == "colours" and "indices" in found:
+                colours = self.palette(range(256))
+                found[reading] = found["indices"].renamed(colours.__getitem__)
+            else:
+                found[reading] = count_values(self.values(reading), noise)
+        return found
 
     def palette(self, used: Iterable[int]) -> dict[int, int]:
         """Returns the packed colours of the indices in use."""
