@@ -114,7 +114,7 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             "w", newline="", encoding="utf-8", errors="surrogateescape"
         ) as stream,
     ):
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

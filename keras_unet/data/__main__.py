@@ -59,6 +59,8 @@ class Check:
         from keras_unet.data.pairs_file import write_pairs
 
         data = _with_folder(self.data, self.folder)
+        if self.output:
+            _require_folder(self.output)
         found = find(data)
         with progress_bar("pairs") as progress:
             report = check_data(found, data, self.classes, progress)
@@ -206,6 +208,16 @@ def _any_verb() -> Any:
         Annotated[kind, tyro.conf.subcommand(name)] for name, kind in VERBS.items()
     ]
     return Union[tuple(kinds)]  # noqa: UP007
+
+
+def _require_folder(output: Path) -> None:
+    """Makes the folder, before the work that would be lost without it."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadUsage(
+            f"--output {output}: cannot be made ({error.strerror})"
+        ) from None
 
 
 def _with_folder(data: DataConfig, folder: Path | None) -> DataConfig:

@@ -187,7 +187,7 @@ def check_pairs(
     every = list(_look_at_all(pairs, data, progress))
     problems = [problem for seen in every for problem in seen.problems]
     whole = [seen for seen in every if not seen.problems]
-    folder = data.data or data.masks or Path()
+    folder = data.data or data.masks or data.pairs or Path()
     coding, rows = Coding(data, "mask values: unknown"), list[Row]()
     try:
         if whole:

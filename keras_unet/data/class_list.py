@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_unet.config import IGNORE
 from keras_unet.errors import BadData
 
 _STEMS = ("labels", "classes", "label_names", "class_names", "labelmap", "class_dict")
@@ -67,9 +68,13 @@ class ClassList:
         return {value: found[value].name for value in values if value in found}
 
     def knows(self, values: Sequence[int], coloured: bool) -> bool:
-        """Returns whether the list names each of the masks' values, but 0 and 255."""
+        """Returns whether the list names each of the masks' values.
+
+        0 may be without a name, and so may 255 and 65535, which then are no label.
+        """
         names = self.names(values, coloured)
-        return bool(names) and not {*values} - names.keys() - {0, 255}
+        unnamed = {0} if coloured else {0, IGNORE, 0xFFFF}
+        return bool(names) and not {*values} - names.keys() - unnamed
 
     def ignored(self, values: Sequence[int], coloured: bool) -> tuple[int, ...]:
         """Returns the masks' values of which the list says that they are no class."""

@@ -106,9 +106,12 @@ def _without_listed(seen: MaskSet, data: DataConfig, names: ClassList) -> DataCo
 
 def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
     if data.mask_kind != "auto":
-        return Guess(data.mask_kind, "as given", data.foreground_above)
+        given = "as --mask-kind, layout or run says"
+        return Guess(data.mask_kind, given, data.foreground_above)
     if names and not data.class_values and names.knows(seen.values, seen.coloured):
-        return Guess("classes", f"named in {names.file.name}")
+        known = {*names.names(seen.values, seen.coloured), 0}
+        void = tuple(value for value in seen.values if value not in known)
+        return Guess("classes", f"named in {names.file.name}", ignored=void)
     if data.class_values:
         return Guess("classes", "by --class-values")
     if data.foreground_above is not None:
@@ -128,17 +131,27 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     odd = (
         len(seen.values) == 2 and seen.border[seen.values[1]] > seen.border.total() / 2
     )
+    bright = [value for value in seen.values if value > above]
+    merged = f"{shown(bright, data)} all count as foreground"
+    several = meaning.kind == "binary" and len(bright) > 1 and not _is_soft(seen)
+    ignored = data.ignore_values
+    also = f", {shown(ignored, data)} ignored" if ignored else ""
     return Coding(
         _named(data, ("background", "foreground")),
-        f"mask values: {meaning.kind}, foreground above {above} ({meaning.reason})",
-        (white_paper,) if odd else (),
+        f"mask values: {meaning.kind}, foreground above {above}{also} "
+        f"({meaning.reason})",
+        tuple(note for note, said in ((white_paper, odd), (merged, several)) if said),
     )
 
 
 def _threshold(seen: MaskSet) -> int:
     highest = seen.values[-1] if seen.values else 0
-    soft = len(seen.values) <= 2 or has_soft_edges(seen) or is_grey_scale(seen)
+    soft = len(seen.values) <= 2 or _is_soft(seen)
     return highest // 2 if soft and highest <= IGNORE else 0
+
+
+def _is_soft(seen: MaskSet) -> bool:
+    return has_soft_edges(seen) or is_grey_scale(seen)
 
 
 def _classes(

@@ -18,9 +18,14 @@ _IMAGES, _MASKS = "images", "masks"
 
 
 def holds_objects(folder: Path) -> bool:
-    """Returns whether each subfolder has images/ and masks/ of its own, or most do."""
+    """Returns whether the subfolders have images/ and masks/ of their own.
+
+    Where they hold an image each, most of them are enough.
+    """
     inside = subfolders(folder)
     fitting = [f for f in inside if (f / _IMAGES).is_dir() and (f / _MASKS).is_dir()]
+    if any(len(images) > 1 for images in _images_in(folder)):
+        return len(fitting) == len(inside)
     return len(fitting) > len(inside) / 2
 
 

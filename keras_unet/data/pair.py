@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from keras_unet.config import DataConfig, Reading
+from keras_unet.errors import BadData
 
 _CAUSES = 20
 _PLACES = 3
@@ -69,8 +70,18 @@ class Found:
         return (*self.pairs, *self.validation, *self.test)
 
     def settle(self, data: DataConfig) -> DataConfig:
-        """Returns ``data`` with what it leaves open and the folder answers."""
+        """Returns ``data`` with what it leaves open and the folder answers.
+
+        Raises:
+            BadData: the folder's masks are single objects, and classes are wanted.
+        """
         says = dict(self.says)
+        if says.get("mask_kind") == "instances" and data.mask_kind == "classes":
+            raise BadData(
+                "the masks are of one object a file, which are no classes: give "
+                "--mask-kind instances or binary; a run of classes cannot be scored on "
+                "them"
+            )
         if data.mask_kind != "auto" or data.class_values:
             # These hold whatever the values mean.
             says = {n: says[n] for n in ("run_lengths", "ignore_values") if n in says}

@@ -224,7 +224,7 @@ def _make_folder(output: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
         remove_leftovers(output)
     except OSError as error:
-        raise BadUsage(f"--output {output} is no folder: {error.strerror}") from None
+        raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
 
 
 @contextlib.contextmanager

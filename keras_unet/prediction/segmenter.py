@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
@@ -108,12 +109,16 @@ class Segmenter:
         forward: from images (b, h, w, channels) at the run's size to probability.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder | Path | str) -> None:
         """Loads the run's best network.
+
+        Args:
+            run: the run, or its folder.
 
         Raises:
             BadData: the run has no config or no weights.
         """
+        run = run if isinstance(run, RunFolder) else RunFolder(run)
         self.config = run.load_config()
         self.network = load_network(run)
         self.forward = tf.function(

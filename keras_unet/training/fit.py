@@ -234,8 +234,10 @@ def _validate(
     batches = pipeline.validation_batches(plan.split.validation, plan.config)
     scores = network.evaluate(batches, callbacks=beside, verbose=0, return_dict=True)
     logs |= {f"val_{name}": value for name, value in scores.items()}
+    # The recorder raises it.
+    epoch = progress.epoch
     for callback in beside:
-        callback.on_epoch_end(progress.epoch, logs)
+        callback.on_epoch_end(epoch, logs)
 
 
 def _callbacks(

@@ -174,7 +174,7 @@ def test_a_folder_in_a_closed_one_is_not_said_to_be_missing(unprivileged, capsys
 def test_flags_of_training_say_what_is_known_of_the_data(root, capsys):
     words = ["check", "--images", str(root / "images"), "--masks", str(root / "masks")]
     assert main([*words, "--mask-kind", "binary", "--foreground-above", "9"]) == 0
-    assert "foreground above 9 (as given)" in capsys.readouterr().out
+    assert "foreground above 9 (as --mask-kind" in capsys.readouterr().out
 
 
 def test_two_sources_are_wrong_usage(root, capsys):
@@ -313,3 +313,11 @@ def test_help_and_mistyped_flags_do_not_wait_for_tensorflow():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_an_output_that_cannot_be_made_is_named_before_the_work(root, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["check", str(root), "--output", str(tmp_path / "file" / "out")]) == 2
+    assert "--output" in (shown := capsys.readouterr()).err
+    assert "cannot be made" in shown.err
+    assert shown.out == ""

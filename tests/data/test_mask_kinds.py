@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -439,6 +439,8 @@ def label_maps(draw: st.DrawFn) -> Labels:
             label[top : top + 6, left : left + 6] = draw(st.integers(1, classes))
         labels.append(label)
     labels[0][:12, :8] = 1
+    pixels = np.unique(np.stack(labels), return_counts=True)[1]
+    assume(pixels.min() > 16)
     return labels
 
 
@@ -487,6 +489,19 @@ def test_a_foreground_that_was_written_is_read(tmp_path_factory, write, suffix, 
     assert report.problems == ()
     for mask, label in zip(ids, labels, strict=True):
         np.testing.assert_array_equal(mask, label > 0)
+
+
+def test_a_list_that_does_not_name_255_leaves_it_ignored(tmp_path):
+    root = write_set(tmp_path, scenes(1, 2, 255), grey)
+    (root / "labels.txt").write_text("background\ncat\ndog\n")
+    report, _ = check(root)
+    assert report.resolved.class_names == ("background", "cat", "dog")
+    assert report.resolved.ignore_values == (255,)
+
+
+def test_classes_that_a_binary_network_merges_are_said(tmp_path):
+    report, _ = check(write_set(tmp_path, scenes(1, 2, 3), grey), mask_kind="binary")
+    assert "1 2 3 all count as foreground" in report.notes
 
 
 def test_lines_between_regions_are_a_question(tmp_path):

@@ -146,3 +146,9 @@ def test_a_run_knows_its_objects_again_and_names_those_that_changed(root, tmp_pa
     draw(root / "id2/masks/a.png", [[0, 0, 0, 0], [255, 255, 255, 255]])
     with pytest.raises(BadData, match="id2/masks: has changed since the training"):
         split_of_run(run)
+
+
+def test_single_objects_are_no_classes(root):
+    data = DataConfig(data=root, mask_kind="classes", class_values=(0, 1, 2))
+    with pytest.raises(BadData, match="one object a file, which are no classes"):
+        check_data(find(data), data)

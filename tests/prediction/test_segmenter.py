@@ -3,6 +3,7 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
+from bright_run import make_run
 
 from keras_unet.config import Config, DataConfig, UNetConfig
 from keras_unet.prediction import segmenter
@@ -10,6 +11,7 @@ from keras_unet.prediction.segmenter import (
     BATCH,
     MOST_PIXELS,
     READERS,
+    Segmenter,
     batches,
     class_names,
     read_ahead,
@@ -106,3 +108,8 @@ def test_batches_end_with_their_number_or_with_their_pixels():
     sizes = [1, MOST_PIXELS, 1, 1, 1, MOST_PIXELS + 1]
     found = list(batches(sizes, 4, lambda size: size))
     assert found == [[1, MOST_PIXELS], [1, 1, 1, MOST_PIXELS + 1]]
+
+
+def test_a_run_can_be_given_by_its_folder(tmp_path):
+    run = make_run(tmp_path / "run")
+    assert Segmenter(str(run.path)).config == Segmenter(run).config
