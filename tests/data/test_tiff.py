@@ -252,6 +252,7 @@ def read_case(name, **known):
     ],
 )
 def test_images_that_people_have_lie_under_their_masks(name, known, said):
+    pytest.importorskip("tifffile", reason="needs the extra tiff")
     report, lifts = read_case(name, **known)
     assert report.problems == ()
     assert len(lifts) == 8
@@ -270,6 +271,7 @@ def test_images_that_people_have_lie_under_their_masks(name, known, said):
     ],
 )
 def test_images_of_which_something_is_unknown_are_a_question(name, cause):
+    pytest.importorskip("tifffile", reason="needs the extra tiff")
     report, lifts = read_case(name)
     assert lifts == []
     assert len(report.problems) == 8
