@@ -18,8 +18,7 @@ from keras_unet.config import Config
 from keras_unet.data.images import BRIGHTEST
 from keras_unet.data.resize import resize_image
 from keras_unet.model.head import most_probable
-from keras_unet.prediction.mask_file import class_values
-from keras_unet.prediction.segmenter import probability_of
+from keras_unet.prediction.segmenter import class_values, probability_of
 from keras_unet.types import Tensor
 
 

@@ -14,8 +14,7 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.export import client
 from keras_unet.export.saved_model import MOST_SCANS
-from keras_unet.prediction.mask_file import describe_values
-from keras_unet.prediction.segmenter import class_names
+from keras_unet.prediction.segmenter import class_names, describe_values
 from keras_unet.types import Image
 
 BATCHES = (1, 4, 16)

@@ -13,10 +13,10 @@ from typing import Any
 
 HOMES = {
     "AdamW": "training.optimizers",
-    "CropLike": "model.border",
+    "CropLike": "model.layers",
     "FusedBatchNormalization": "model.layers",
     "ImageScore": "model.metrics",
-    "MirrorBorder": "model.border",
+    "MirrorBorder": "model.layers",
     "PixelScore": "model.metrics",
     "PlainGroupNormalization": "model.layers",
     "RMSprop": "training.optimizers",

@@ -10,9 +10,10 @@ import keras
 from keras import layers
 
 from keras_unet.config import UNetConfig
-from keras_unet.model.border import CropLike, MirrorBorder
 from keras_unet.model.layers import (
+    CropLike,
     FusedBatchNormalization,
+    MirrorBorder,
     PlainGroupNormalization,
     StatelessDropout,
 )

@@ -21,11 +21,12 @@ from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures.paint import paint_mask
 from keras_unet.files import remove_leftovers, write_whole
 from keras_unet.prediction.inputs import Input, list_inputs, real
-from keras_unet.prediction.mask_file import as_written, class_values
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
+    as_written,
     batches,
+    class_values,
     mask_of,
     read_ahead,
     strips,

@@ -1,11 +1,157 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
-from bright_run import draw, square
+from bright_run import SIZE, draw, load, make_run, square
+from PIL import Image
 from unprivileged import as_python_3_14, close, open_copy
 
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
+from keras_unet.predict import main
 from keras_unet.prediction.inputs import list_inputs
+from keras_unet.prediction.segmenter import Segmenter
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def segmenter(run):
+    return Segmenter(run)
+
+
+def colours(seed=0, size=SIZE):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+
+def predicted(run, file):
+    """Returns what the command writes of an image's file."""
+    out = file.parent / "out"
+    assert (
+        main([str(run.path), str(file), "--output", str(out), "--probabilities"]) == 0
+    )
+    return load(out / f"{file.stem}_probability.png")
+
+
+def levels(probability):
+    return np.round(probability[..., 1] * 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize("as_given", [str, lambda file: file, Image.open, load])
+def test_a_file_however_given_has_the_probability_that_predict_writes(
+    run, segmenter, tmp_path, as_given
+):
+    file = tmp_path / "a.png"
+    Image.fromarray(colours(size=(20, 30))).save(file)
+    found = segmenter.probability(as_given(file))
+    np.testing.assert_array_equal(levels(found), predicted(run, file))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"])
+def test_pillows_images_of_every_mode_are_read_as_their_files_are(
+    segmenter, tmp_path, mode
+):
+    image = Image.fromarray(colours())
+    if mode == "I;16":
+        image = Image.fromarray(colours()[..., 0].astype(np.uint16) << 8)
+    file = tmp_path / "a.tif"
+    image = image if mode == "I;16" else image.convert(mode)
+    image.save(file)
+    np.testing.assert_array_equal(
+        segmenter.probability(image), segmenter.probability(file)
+    )
+
+
+def test_pillows_image_is_turned_upright_and_stays_as_it_was(segmenter, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.fromarray(colours()).quantize(16)
+    lying.save(tmp_path / "a.png", exif=exif, transparency=3)
+    with Image.open(tmp_path / "a.png") as image:
+        found = segmenter.probability(image)
+        assert image.info["transparency"] == 3
+        assert image.size == lying.size
+    assert found.shape[:2] == lying.size
+    upright = lying.convert("RGB").transpose(Image.Transpose.ROTATE_270)
+    np.testing.assert_array_equal(found, segmenter.probability(upright))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda grey: grey[..., None],
+        lambda grey: np.repeat(grey[..., None], 3, -1),
+        lambda grey: grey.astype(np.uint16) << 8,
+        lambda grey: (grey.astype(np.uint16) << 8)[..., None].astype(">u2"),
+        lambda grey: np.stack([grey, grey, grey, 255 - grey], -1),
+        lambda grey: np.asfortranarray(grey),
+    ],
+)
+def test_arrays_of_one_image_have_one_probability(segmenter, change):
+    grey = colours()[..., 0]
+    np.testing.assert_array_equal(
+        segmenter.probability(change(grey)), segmenter.probability(grey)
+    )
+
+
+def test_images_of_several_kinds_and_sizes_are_taken_together(segmenter, tmp_path):
+    Image.fromarray(colours()).save(tmp_path / "a.png")
+    given = [tmp_path / "a.png", Image.fromarray(colours(1)), colours(2, (9, 7))]
+    for found, one in zip(segmenter.probabilities(given), given, strict=True):
+        np.testing.assert_allclose(found, segmenter.probability(one), atol=1e-6)
+
+
+def test_no_images_have_no_probabilities(segmenter):
+    assert segmenter.probabilities([]) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (colours() / 255, "not float64: multiply by 255 what is in 0..1"),
+        (colours()[..., 0] > 127, "not bool: multiply by 255"),
+        (colours().astype(np.float32), "not float32: bring them to 0..255"),
+        (np.full((4, 4), np.nan), "not float64: bring them"),
+        (colours().astype(np.int64), "not int64: bring them to 0..255"),
+        (None, "shape"),
+        (np.full((4, 4), "a"), "give a path"),
+        (np.zeros((0, 4, 3), np.uint8), r"found none in the shape \(0, 4, 3\)"),
+        (np.zeros(4, np.uint8), r"not \(4,\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"not \(4, 4, 2\)"),
+        (np.zeros((3, 40, 40), np.uint8), r"not \(3, 40, 40\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"not \(1, 4, 4, 3\)"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_one_sentence(segmenter, image, message):
+    with pytest.raises(BadUsage, match=message) as refused:
+        segmenter.probability(image)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("images", [colours(), "a.png", Image.fromarray(colours())])
+def test_one_image_is_not_taken_for_several(segmenter, images):
+    with pytest.raises(BadUsage, match="give a single image to probability"):
+        segmenter.probabilities(images)
+
+
+def test_files_and_images_that_cannot_be_read_are_bad_data(tmp_path):
+    segmenter = Segmenter(make_run(tmp_path / "run", max_pixels=500))
+    with pytest.raises(BadData, match=r"gone\.png: is not there"):
+        segmenter.probability(tmp_path / "gone.png")
+    with pytest.raises(BadData, match="40×20 pixels are more than --max-pixels 500"):
+        segmenter.probability(Image.new("RGB", (40, 20)))
+    with pytest.raises(BadData, match="the image holds fractions"):
+        segmenter.probability(Image.new("F", (4, 4)))
+    Image.fromarray(colours()).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with (
+        Image.open(tmp_path / "cut.png") as image,
+        pytest.raises(BadData, match="the image is truncated"),
+    ):
+        segmenter.probability(image)
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
+import io
 import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from bright_run import make_run
+from bright_run import draw, make_run, square
+from PIL import Image
 
 from keras_unet.config import Config, DataConfig, UNetConfig
+from keras_unet.errors import BadData
+from keras_unet.export.saved_model import write_saved_model
+from keras_unet.predict import main
 from keras_unet.prediction import segmenter
 from keras_unet.prediction.segmenter import (
     BATCH,
@@ -14,8 +19,104 @@ from keras_unet.prediction.segmenter import (
     Segmenter,
     batches,
     class_names,
+    class_values,
+    describe_values,
+    load_network,
     read_ahead,
 )
+
+
+def classes(*values, **data):
+    return {"mask_kind": "classes", "class_values": values, **data}
+
+
+RGB = classes(0x000000, 0x0000FF, 0x00FF00, mask_reading="colours")
+CODINGS = [
+    ("binary", {"mask_kind": "binary"}, 1, [0, 255], "L"),
+    ("instances", {"mask_kind": "instances"}, 2, [0, 255], "L"),
+    ("two classes", classes(7, 9), 2, [7, 9], "L"),
+    ("levels", classes(0, 128, 255), 3, [0, 128, 255], "L"),
+    ("ids with gaps", classes(1, 4, 33, ignore_values=(255,)), 3, [1, 4, 33], "L"),
+    ("wide ids", classes(0, 300, 65535), 3, [0, 300, 65535], "I;16"),
+    ("colours", classes(0, 0x800000, 0xC08040), 3, [0, 0x800000, 0xC08040], "RGB"),
+    ("dark colours", RGB, 3, [0x000000, 0x0000FF, 0x00FF00], "RGB"),
+]
+
+
+def written(run, image, folder):
+    assert main([str(run.path), str(image), "--output", str(folder)]) == 0
+    return Image.open(folder / f"{image.stem}.png")
+
+
+def served(run, image, folder):
+    write_saved_model(load_network(run), run.load_config(), folder)
+    answer = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    found = answer(image_bytes=tf.constant([image.read_bytes()]))
+    return Image.open(io.BytesIO(found["mask_png_bytes"][0].numpy()))
+
+
+@pytest.mark.parametrize(
+    ("data", "count", "values", "mode"),
+    [coding[1:] for coding in CODINGS],
+    ids=[coding[0] for coding in CODINGS],
+)
+def test_predict_and_the_saved_model_write_the_values_of_the_users_masks(
+    tmp_path, data, count, values, mode
+):
+    run = make_run(tmp_path / "run", classes=count, **data)
+    truth = square()
+    truth[4:12, 4:9] = max(count, 2) - 1
+    draw(tmp_path / "a.png", truth, levels=(20, 127, 240) if count == 3 else (20, 240))
+    wanted = np.array(values)[truth]
+    if mode == "RGB":
+        wanted = np.stack([wanted >> 16, wanted >> 8 & 255, wanted & 255], -1)
+    for mask in (
+        written(run, tmp_path / "a.png", tmp_path / "out"),
+        served(run, tmp_path / "a.png", tmp_path / "1"),
+    ):
+        assert mask.mode == mode
+        np.testing.assert_array_equal(np.asarray(mask), wanted)
+
+
+@pytest.mark.parametrize("value", [-1, 0x1000000])
+def test_a_value_that_fits_no_png_is_refused_before_anything_is_written(
+    tmp_path, capsys, value
+):
+    run = make_run(tmp_path / "run", classes=2, **classes(0, value))
+    draw(tmp_path / "a.png", square())
+    words = [str(run.path), str(tmp_path / "a.png"), "--output", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert "fit no PNG" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"mask_kind": "binary"}, "grey in 8 bits, 0 background, 255 foreground"),
+        (
+            classes(0, 300, class_names=("wall", "car")),
+            "grey in 16 bits, 0 wall, 300 car",
+        ),
+        (
+            classes(0, 0xFF8000, class_names=("wall", "car")),
+            "RGB, 0x000000 wall, 0xff8000 car",
+        ),
+    ],
+)
+def test_values_in_words_have_the_names_of_their_classes(data, words):
+    config = Config(data=DataConfig(**data), model=UNetConfig(classes=2))
+    assert describe_values(config) == words
+
+
+def test_a_run_without_class_values_numbers_its_classes():
+    assert class_values(Config(model=UNetConfig(classes=4))).tolist() == [0, 1, 2, 3]
+
+
+def test_values_are_named_in_the_message(tmp_path):
+    data = DataConfig(**classes(0, 1 << 24))
+    with pytest.raises(BadData, match="0x1000000"):
+        class_values(Config(data=data, model=UNetConfig(classes=2)))
 
 
 def random_probability(size, classes):
