@@ -13,24 +13,6 @@ from keras_unet.data.records_index import find_recorded
 from keras_unet.errors import BadData, BadUsage
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """Two records of three bytes, behind four bytes each, and their index."""
-    file = tmp_path / "pairs.tfrecord"
-    file.write_bytes(b"----one----two")
-    pairs = [
-        Pair(tmp_path / "a.jpg", tmp_path / "a.png", "car"),
-        Pair(tmp_path / "b.jpg", None, "van", run_lengths="1 5"),
-    ]
-    rows = [
-        records_index.row_of(pair, file, offset, content)
-        for pair, offset, content in zip(pairs, (4, 11), (b"one", b"two"), strict=True)
-    ]
-    data = DataConfig(image_size=(20, 30))
-    records_index.write_index(tmp_path, data, "png", rows)
-    return tmp_path
-
-
 def row(index, **changes):
     first, *others = index["records"]
     return index | {"records": [first | changes, *others]}
