@@ -1,11 +1,16 @@
-"""U-Net for Keras: train, score, draw and export; names load when first used."""
+"""U-Net for Keras: train, score, draw and export; names load when first used.
+
+So do the classes that a saved network names: ``keras.models.load_model`` looks for them
+among those that are registered, and from Keras 3.11 on nowhere else. Registering the
+classes themselves would load TensorFlow.
+"""
 
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib.machinery import ModuleSpec
 from typing import Any
-
-from keras_unet.model.registered import register_homes
 
 __version__ = "0.1.0"
 
@@ -66,4 +71,65 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
 
 
-register_homes()
+_REGISTERED = {
+    "AdamW": "training.optimizers",
+    "CropLike": "model.layers",
+    "FusedBatchNormalization": "model.layers",
+    "ImageScore": "model.metrics",
+    "MirrorBorder": "model.layers",
+    "PixelScore": "model.metrics",
+    "PlainGroupNormalization": "model.layers",
+    "RMSprop": "training.optimizers",
+    "SGD": "training.optimizers",
+    "SegmentationLoss": "model.losses",
+    "StatelessDropout": "model.layers",
+}
+"""The module of each class that is registered with Keras."""
+
+
+def _register_homes() -> None:
+    """Tells Keras where the classes are: now, or as soon as it is imported."""
+    if hasattr(sys.modules.get("keras"), "saving"):
+        _register()
+    else:
+        sys.meta_path.insert(0, _WaitsForKeras())
+
+
+def _register() -> None:
+    registry = importlib.import_module("keras.saving").get_custom_objects()
+    for name, home in _REGISTERED.items():
+        registry.setdefault(f"keras_unet>{name}", _Home(home, name))
+
+
+class _Home:
+    """Stands for a class until that is loaded, and registered in this one's place."""
+
+    def __init__(self, home: str, name: str) -> None:
+        self._home, self._name = home, name
+
+    def from_config(self, config: dict[str, Any]) -> Any:
+        home = importlib.import_module(f"keras_unet.{self._home}")
+        return getattr(home, self._name).from_config(config)
+
+
+class _WaitsForKeras:
+    """Finds Keras as the other finders do, and has the homes registered behind it."""
+
+    def find_spec(self, name: str, *where: Any) -> ModuleSpec | None:
+        if name != "keras":
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(name, *where) for finder in others)
+        spec = next(filter(None, found), None)
+        if spec and spec.loader:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: Any) -> None:
+                execute(module)
+                _register()
+
+            spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
+
+
+_register_homes()

@@ -113,15 +113,10 @@ def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
     What counts as white is not: that is the network's.
     """
     from keras_unet.data.images import BRIGHTEST
+    from keras_unet.data.pairs import moved_to
 
     data = dataclasses.replace(
-        data,
-        data=folder,
-        images=None,
-        masks=None,
-        pairs=None,
-        validation=None,
-        test=None,
+        moved_to(data, folder),
         run_lengths="auto",
         foreground_above=None,
         white=data.white or BRIGHTEST,

@@ -204,8 +204,9 @@ def split_of_run(
     Raises:
         BadData: split.csv is missing or damaged, or files of it are gone or changed.
     """
-    found = find(_moved(run.load_config().data, moved))
-    name_of = _namer(found.every, run.load_config().data, moved)
+    data = run.load_config().data
+    found = find(moved_to(data, moved) if moved else data)
+    name_of = _namer(found.every, data, moved)
     pairs = {name_of(pair.image): pair for pair in found.every}
     alone = {name_of(problem.file): problem for problem in found.problems}
     parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
@@ -228,9 +229,8 @@ def split_of_run(
     )
 
 
-def _moved(data: DataConfig, folder: Path | None) -> DataConfig:
-    if folder is None:
-        return data
+def moved_to(data: DataConfig, folder: Path) -> DataConfig:
+    """Returns the config with all of its pairs in one folder."""
     return dataclasses.replace(
         data,
         data=folder,

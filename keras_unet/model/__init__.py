@@ -1,5 +1,5 @@
 """The network of the paper, its losses and its metrics.
 
-Doors: ``unet``, ``head``, ``layers``, ``losses``, ``metrics``, ``registered``,
+Doors: ``unet``, ``head``, ``layers``, ``losses``, ``metrics``,
 ``weight_map``.
 """

@@ -1,9 +1,7 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from keras_unet.config import DataConfig
 from keras_unet.data import records_index
@@ -86,19 +84,3 @@ def test_an_index_that_cannot_be_opened_is_not_called_damaged(tmp_path):
     (tmp_path / "records.json").mkdir()
     with pytest.raises(BadData, match=r"records\.json: cannot be read"):
         records_index.find_recorded(tmp_path)
-
-
-@pytest.fixture
-def pairs(tmp_path) -> list[Pair]:
-    (tmp_path / "files").mkdir()
-    return [_pair(tmp_path / "files", number) for number in range(5)]
-
-
-def _pair(folder: Path, number: int) -> Pair:
-    row, column = np.mgrid[:32, :48]
-    image = np.stack([row * 4, column * 4, row + column + 20 * number], -1)
-    mask = (row - 16) ** 2 + (column - 20) ** 2 < (5 + number) ** 2
-    Image.fromarray(image.astype(np.uint8)).save(folder / f"{number}.png")
-    Image.fromarray(255 * mask.astype(np.uint8)).save(folder / f"{number}_mask.png")
-    image, mask = folder / f"{number}.png", folder / f"{number}_mask.png"
-    return Pair(image, mask, f"group {number // 2}")

@@ -9,7 +9,6 @@ import pytest
 
 import keras_unet
 from keras_unet import config
-from keras_unet.model.registered import HOMES
 
 LOADS = """
 import importlib, json, sys
@@ -57,6 +56,6 @@ def test_every_registered_class_has_its_home():
             importlib.import_module(module.name)
     registry = keras.saving.get_custom_objects()
     ours = {name for name in registry if name.startswith("keras_unet>")}
-    assert ours == {f"keras_unet>{name}" for name in HOMES}
-    for name, home in HOMES.items():
+    assert ours == {f"keras_unet>{name}" for name in keras_unet._REGISTERED}
+    for name, home in keras_unet._REGISTERED.items():
         assert registry[f"keras_unet>{name}"].__module__ == f"keras_unet.{home}"
