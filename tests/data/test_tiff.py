@@ -267,7 +267,7 @@ def test_images_that_people_have_lie_under_their_masks(name, known, said):
     [
         ("F3_4band_minisblack", "is a TIFF of 4 bands × 8 bits, which is not read; "),
         ("F5_5band", "is a TIFF of 5 bands × 8 bits, which is not read; --bands 1 2"),
-        ("E4_int16ct", "has signed 16 bits from -"),
+        ("E4_int16ct", "has signed 16 bits from about -"),
     ],
 )
 def test_images_of_which_something_is_unknown_are_a_question(name, cause):
