@@ -15,15 +15,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AugmentConfig": "config",
+    "AugmentConfig": "data_config",
     "BadData": "errors",
     "BadUsage": "errors",
     "Config": "config",
-    "DataConfig": "config",
+    "DataConfig": "data_config",
     "ExportConfig": "config",
     "FitConfig": "config",
     "LossConfig": "config",
     "Pair": "data.pair",
+    "PredictConfig": "config",
     "RunFolder": "run_folder",
     "Segmenter": "prediction.segmenter",
     "SegmentationLoss": "model.losses",
@@ -52,7 +53,7 @@ _HOMES = {
     "write_records": "data.records",
 }
 
-_LIGHT = ("config", "data.pair", "errors", "presets", "run_folder")
+_LIGHT = ("config", "data_config", "data.pair", "errors", "presets", "run_folder")
 """Homes without TensorFlow."""
 
 __all__ = sorted(_HOMES)

@@ -5,133 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-IGNORE = 255
-"""Class id of pixels that count in no loss and no metric."""
+from keras_unet.data_config import IGNORE, AugmentConfig, DataConfig
+from keras_unet.errors import (
+    BadUsage,
+    flag_of,
+    require,
+    require_between,
+    require_positive,
+)
 
 PresetName = Literal["demo", "carvana", "isbi", "hela", "mobile"]
-Reading = Literal["auto", "levels", "indices", "colours", "alpha"]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where the images come from and how they are read.
-
-    Attributes:
-        data: folder in a layout that is known (images/ and masks/, Kaggle's Carvana,
-            CamVid, VOC, COCO, ...), or written by ``keras_unet.data records``.
-        images: folder of images, where they lie elsewhere; needs --masks.
-        masks: folder of masks, matched to the images by name; or a table of run
-            lengths (.csv), or COCO's annotations (.json).
-        pairs: CSV file instead of folders: columns image, mask, and if wanted group
-            and part (train, validation, test); paths are relative to its folder.
-        validation: folder or such a file with the validation pairs, instead of a tenth
-            of --data.
-        test: the same for the test pairs.
-        run_lengths: order of masks that are run lengths; auto looks at them.
-        group_by: regular expression; what its first group (or the whole match) finds
-            in a file name is the image's group. Groups are never split.
-        image_size: height and width in pixels of the images the network sees.
-        mask_reading: what of a mask's pixels its values are: grey levels, indices into
-            a palette, colours, or alpha; auto looks at all files.
-        mask_kind: what a mask's values mean; auto looks at them.
-        foreground_above: binary and instances: foreground is every value above it.
-        class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.
-        class_names: names of the classes, background first.
-        ignore_values: mask values that count in no loss and no metric.
-        snap_values: classes: any other value counts as the nearest one, because masks
-            have soft edges or were compressed as JPEG.
-        bands: channels of the images that are read, from 1: three or one; by default
-            grey or RGB, without alpha.
-        white: 16-bit images: the value that counts as white; by default the largest of
-            the number of bits that the whole set uses.
-        max_pixels: the largest image that is opened (decompression bombs).
-        cache: where decoded, resized images are kept after they were read once.
-    """
-
-    data: Path | None = None
-    images: Path | None = None
-    masks: Path | None = None
-    pairs: Path | None = None
-    validation: Path | None = None
-    test: Path | None = None
-    run_lengths: Literal["auto", "rows", "columns"] = "auto"
-    group_by: str | None = None
-    image_size: tuple[int, int] = (256, 384)
-    mask_reading: Reading = "auto"
-    mask_kind: Literal["auto", "binary", "instances", "classes"] = "auto"
-    foreground_above: int | None = None
-    class_values: tuple[int, ...] = ()
-    class_names: tuple[str, ...] = ()
-    ignore_values: tuple[int, ...] = ()
-    snap_values: bool = False
-    bands: tuple[int, ...] = ()
-    white: int | None = None
-    max_pixels: int = 178_956_970
-    cache: Literal["none", "memory", "disk"] = "memory"
-
-    def __post_init__(self) -> None:
-        """Refuses sizes below one pixel and half a pair of folders."""
-        _require(min(self.image_size) >= 1, "--image-size", "at least 1 1", self)
-        _require(self.max_pixels >= 1, "--max-pixels", "at least 1", self)
-        if self.bands:
-            fits = len(self.bands) in (1, 3) and min(self.bands) >= 1
-            _require(fits, "--bands", "three numbers from 1 on, or one", self)
-        if self.white is not None:
-            _require_between(self, "white", 255, 65535)
-        if (self.images is None) != (self.masks is None):
-            raise ValueError("--images and --masks go together: give both or neither")
-        sources = [
-            f for f in ("data", "images", "pairs") if getattr(self, f) is not None
-        ]
-        if len(sources) > 1:
-            one, other = map(_flag, sources[:2])
-            raise ValueError(f"{one} and {other} name two sources: give one of them")
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """How far training images are moved, bent and recoloured at random.
-
-    Attributes:
-        flip: axes along which an image is mirrored, each with probability 1/2.
-        rotation_degrees: largest angle, either way.
-        scale: largest relative change of size, either way.
-        shear_degrees: largest shear angle, either way.
-        translation: largest shift, as a share of height and width.
-        elastic_pixels: standard deviation of the paper's displacements on a 3×3 grid.
-        brightness: largest shift, as a share of the full range.
-        contrast: largest relative change.
-        hue: largest shift, as a share of the colour circle.
-        noise: standard deviation of Gaussian noise, as a share of the full range.
-    """
-
-    flip: Literal["none", "horizontal", "vertical", "both"] = "horizontal"
-    rotation_degrees: float = 0.0
-    scale: float = 0.0
-    shear_degrees: float = 0.0
-    translation: float = 0.0
-    elastic_pixels: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    hue: float = 0.0
-    noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuses negative amplitudes and shares of one and more."""
-        for name, top in [
-            ("rotation_degrees", 180.0),
-            ("scale", 0.9),
-            ("shear_degrees", 80.0),
-            ("translation", 1.0),
-            ("elastic_pixels", math.inf),
-            ("brightness", 1.0),
-            ("contrast", 1.0),
-            ("hue", 0.5),
-            ("noise", 1.0),
-        ]:
-            _require_between(self, name, 0.0, top)
 
 
 @dataclass(frozen=True)
@@ -162,10 +47,10 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         """Refuses networks that cannot be built."""
-        _require_between(self, "classes", 1, IGNORE)
-        _require_between(self, "filters", 1, math.inf)
-        _require_between(self, "depth", 1, 8)
-        _require(0 <= self.dropout < 1, "--dropout", "0 to below 1", self)
+        require_between(self, "classes", 1, IGNORE)
+        require_between(self, "filters", 1, math.inf)
+        require_between(self, "depth", 1, 8)
+        require(0 <= self.dropout < 1, "--dropout", "0 to below 1", self)
         if self.padding == "valid" and self.stem_stride != 1:
             raise ValueError(
                 "--padding valid is the paper's network: it has no --stem-stride 2; "
@@ -204,13 +89,13 @@ class LossConfig:
         """Refuses a loss of nothing and negative weights."""
         names = ["cross_entropy", "dice", "focal", "tversky", "lovasz"]
         for name in [*names, "focal_gamma", "tversky_alpha", "tversky_beta"]:
-            _require_between(self, name, 0.0, math.inf)
+            require_between(self, name, 0.0, math.inf)
         if not any(getattr(self, name) for name in names):
             raise ValueError(
                 "at least one loss needs a weight above 0: "
-                + ", ".join(map(_flag, names))
+                + ", ".join(map(flag_of, names))
             )
-        _require(
+        require(
             all(0 <= weight < math.inf for weight in self.class_weights),
             "--class-weights",
             "finite and 0 or more each",
@@ -260,16 +145,35 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Refuses numbers with which nothing would be trained."""
-        _require_between(self, "epochs", 1, math.inf)
-        _require_between(self, "batch_size", 1, math.inf)
-        _require_positive(self, "learning_rate")
-        _require_between(self, "warmup", 0.0, 1.0)
-        _require_between(self, "weight_decay", 0.0, math.inf)
-        _require(0 <= self.momentum < 1, "--momentum", "0 to below 1", self)
-        _require_between(self, "clip_norm", 0.0, math.inf)
-        _require(0 <= self.ema < 1, "--ema", "0 to below 1", self)
-        _require_between(self, "seed", 0, 2**31 - 1)
-        _require_positive(self, "checkpoint_minutes")
+        require_between(self, "epochs", 1, math.inf)
+        require_between(self, "batch_size", 1, math.inf)
+        require_positive(self, "learning_rate")
+        require_between(self, "warmup", 0.0, 1.0)
+        require_between(self, "weight_decay", 0.0, math.inf)
+        require(0 <= self.momentum < 1, "--momentum", "0 to below 1", self)
+        require_between(self, "clip_norm", 0.0, math.inf)
+        require(0 <= self.ema < 1, "--ema", "0 to below 1", self)
+        require_between(self, "seed", 0, 2**31 - 1)
+        require_positive(self, "checkpoint_minutes")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """How probabilities become masks.
+
+    Attributes:
+        threshold: foreground is what is more probable than this; networks of one
+            foreground only.
+        test_time_flips: the probability is the mean over the image and its mirrored
+            forms along the axes that --flip of the training names.
+    """
+
+    threshold: float = 0.5
+    test_time_flips: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses what makes all pixels alike."""
+        require(0 < self.threshold < 1, "--threshold", "above 0 and below 1", self)
 
 
 @dataclass(frozen=True)
@@ -289,7 +193,7 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         """Refuses a server that would read nothing."""
-        _require_between(self, "serve_max_pixels", 1, math.inf)
+        require_between(self, "serve_max_pixels", 1, math.inf)
 
 
 @dataclass(frozen=True)
@@ -312,33 +216,28 @@ class Config:
     model: UNetConfig = field(default_factory=UNetConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
 
     def __post_init__(self) -> None:
-        """Refuses two ways with one run folder."""
+        """Refuses two ways with one run folder, and what does not fit together."""
         if self.resume and self.overwrite:
             raise ValueError("--resume and --overwrite exclude each other: give one")
+        if self.predict.threshold != 0.5 and self.model.classes > 2:
+            raise BadUsage(
+                "--threshold is for foreground and background: the "
+                f"{self.model.classes} classes are told by the most probable one"
+            )
+        _require_multiples(self.data.tile_size, self.model)
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _require(holds: bool, flag: str, wanted: str, config: Any) -> None:
-    if not holds:
-        came = getattr(config, flag.removeprefix("--").replace("-", "_"))
-        came = " ".join(map(str, came)) if isinstance(came, tuple) else came
-        raise ValueError(f"{flag} must be {wanted}, not {came}")
-
-
-def _require_positive(config: Any, name: str) -> None:
-    holds = 0 < getattr(config, name) < math.inf
-    _require(holds, _flag(name), "above 0 and finite", config)
-
-
-def _require_between(config: Any, name: str, low: float, high: float) -> None:
-    wanted = f"{low:g} to {high:g}"
-    if high == math.inf:
-        wanted = f"{low:g} or more" + ", and finite" * isinstance(low, float)
-    value = getattr(config, name)
-    _require(low <= value <= high and value < math.inf, _flag(name), wanted, config)
+def _require_multiples(tile_size: tuple[int, int] | None, model: UNetConfig) -> None:
+    """Refuses tiles that the poolings would not divide, so that seams would show."""
+    step = 2 ** (model.depth + (model.stem_stride == 2))
+    if tile_size is None or not any(side % step for side in tile_size):
+        return
+    fits = [max(1, round(side / step)) * step for side in tile_size]
+    raise ValueError(
+        f"--tile-size {tile_size[0]} {tile_size[1]} must be multiples of {step}, which "
+        f"the network's poolings divide: {fits[0]} {fits[1]} for example"
+    )

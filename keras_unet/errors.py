@@ -1,4 +1,9 @@
-"""The errors that a user can cause, and being told to stop; an entry prints them."""
+"""The errors that a user can cause, being told to stop, and refusing a flag's value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
 
 
 class BadUsage(ValueError):  # noqa: N818, the name says it
@@ -15,3 +20,35 @@ class BadData(ValueError):  # noqa: N818, the name says it
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: all ends as with Ctrl-C, and the command with status 143."""
+
+
+def flag_of(name: str) -> str:
+    """Returns the flag of a config's field."""
+    return "--" + name.replace("_", "-")
+
+
+def require(holds: bool, flag: str, wanted: str, config: Any) -> None:
+    """Refuses a flag's value in ``config`` that is not as wanted.
+
+    Raises:
+        ValueError: names the flag, what it must be, and what it is.
+    """
+    if not holds:
+        came = getattr(config, flag.removeprefix("--").replace("-", "_"))
+        came = " ".join(map(str, came)) if isinstance(came, tuple) else came
+        raise ValueError(f"{flag} must be {wanted}, not {came}")
+
+
+def require_positive(config: Any, name: str) -> None:
+    """Refuses what is not above 0 and finite, as ``require`` does."""
+    holds = 0 < getattr(config, name) < math.inf
+    require(holds, flag_of(name), "above 0 and finite", config)
+
+
+def require_between(config: Any, name: str, low: float, high: float) -> None:
+    """Refuses what is below ``low`` or above ``high``, as ``require`` does."""
+    wanted = f"{low:g} to {high:g}"
+    if high == math.inf:
+        wanted = f"{low:g} or more" + ", and finite" * isinstance(low, float)
+    value = getattr(config, name)
+    require(low <= value <= high and value < math.inf, flag_of(name), wanted, config)

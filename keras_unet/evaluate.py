@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from keras_unet.config import Config, DataConfig
+from keras_unet.config import Config
 from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
+from keras_unet.data_config import DataConfig
 from keras_unet.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -6,15 +6,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from keras_unet.config import (
-    AugmentConfig,
-    Config,
-    DataConfig,
-    ExportConfig,
-    FitConfig,
-    PresetName,
-    UNetConfig,
-)
+from keras_unet.config import Config, ExportConfig, FitConfig, PresetName, UNetConfig
+from keras_unet.data_config import AugmentConfig, DataConfig
 
 
 def preset(name: str) -> Config:

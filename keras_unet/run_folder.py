@@ -100,6 +100,22 @@ class RunFolder:
             )
         return self.weights_file
 
+    def best_threshold(self) -> float:
+        """Returns the threshold of the best Dice on validation.
+
+        Raises:
+            BadData: ``keras_unet.evaluate`` has not found one yet.
+        """
+        try:
+            metrics = read_json(self.metrics_file, dict[str, Any])
+            return float(metrics["validation"]["best_threshold"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadData(
+                f"{self.metrics_file} has no best_threshold of the validation images: "
+                f"run python -m keras_unet.evaluate {self.path}, or give a number "
+                "between 0 and 1 instead of best"
+            ) from None
+
     def present(self) -> list[str]:
         """Returns the names of what a run has written here."""
         return [name for name in WRITTEN_BY_A_RUN if (self.path / name).exists()]

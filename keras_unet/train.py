@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_unet.config import Config, DataConfig
+from keras_unet.config import Config
 from keras_unet.console import (
     Say,
     load_tensorflow,
@@ -21,6 +21,7 @@ from keras_unet.console import (
     run_verb,
     speaker,
 )
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences

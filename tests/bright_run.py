@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from keras_unet.config import Config, DataConfig, UNetConfig
+from keras_unet.config import Config, UNetConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.files import write_whole
 from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder

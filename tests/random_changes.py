@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_unet.config import AugmentConfig
 from keras_unet.data.augment import augment
+from keras_unet.data_config import AugmentConfig
 
 NOTHING = AugmentConfig(flip="none")
 MOVES = AugmentConfig(

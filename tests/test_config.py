@@ -4,20 +4,24 @@ import sys
 
 import pytest
 
-from keras_unet.config import (
-    Config,
-    DataConfig,
-    FitConfig,
-    LossConfig,
-    UNetConfig,
-)
+from keras_unet.config import Config, FitConfig, LossConfig, PredictConfig, UNetConfig
+from keras_unet.data_config import DataConfig
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: DataConfig(image_size=(0, 8)), "--image-size must be at least 1 1"),
-        (lambda: DataConfig(images="a"), "--images and --masks go together"),
+        (lambda: PredictConfig(threshold=1.0), "--threshold must be above 0 and below"),
+        (
+            lambda: Config(data=DataConfig(tile_size=(100, 64))),
+            "--tile-size 100 64 must be multiples of 16, .*: 96 64 for example",
+        ),
+        (
+            lambda: Config(
+                model=UNetConfig(classes=3), predict=PredictConfig(threshold=0.4)
+            ),
+            "--threshold is for foreground and background",
+        ),
         (lambda: UNetConfig(classes=0), "--classes must be 1 to 255, not 0"),
         (lambda: UNetConfig(dropout=1.0), "--dropout must be 0 to below 1"),
         (lambda: UNetConfig(padding="valid", stem_stride=2), "--stem-stride 2"),

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from keras_unet.config import DataConfig
 from keras_unet.console import held_back_stderr, parse, run_verb
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage, Terminated
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from splits import split_of
 from tiny_run import write_pairs
 
-from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
+from keras_unet.config import Config, FitConfig, UNetConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import checkpoint, devices
 from keras_unet.training.fit import Plan

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from splits import remember
 
-from keras_unet.config import Config, DataConfig, UNetConfig
+from keras_unet.config import Config, UNetConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.export.tflite import frozen, write_tflite
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.segmenter import load_network

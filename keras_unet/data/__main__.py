@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
-from keras_unet.config import DataConfig, PresetName
+from keras_unet.config import PresetName
 from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
 from keras_unet.data.pair import listing
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadUsage
 from keras_unet.files import write_whole
 from keras_unet.presets import preset, preset_in

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_unet.config import AugmentConfig
 from keras_unet.data.warp import (
     affine_sources,
     compiled,
@@ -19,6 +18,7 @@ from keras_unet.data.warp import (
     has_field,
     nearest,
 )
+from keras_unet.data_config import AugmentConfig
 from keras_unet.types import Tensor
 
 

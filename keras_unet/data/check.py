@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data import records_index
 from keras_unet.data.class_list import find_class_list
@@ -22,6 +21,7 @@ from keras_unet.data.mask_coding import Coding, find_coding
 from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import to_class_ids
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
+from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_unet.config import IGNORE
+from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
 _STEMS = ("labels", "classes", "label_names", "class_names", "labelmap", "class_dict")

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_unet.config import IGNORE
 from keras_unet.data.folders import name_of
 from keras_unet.data.pair import Found, Pair, Problem
+from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 from keras_unet.types import Values
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet import types
-from keras_unet.config import DataConfig
 from keras_unet.data import tiff
 from keras_unet.data.opening import Undecodable, opened
 from keras_unet.data.pillow import (
@@ -32,6 +31,7 @@ from keras_unet.data.pillow import (
     require_size,
     take_lower_bytes,
 )
+from keras_unet.data_config import DataConfig
 
 _STRIP = 4_000_000
 """Pixels that are converted at a time."""

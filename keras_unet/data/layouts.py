@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from keras_unet.config import DataConfig
 from keras_unet.data import coco
 from keras_unet.data.folder_layouts import layouts_of
 from keras_unet.data.folders import (
@@ -25,6 +24,7 @@ from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.pairs_file import find_listed
 from keras_unet.data.records_index import INDEX, find_recorded
 from keras_unet.data.run_lengths import find_run_lengths, with_order
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 
 _SECONDS = 1

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_unet.config import DataConfig, Reading
 from keras_unet.data import records_index
 from keras_unet.data.images import (
     Header,
@@ -28,6 +27,7 @@ from keras_unet.data.masks import decode_runs, read_objects_of
 from keras_unet.data.objects import object_files
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
+from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData
 from keras_unet.types import Values
 

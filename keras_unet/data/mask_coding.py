@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data.class_list import ClassList
 from keras_unet.data.mask_guess import (
     Guess,
@@ -18,6 +17,7 @@ from keras_unet.data.mask_guess import (
 from keras_unet.data.mask_set import MaskSet, find_reading
 from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import shown
+from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadUsage
 
 

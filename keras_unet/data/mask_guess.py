@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from keras_unet.config import IGNORE
 from keras_unet.data.mask_set import MaskSet
 from keras_unet.data.mask_values import ids_of
+from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
 _MOST_CLASSES = 32

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from keras_unet.config import DataConfig, Reading
 from keras_unet.data.mask_values import (
     GREY_STEP,
     NOTHING,
@@ -26,6 +25,7 @@ from keras_unet.data.pillow import (
     read_palette,
     whole_numbers,
 )
+from keras_unet.data_config import DataConfig, Reading
 from keras_unet.types import Mask, Values
 
 _NOISE = 4

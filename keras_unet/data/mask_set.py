@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_unet.config import DataConfig, Reading
 from keras_unet.data.mask_values import GREY_STEP, MaskValues
 from keras_unet.data.masks import coordinates, shown
+from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData
 
 _WAYS = "indices or colours: --mask-reading indices, --mask-reading colours"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from keras_unet.config import IGNORE, Reading
+from keras_unet.data_config import IGNORE, Reading
 from keras_unet.types import Values
 
 _MOST_CLASSES, _SEVERAL = 32, 8

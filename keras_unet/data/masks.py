@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.config import IGNORE, DataConfig, Reading
 from keras_unet.data import coco, rle
 from keras_unet.data.images import image_shape
 from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
@@ -19,6 +18,7 @@ from keras_unet.data.objects import read_objects
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
+from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData
 from keras_unet.types import Mask, Values
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from keras_unet.config import DataConfig, Reading
+from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData
 
 _CAUSES = 20

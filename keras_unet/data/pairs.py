@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_unet.config import DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
 from keras_unet.data.pairs_file import changes, columns, rows_of
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_rows
 from keras_unet.run_folder import RunFolder

@@ -19,7 +19,6 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_unet import types
-from keras_unet.config import DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
@@ -28,6 +27,7 @@ from keras_unet.data.opening import opened
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.records_index import ImageCoding, row_of, write_index
 from keras_unet.data.resize import at_size, read_resized
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_new
 from keras_unet.types import Values

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from keras_unet.config import DataConfig, Reading
 from keras_unet.data.pair import Coding, Found, Pair, Part, Record
+from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import read_json
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_unet.config import DataConfig
 from keras_unet.data.images import Header, decode_image, read_header
 from keras_unet.data.opening import Undecodable, opened
+from keras_unet.data_config import DataConfig
 from keras_unet.types import Image, Tensor
 
 

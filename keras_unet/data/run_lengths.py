@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.config import DataConfig
 from keras_unet.data import rle
 from keras_unet.data.folders import normal
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.pair import Coding, Found, Pair, Problem
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.types import Mask
 

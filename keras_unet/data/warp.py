@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_unet.config import AugmentConfig
 from keras_unet.console import held_back_stderr
+from keras_unet.data_config import AugmentConfig
 from keras_unet.types import Tensor
 
 _NO_COMPILER = (

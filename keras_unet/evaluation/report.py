@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_unet.config import AugmentConfig, Config, DataConfig
+from keras_unet.config import Config
 from keras_unet.console import Progress, Say, silent
 from keras_unet.data.augment import augment
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.data.resize import read_resized
+from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import Scores, predict_pairs, read_pair, score_pairs
 from keras_unet.figures import charts, paint

@@ -15,19 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.config import IGNORE, DataConfig
 from keras_unet.console import Progress, silent
 from keras_unet.data.images import read_image
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
+from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.model.metrics import RATIOS, names_of
-from keras_unet.prediction.segmenter import (
-    BATCH,
-    Segmenter,
-    batches,
-    read_ahead,
-)
+from keras_unet.prediction.segmenter import BATCH, Segmenter, batches, read_ahead
 from keras_unet.types import Image, Mask
 
 

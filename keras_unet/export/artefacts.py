@@ -15,12 +15,13 @@ import numpy as np
 import tensorflow as tf
 from rich.table import Table
 
-from keras_unet.config import Config, DataConfig
+from keras_unet.config import Config
 from keras_unet.data import records
 from keras_unet.data.images import read_image
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from keras_unet.config import IGNORE
+from keras_unet.data_config import IGNORE
 from keras_unet.types import Image, Mask
 
 Colour = tuple[int, int, int]

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import ndimage
 
-from keras_unet.config import IGNORE
+from keras_unet.data_config import IGNORE
 from keras_unet.figures import canvas, paint
 from keras_unet.figures.canvas import Axes
 from keras_unet.types import Image, Mask

@@ -20,7 +20,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_unet.config import IGNORE, LossConfig
+from keras_unet.config import LossConfig
+from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadUsage
 from keras_unet.types import Tensor
 

@@ -24,15 +24,14 @@ from keras_unet.prediction.inputs import Input, list_inputs, real
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
+    Strips,
     as_written,
     batches,
     class_values,
-    mask_of,
     read_ahead,
-    strips,
 )
 from keras_unet.run_folder import RunFolder
-from keras_unet.types import Mask, Probability
+from keras_unet.types import Mask
 
 AddRow = Callable[[str, str], None]
 
@@ -101,9 +100,9 @@ def segment(
     with _submission(wanted.submission) as add_row:
         readable = _readable(files, segmenter, failed)
         for batch in batches(readable, BATCH, lambda item: item[1][..., 0].size):
-            small = segmenter.small([image for _, image in batch])
-            for (one, image), probability in zip(batch, small, strict=True):
-                mask = _write(wanted, one, image, probability, values)
+            every = segmenter.strips([image for _, image in batch])
+            for (one, image), strips in zip(batch, every, strict=True):
+                mask = _write(wanted, one, image, segmenter, strips, values)
                 name = one.place.as_posix()
                 runs = rle.encode(mask, columns) if wanted.submission else ""
                 add_row(name, runs)
@@ -197,20 +196,25 @@ def _write(
     wanted: Wanted,
     one: Input,
     image: types.Image,
-    small: Probability,
+    segmenter: Segmenter,
+    strips: Strips,
     values: npt.NDArray[np.uint8 | np.uint16],
 ) -> Mask:
-    """Writes what is wanted of an image whose probability is at the run's size."""
+    """Writes what is wanted of an image whose probability comes in strips."""
     size = image.shape[:2]
-    mask = mask_of(small, size)
+    mask = np.empty(size, np.uint8)
+    ends = _probability_ends(segmenter.config.model.classes)
+    levels = {
+        number: np.empty(size, np.uint16) for number in ends if wanted.probabilities
+    }
+    for rows, strip in strips:
+        mask[rows] = segmenter.decide(strip)
+        for number, level in levels.items():
+            level[rows] = np.round(strip[..., number] * 65535)
+    for number, level in levels.items():
+        _save(level, _output(one, wanted, ends[number]))
     if wanted.overlay:
         _save(paint_mask(image, mask), _output(one, wanted, "_overlay.jpg"))
-    if wanted.probabilities:
-        for number, end in _probability_ends(small.shape[-1]).items():
-            levels = np.empty(size, np.uint16)
-            for rows, strip in strips(small[..., number : number + 1], size):
-                levels[rows] = np.round(strip[..., 0] * 65535)
-            _save(levels, _output(one, wanted, end))
     _save(as_written(mask, values), _output(one, wanted, ".png"))
     return mask
 

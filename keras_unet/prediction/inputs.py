@@ -14,10 +14,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet import types
-from keras_unet.config import DataConfig
 from keras_unet.data.folders import BESIDE_IMAGES, no_folder
 from keras_unet.data.images import pixels_of, read_image, to_8_bits
 from keras_unet.data.opening import Undecodable
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 
 Given = str | Path | Image.Image | npt.NDArray[Any]

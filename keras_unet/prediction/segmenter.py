@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_unet.config import Config
+from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
 from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
@@ -80,9 +81,11 @@ STRIP = 4_000_000
 """Numbers of a probability that are at hand at a time."""
 
 
-def strips(
-    probability: Probability, size: tuple[int, int]
-) -> Iterator[tuple[slice, Probability]]:
+Strips = Iterator[tuple[slice, Probability]]
+"""Rows of an image from the top down, and the probability in them, (rows, w, c)."""
+
+
+def strips(probability: Probability, size: tuple[int, int]) -> Strips:
     """Yields rows and the probability in them, (rows, w, classes).
 
     They are those of ``tf.image.resize``, to the bit: bilinear, pixels taken as areas.
@@ -100,14 +103,6 @@ def strips(
         part = tf.image.resize(probability[first:last], (last - first, width)).numpy()
         upper, lower = part[above[rows] - first], part[below[rows] - first]
         yield rows, upper + (lower - upper) * share[rows, None, None]
-
-
-def mask_of(probability: Probability, size: tuple[int, int]) -> Mask:
-    """Returns the class ids (h, w) at ``size`` of a probability (h', w', classes)."""
-    mask = np.empty(size, np.uint8)
-    for rows, strip in strips(probability, size):
-        mask[rows] = most_probable(strip)
-    return mask
 
 
 def _neighbours(
@@ -162,17 +157,22 @@ class Segmenter:
         forward: from images (b, h, w, channels) at the run's size to probability.
     """
 
-    def __init__(self, run: RunFolder | Path | str) -> None:
+    def __init__(
+        self, run: RunFolder | Path | str, predict: PredictConfig | None = None
+    ) -> None:
         """Loads the run's best network.
 
         Args:
             run: the run, or its folder.
+            predict: how probabilities become masks; by default as the run's config
+                says.
 
         Raises:
             BadData: the run has no config or no weights.
         """
         run = run if isinstance(run, RunFolder) else RunFolder(run)
-        self.config = run.load_config()
+        config = run.load_config()
+        self.config = replace(config, predict=predict or config.predict)
         self.network = load_network(run)
         self.forward = tf.function(
             lambda images: probability_of(self.network, images), reduce_retracing=True
@@ -203,23 +203,33 @@ class Segmenter:
         """
         pixels = read_all(images, self.config.model.channels, self.config.data)
         return [
-            np.concatenate([strip for _, strip in strips(one, image.shape[:2])])
-            for one, image in zip(self.small(pixels), pixels, strict=True)
+            np.concatenate([strip for _, strip in one]) for one in self.strips(pixels)
         ]
 
     def masks(self, images: Sequence[Image]) -> list[Mask]:
         """Returns the class ids (h, w) of each image, uint8 (h, w, channels)."""
         return [
-            mask_of(one, image.shape[:2])
-            for one, image in zip(self.small(images), images, strict=True)
+            np.concatenate([self.decide(strip) for _, strip in one])
+            for one in self.strips(images)
         ]
 
-    def small(self, images: Sequence[Image]) -> list[Probability]:
-        """Returns the probability of each image, uint8 (h, w, c), at the run's size."""
+    def strips(self, images: Sequence[Image]) -> list[Strips]:
+        """Returns the probability of each image, uint8 (h, w, c), strip by strip.
+
+        The strips are made when they are asked for, once and at the image's own size:
+        no image's probability need ever be in memory as a whole.
+        """
         if not images:
             return []
         resized = tf.stack([self.resized(image) for image in images])
-        return list(self.forward(resized).numpy())
+        small = self.forward(resized).numpy()
+        sizes = [image.shape[:2] for image in images]
+        return [strips(one, size) for one, size in zip(small, sizes, strict=True)]
+
+    def decide(self, probability: Probability) -> Mask:
+        """Returns the class ids ([b,] h, w) that a probability stands for."""
+        mask: Mask = np.asarray(most_probable(probability))
+        return mask
 
     def resized(self, image: Image) -> Tensor:
         """Returns the image as the network sees it, float32 at the run's size."""

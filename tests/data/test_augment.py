@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_changes import ALL, IMAGES, MASKS, MOVES, NOTHING, SEEDS, checksum
 
-from keras_unet.config import AugmentConfig
 from keras_unet.data.augment import augment, noise, recolour, turn_hue
 from keras_unet.data.warp import (
     affine_sources,
@@ -18,6 +17,7 @@ from keras_unet.data.warp import (
     elastic_displacements,
     fold_back,
 )
+from keras_unet.data_config import AugmentConfig
 
 GOLD = [
     [[[124, 15, 128], [142, 119, 190]], [[18, 46, 23], [66, 108, 100]]],

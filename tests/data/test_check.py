@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.check import Report, check_pairs
 from keras_unet.data.pairs import find_pairs
 from keras_unet.data.records import write_records
+from keras_unet.data_config import DataConfig
 
 CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
 

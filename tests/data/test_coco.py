@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_mask, read_values
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 LEFT = [[0, 0, 2, 0, 2, 2, 0, 2]]

@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 from splits import split_of
 
-from keras_unet.config import Config, DataConfig
+from keras_unet.config import Config
 from keras_unet.data.__main__ import main
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find, find_groups
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found
 from keras_unet.data.pairs import find_pairs, prepare, split_of_run
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.run_folder import RunFolder
 

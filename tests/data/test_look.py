@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data import look
 from keras_unet.data.look import look_at
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.pair import Pair
+from keras_unet.data_config import DataConfig
 
 ANY = DataConfig()
 OLD = 1_600_000_000

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_unet.config import DataConfig
 from keras_unet.data.mask_coding import Coding, find_coding
 from keras_unet.data.mask_values import MaskValues, count_values
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 
 

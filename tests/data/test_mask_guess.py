@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from keras_unet.config import DataConfig
 from keras_unet.data.mask_guess import Guess, guess, negatives
 from keras_unet.data.mask_set import MaskSet
 from keras_unet.data.mask_values import MaskValues, count_values
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 

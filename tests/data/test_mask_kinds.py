@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.__main__ import main
 from keras_unet.data.check import Report, check_data
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_mask
+from keras_unet.data_config import DataConfig
 
 CASES = Path(__file__).parents[3] / "shared/data/cases"
 COLOURS = np.array(

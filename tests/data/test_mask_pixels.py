@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.images import Undecodable
 from keras_unet.data.mask_pixels import MaskPixels, look_at_mask, nearest_pixels
+from keras_unet.data_config import DataConfig
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> io.BytesIO:

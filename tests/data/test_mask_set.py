@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_unet.config import DataConfig
 from keras_unet.data.mask_set import MaskSet, find_reading
 from keras_unet.data.mask_values import MaskValues, Stats, count_values
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 RED, GREEN, WHITE = 0xFF0000, 0x00FF00, 0xFFFFFF

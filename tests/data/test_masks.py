@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.masks import read_mask, read_values, to_class_ids
 from keras_unet.data.pair import Pair
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 DATA = DataConfig(mask_kind="classes", class_values=(0, 9))

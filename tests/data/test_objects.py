@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_unet.config import Config, DataConfig
+from keras_unet.config import Config
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find
 from keras_unet.data.look import look_at
@@ -14,6 +14,7 @@ from keras_unet.data.look_cache import LookCache
 from keras_unet.data.masks import read_mask, read_values
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import prepare, split_of_run
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.run_folder import RunFolder
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from splits import remember, split_of
 
-from keras_unet.config import Config, DataConfig
+from keras_unet.config import Config
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import (
@@ -22,6 +22,7 @@ from keras_unet.data.pairs import (
     split_pairs,
     steps_per_epoch,
 )
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.run_folder import RunFolder
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.__main__ import main
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Found
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import grey_levels
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 ANY = DataConfig()

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_unet.config import AugmentConfig, Config, DataConfig, FitConfig
+from keras_unet.config import Config, FitConfig
 from keras_unet.data import pipeline, rle
 from keras_unet.data.pair import Pair
+from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadUsage
 
 SIZE = (16, 24)

@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_unet.config import AugmentConfig, Config, DataConfig, FitConfig
+from keras_unet.config import Config, FitConfig
 from keras_unet.data import pipeline, records, records_index
 from keras_unet.data.pair import Pair
 from keras_unet.data.records_index import find_recorded
+from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadData, BadUsage
 
 

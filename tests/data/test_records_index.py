@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_unet.config import DataConfig
 from keras_unet.data import records_index
 from keras_unet.data.pair import Pair
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 

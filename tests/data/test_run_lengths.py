@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data import rle
 from keras_unet.data.check import check_data
 from keras_unet.data.folders import car_of
@@ -17,6 +16,7 @@ from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found, Pair
 from keras_unet.data.pairs import find_pairs
 from keras_unet.data.run_lengths import find_run_lengths
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_unet.config import DataConfig
 from keras_unet.data.check import check_data
 from keras_unet.data.images import decode_image, read_image
 from keras_unet.data.layouts import find
@@ -16,6 +15,7 @@ from keras_unet.data.opening import Undecodable
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import read_resized
 from keras_unet.data.tiff import find_page
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 ANY = DataConfig()

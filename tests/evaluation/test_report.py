@@ -9,7 +9,7 @@ from bright_run import make_data, make_run
 from PIL import Image
 from splits import split_of
 
-from keras_unet.config import AugmentConfig, DataConfig
+from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.report import (
     draw_augmentation,

@@ -5,9 +5,9 @@ import pytest
 from bright_run import SIZE, draw, make_run, square
 from PIL import Image
 
-from keras_unet.config import IGNORE, DataConfig
 from keras_unet.data import rle
 from keras_unet.data.pair import Pair
+from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import confusion, read_pair, score_pairs, scores
 from keras_unet.prediction.segmenter import Segmenter

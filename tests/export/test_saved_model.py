@@ -14,8 +14,9 @@ import tiny_run
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_unet.config import Config, DataConfig, ExportConfig, UNetConfig
+from keras_unet.config import Config, ExportConfig, UNetConfig
 from keras_unet.data.images import read_image
+from keras_unet.data_config import DataConfig
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.segmenter import Segmenter, load_network

@@ -7,7 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet.config import IGNORE, LossConfig
+from keras_unet.config import LossConfig
+from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadUsage
 from keras_unet.model.losses import (
     SegmentationLoss,

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet.config import IGNORE
+from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadUsage
 from keras_unet.evaluation.scores import confusion, scores
 from keras_unet.model.metrics import segmentation_metrics

@@ -7,7 +7,8 @@ import tensorflow as tf
 from bright_run import draw, make_run, square
 from PIL import Image
 
-from keras_unet.config import Config, DataConfig, UNetConfig
+from keras_unet.config import Config, UNetConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.predict import main
@@ -145,14 +146,6 @@ def test_strips_are_tensorflow_s_resized_image_to_the_bit(small, size, classes):
         assert strip.size <= max(segmenter.STRIP, size[1] * classes)
         came[rows] = strip
     np.testing.assert_array_equal(came, wanted)
-
-
-def test_a_mask_is_the_most_probable_class_of_every_pixel():
-    probability = random_probability((32, 48), 3)
-    wanted = tf.image.resize(probability, (700, 900)).numpy().argmax(-1)
-    mask = segmenter.mask_of(probability, (700, 900))
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, wanted)
 
 
 @pytest.mark.parametrize(

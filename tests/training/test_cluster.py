@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from keras_unet.config import Config, DataConfig, FitConfig, UNetConfig
+from keras_unet.config import Config, FitConfig, UNetConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadUsage
 from keras_unet.training import cluster
 

@@ -1,0 +1,30 @@
+import pytest
+
+from keras_unet.data_config import DataConfig
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"image_size": (0, 8)}, "--image-size must be at least 1 1"),
+        ({"images": "a"}, "--images and --masks go together"),
+        ({"resolution": 0.0}, "--resolution must be above 0 and at most 4, not 0.0"),
+        ({"tile_size": (0, 16)}, "--tile-size must be at least 1 1, not 0 16"),
+        ({"tile_overlap": 1.0}, "--tile-overlap must be 0 to 0.75, not 1.0"),
+        ({"foreground_tiles": 1.5}, "--foreground-tiles must be 0 to 1, not 1.5"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_flag(given, message):
+    with pytest.raises(ValueError, match=message):
+        DataConfig(**given)
+
+
+def test_pieces_have_a_size_where_images_keep_their_own():
+    assert DataConfig().network_size == (256, 384)
+    assert DataConfig().seen_size((1280, 1918)) == (256, 384)
+    pieces = DataConfig(resolution=0.5)
+    assert pieces.tiles == pieces.network_size == (256, 256)
+    assert pieces.seen_size((1281, 1918)) == (640, 959)
+    assert pieces.seen_size((1, 1)) == (1, 1)
+    both = DataConfig(image_size=(640, 960), tile_size=(128, 64))
+    assert (both.network_size, both.seen_size((9, 9))) == ((128, 64), (640, 960))
