@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +14,7 @@ from keras_unet.types import Image, Tensor
 
 
 def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
-    """Returns the upright image at ``data.image_size``, uint8 (h, w, channels).
+    """Returns the upright image at ``data.seen_size``, uint8 (h, w, channels).
 
     A large JPEG is decoded at a half, a quarter or an eighth of its size.
 
@@ -25,13 +23,14 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
     """
     with opened(path) as file:
         header = read_header(file, data.max_pixels)
+        size = data.seen_size(header.shape)
         if _is_plain_jpeg(header) and not data.bands:
             file.seek(0)
-            ratio = _ratio(header.shape, data.image_size)
+            ratio = _ratio(header.shape, size)
             image = _decode_jpeg(file.read(), channels, ratio)
         else:
             image = decode_image(file, channels, data)
-    return at_size(image, data.image_size)
+    return at_size(image, size)
 
 
 def at_size(image: Tensor, size: tuple[int, int]) -> Image:
@@ -40,19 +39,19 @@ def at_size(image: Tensor, size: tuple[int, int]) -> Image:
         return np.asarray(image)
     # On the CPU, whatever the network is on: the images are needed here.
     with tf.device("CPU"):
-        return np.asarray(_resizer(size)(image))
+        return np.asarray(_resized(image, size))
 
 
-@functools.cache
-def _resizer(size: tuple[int, int]) -> Any:
-    # One graph for images of all sizes: a third faster than one step at a time.
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, None, None), tf.uint8)], autograph=False
-    )
-    def resized(image: Tensor) -> Tensor:
-        return tf.cast(resize_image(image, size) + 0.5, tf.uint8)
-
-    return resized
+# One graph for images of all sizes: a third faster than one step at a time.
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((None, None, None), tf.uint8),
+        tf.TensorSpec((2,), tf.int32),
+    ],
+    autograph=False,
+)
+def _resized(image: Tensor, size: Tensor) -> Tensor:
+    return tf.cast(resize_image(image, size) + 0.5, tf.uint8)
 
 
 def _is_plain_jpeg(header: Header) -> bool:
@@ -78,7 +77,7 @@ def _ratio(size: tuple[int, int], target: tuple[int, int]) -> int:
     return 1
 
 
-def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_image(image: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
     """Returns an image or images, ([b,] h, w, c), as float32 at ``size`` (h, w).
 
     Shrinking averages the area that a pixel covers, growing is bilinear; both take
@@ -92,8 +91,44 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
         lambda: _to(_to(image, tf.minimum(old, size), "area"), size, "bilinear"),
         lambda: _to(image, size, "bilinear"),
     )
-    resized.set_shape([*image.shape[:-3], *size, image.shape[-1]])
+    known = size if isinstance(size, tuple) else (None, None)
+    resized.set_shape([*image.shape[:-3], *known, image.shape[-1]])
     return resized
+
+
+def resize_rows(
+    image: Tensor, size: tuple[Tensor, Tensor], first: Tensor, last: Tensor
+) -> Tensor:
+    """Returns the rows ``first`` to ``last`` of what ``resize_image`` makes of one.
+
+    Args:
+        image: (h, w, c), an array or a tensor of which only those rows are touched.
+        size: (h', w').
+        first: number of the first row.
+        last: that of the row behind the last.
+    """
+    old = image.shape if isinstance(image, np.ndarray) else tf.shape(image)
+    scale = tf.cast(old[0] / size[0], tf.float32)
+    top = tf.cast(tf.cast(first, tf.float32) * scale - 1, tf.int32)
+    bottom = tf.cast(tf.cast(last, tf.float32) * scale + 2, tf.int32)
+    top, bottom = tf.maximum(top, 0), tf.minimum(bottom, old[0])
+    part = tf.cast(image[top:bottom], tf.float32)
+    rows = _shares(tf.range(first, last), tf.range(top, bottom), scale, old[0])
+    part = tf.tensordot(rows, part, 1)
+    width = tf.minimum(old[1], size[1])
+    part = _to(part, tf.stack([last - first, width]), "area")
+    return _to(part, tf.stack([last - first, size[1]]), "bilinear")
+
+
+def _shares(new: Tensor, old: Tensor, scale: Tensor, count: Tensor) -> Tensor:
+    """Returns what of each new row comes from each old one, (new, old)."""
+    new, old = tf.cast(new[:, None], tf.float32), tf.cast(old, tf.float32)
+    begin, end = new * scale, (new + 1) * scale
+    covered = tf.minimum(old + 1, end) - tf.maximum(old, begin)
+    place = (begin + end - 1) / 2
+    place = tf.clip_by_value(place, 0, tf.cast(count - 1, tf.float32))
+    share = tf.where(scale > 1, covered / scale, 1 - tf.abs(place - old))
+    return tf.maximum(share, 0)
 
 
 def _to(image: Tensor, size: Tensor, method: str) -> Tensor:

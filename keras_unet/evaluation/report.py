@@ -17,7 +17,9 @@ from keras_unet.data.augment import augment
 from keras_unet.data.masks import read_mask
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
-from keras_unet.data.resize import read_resized
+from keras_unet.data.pieces import cut_of, middle
+from keras_unet.data.pipeline import example
+from keras_unet.data.resize import at_size, read_resized
 from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import Scores, predict_pairs, read_pair, score_pairs
@@ -150,30 +152,63 @@ def _numbers(file: Path, row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
-    """Draws some of the pairs, spread over all of them, with their masks."""
+    """Draws some of the pairs, spread over all of them, with their masks.
+
+    Where training sees pieces, one of each.
+    """
     samples = [
-        Sample(pair.image.name, *read_pair(pair, config.model.channels, config.data))
+        Sample(pair.image.name, *_shown(pair, config))
         for pair in _spread(pairs, DRAWN_PAIRS)
     ]
     data_figure(samples, file, class_names(config))
 
 
+def _shown(pair: Pair, config: Config) -> tuple[Image, Mask]:
+    if not config.data.tiles:
+        return read_pair(pair, config.model.channels, config.data)
+    still = dataclasses.replace(config, augment=AugmentConfig(flip="none"))
+    image, mask = example(pair, still)
+    tile = cut_of(still).tile
+    return middle(image, tile), middle(mask[..., None], tile)[..., 0]
+
+
 def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
     """Draws a pair under each of the run's transformations alone, and under all."""
-    height, width = config.data.image_size
+    height, width = config.data.network_size
     # Small images are enlarged for the eye, and what is measured in pixels with them.
     factor = max(1, round(SEEN_PIXELS / max(height, width)))
-    data = dataclasses.replace(
-        config.data, image_size=(factor * height, factor * width)
-    )
-    image = paint.paint_grid(read_resized(pair.image, config.model.channels, data))
-    mask = read_mask(pair, data, data.image_size)
-    samples = [Sample("as it is", image, mask)]
+    (image, mask), augment, size = _to_augment(pair, config, factor)
+    image = paint.paint_grid(image)
+    changed = [("as it is", image, mask)]
     for name, alone in _one_by_one(config.augment):
-        pixels = factor * alone.elastic_pixels
-        scaled = dataclasses.replace(alone, elastic_pixels=pixels)
-        samples.append(Sample(name, *_most_changed(image, mask, scaled)))
+        share = augment.translation if alone.translation else 0.0
+        scaled = dataclasses.replace(
+            alone, elastic_pixels=factor * alone.elastic_pixels, translation=share
+        )
+        changed.append((name, *_most_changed(image, mask, scaled)))
+    samples = [
+        Sample(name, middle(image, size), middle(mask[..., None], size)[..., 0])
+        for name, image, mask in changed
+    ]
     augmentation_figure(samples, file)
+
+
+def _to_augment(
+    pair: Pair, config: Config, factor: int
+) -> tuple[tuple[Image, Mask], AugmentConfig, tuple[int, int]]:
+    """Returns image and mask enlarged, how they are changed, and what is seen then."""
+    data, channels = config.data, config.model.channels
+    height, width = data.network_size
+    size = factor * height, factor * width
+    if not data.tiles:
+        data = dataclasses.replace(data, image_size=size)
+        image = read_resized(pair.image, channels, data)
+        return (image, read_mask(pair, data, size)), config.augment, size
+    cut, (image, mask) = cut_of(config), example(pair, config)
+    height, width = cut.window
+    large = factor * height, factor * width
+    enlarged = mask.repeat(factor, 0).repeat(factor, 1)
+    return (at_size(image, large), enlarged), cut.augment, size
 
 
 def _one_by_one(config: AugmentConfig) -> list[tuple[str, AugmentConfig]]:

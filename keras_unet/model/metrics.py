@@ -82,7 +82,11 @@ class ImageScore(keras.metrics.Metric):
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> None:
         """Adds a batch; the sample weight is ignored."""
-        each = _class_scores(self.score, _confusion(y_true, y_pred))[:, 1]
+        self.add(confusion_of(y_true, y_pred))
+
+    def add(self, confusion: Tensor) -> None:
+        """Adds images by their confusion matrices (b, classes, classes)."""
+        each = _class_scores(self.score, confusion)[:, 1]
         self.total.assign_add(tf.cast(tf.reduce_sum(each), tf.float64))
         self.images.assign_add(tf.cast(tf.shape(each)[0], tf.float64))
 
@@ -129,7 +133,11 @@ class PixelScore(keras.metrics.Metric):
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> None:
         """Adds a batch; the sample weight is ignored."""
-        self.confusion.assign_add(tf.reduce_sum(_confusion(y_true, y_pred), 0))
+        self.add(confusion_of(y_true, y_pred))
+
+    def add(self, confusion: Tensor) -> None:
+        """Adds images by their confusion matrices (b, classes, classes)."""
+        self.confusion.assign_add(tf.reduce_sum(confusion, 0))
 
     def result(self) -> Tensor:
         """Returns the score of all pixels so far."""
@@ -156,7 +164,7 @@ class PixelScore(keras.metrics.Metric):
         }
 
 
-def _confusion(mask: Tensor, logits: Tensor) -> Tensor:
+def confusion_of(mask: Tensor, logits: Tensor) -> Tensor:
     """Returns the confusion matrix of each image, int64 (b, classes, classes)."""
     prediction = most_probable(class_logits(logits))
     # 255 is no class: its row of the one-hot mask is 0. float32 counts 16 million
