@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -85,7 +86,9 @@ def segment(
     """
     writer = _Writer(run, segmenter, wanted)
     failed: list[Unreadable] = []
-    written = read_ahead(_predicted(files, writer), _finish, lambda work: work[0])
+    written = read_ahead(
+        _predicted(files, writer), lambda work: work[1](), lambda work: work[0]
+    )
     for number, wrong in enumerate(written, 1):
         if wrong:
             failed.append(wrong)
@@ -106,9 +109,11 @@ def check_names(files: Sequence[Input], wanted: Wanted, classes: int = 1) -> Non
     """
     inputs = dict(zip(real_names(one.file for one in files), files, strict=True))
     came_from: dict[str, Input] = {}
-    pairs = [(one, out) for one in files for out in _outputs(one, wanted, classes)]
-    targets = real_names((output for _, output in pairs), follow=False)
-    for (one, output), target in zip(pairs, targets, strict=True):
+    starts = [(one, _start(one, wanted.output)) for one in files]
+    ends = _ends(wanted, classes)
+    made = [(one, start + end) for one, start in starts for end in ends]
+    targets = real_names((output for _, output in made), follow=False)
+    for (one, output), target in zip(made, targets, strict=True):
         if target in inputs:
             raise BadUsage(
                 f"the mask of {one.file} would be written over {inputs[target].file}: "
@@ -129,39 +134,33 @@ def present(
 
     Each folder is looked into once; what killed processes left unfinished there goes.
     """
-    every = replace(wanted, overlay=True, probabilities=True, instances=True)
-    folders: dict[Path, set[str]] = {}
+    kinds = replace(wanted, overlay=True, probabilities=True, instances=True)
+    needed, every = set(_ends(wanted, classes)), _ends(kinds, classes)
+    folders: dict[str, set[str]] = {}
     complete, there = list[bool](), list[Path]()
     for one in files:
-        folder = (wanted.output / one.place).parent
+        start = _start(one, wanted.output)
+        folder, stem = os.path.split(start)
         if folder not in folders:
-            folders[folder] = _names_in(folder)
-        names = folders[folder]
-        outputs = _outputs(one, wanted, classes) if names else []
-        complete.append(bool(names) and all(path.name in names for path in outputs))
-        if names:
-            outputs = _outputs(one, every, classes)
-            there += [path for path in outputs if path.name in names]
+            remove_leftovers(Path(folder))
+            folders[folder] = {path.name for path in Path(folder).glob("*")}
+        ends = [end for end in every if stem + end in folders[folder]]
+        complete.append(needed.issubset(ends))
+        there += [Path(start + end) for end in ends]
     return complete, there
 
 
-def _names_in(folder: Path) -> set[str]:
-    if not folder.is_dir():
-        return set()
-    remove_leftovers(folder)
-    return {path.name for path in folder.iterdir()}
+def _start(one: Input, output: Path) -> str:
+    """Returns the path of what is made of an image, but for how each file ends."""
+    return f"{output}{os.sep}{one.place}".removesuffix(one.place.suffix)
 
 
-def _outputs(one: Input, wanted: Wanted, classes: int) -> list[Path]:
-    """Returns the files that are made of an image, the mask last."""
+def _ends(wanted: Wanted, classes: int) -> list[str]:
+    """Returns how the files that are made of an image end."""
     ends = ["_overlay.jpg"] * wanted.overlay + ["_instances.png"] * wanted.instances
     if wanted.probabilities:
         ends += _probability_ends(classes).values()
-    return [_output(one, wanted.output, end) for end in [*ends, ".png"]]
-
-
-def _output(one: Input, output: Path, end: str = ".png") -> Path:
-    return output / one.place.with_name(one.place.stem + end)
+    return [*ends, ".png"]
 
 
 def _probability_ends(classes: int) -> dict[int, str]:
@@ -173,10 +172,6 @@ def _probability_ends(classes: int) -> dict[int, str]:
 
 _Work = tuple[int, Callable[[], Unreadable | None]]
 """The pixels of an image, and what is still to be done with it, in any thread."""
-
-
-def _finish(work: _Work) -> Unreadable | None:
-    return work[1]()
 
 
 def _predicted(files: Sequence[Input], writer: _Writer) -> Iterator[_Work]:
@@ -265,22 +260,22 @@ class _Writer:
     ) -> Unreadable | None:
         """Writes the files of an image, the mask last; returns why there are none."""
         mask, levels = gather()
-        output = partial(_output, one, self.wanted.output)
+        start = _start(one, self.wanted.output)
         if self.wanted.instances:
             try:
                 numbers = number_pieces(mask)
             except BadData as error:
                 return Unreadable(one.file, str(error))
-            _save(Image.fromarray(numbers), output("_instances.png"))
+            _save(Image.fromarray(numbers), start + "_instances.png")
         for end, level in levels.items():
-            _save(Image.fromarray(level), output(end))
+            _save(Image.fromarray(level), start + end)
         if self.wanted.overlay:
-            painted = Image.fromarray(paint.paint_mask(image, mask))
-            _save(painted, output("_overlay.jpg"))
+            painted = paint.paint_mask(image, mask)
+            _save(Image.fromarray(painted), start + "_overlay.jpg")
         written = Image.fromarray(as_written(mask, self.values))
         if self.palette and written.mode == "L":
             written.putpalette(self.palette)
-        _save(written, output())
+        _save(written, start + ".png")
         return None
 
 
@@ -289,7 +284,7 @@ def _palette(run: RunFolder, data: DataConfig) -> bytes:
 
     They are those of the training's first mask, or Pascal VOC's where it is gone.
     """
-    if not _has_palette(data):
+    if data.mask_reading != "indices" or data.mask_kind != "classes":
         return b""
     own = b""
     with contextlib.suppress(OSError, ValueError, LookupError):
@@ -299,12 +294,8 @@ def _palette(run: RunFolder, data: DataConfig) -> bytes:
     return paint.palette(own)
 
 
-def _has_palette(data: DataConfig) -> bool:
-    return data.mask_reading == "indices" and data.mask_kind == "classes"
-
-
-def _save(image: Image.Image, file: Path) -> None:
-    with write_whole(file) as aside:
+def _save(image: Image.Image, file: str) -> None:
+    with write_whole(Path(file)) as aside:
         # Each format passes over the other's.
         image.save(aside, quality=92, compress_level=_PNG_LEVEL)
 
@@ -326,10 +317,9 @@ def write_submission(
             the header.
         progress: called after each mask.
     """
-    config, (file, shard) = segmenter.config, table
+    config, (file, shard), failed = segmenter.config, table, list[Unreadable]()
     read = partial(_runs_of, config, class_values(config)[1])
-    masks = [_output(one, wanted.output) for one in files]
-    failed = []
+    masks = [Path(_start(one, wanted.output) + ".png") for one in files]
     with (
         write_whole(shard.name(file)) as aside,
         aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as to,
@@ -349,9 +339,7 @@ def write_submission(
 
 def _runs_of(config: Config, value: npt.NDArray[Any], file: Path) -> str | Unreadable:
     """Returns the run lengths of the foreground in a mask that was written."""
-    reading: Reading = "colours" if value.ndim else "levels"
-    if value.ndim == 0 and _has_palette(config.data):
-        reading = "indices"
+    reading: Reading = "colours" if value.ndim else "indices"
     level = int(bytes(value).hex(), 16) if value.ndim else int(value)
     try:
         with opened(file) as stream:

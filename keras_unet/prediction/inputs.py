@@ -193,7 +193,7 @@ def list_inputs(
     return list(each.values()), failed
 
 
-def real_names(files: Iterable[Path], follow: bool = True) -> Iterator[str]:
+def real_names(files: Iterable[Path | str], follow: bool = True) -> Iterator[str]:
     """Yields the names without links; equal ones are equal as the system has them.
 
     Args:
@@ -202,8 +202,9 @@ def real_names(files: Iterable[Path], follow: bool = True) -> Iterator[str]:
     """
     folders: dict[str, str] = {}
     for file in files:
-        if follow and file.is_symlink():
-            yield os.path.normcase(_real(file))
+        # Making paths of texts would take as long as all the rest.
+        if follow and os.path.islink(file):  # noqa: PTH114
+            yield os.path.normcase(_real(Path(file)))
             continue
         folder, name = os.path.split(file)
         if folder not in folders:
