@@ -184,17 +184,23 @@ def silent(done: int, total: int) -> None:
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """Yields a function that moves a bar on stderr, with the time left.
+    """Yields a function that moves a bar on stderr, with speed and time left.
 
     Where stderr is no terminal, nothing is shown.
     """
     from rich import progress
     from rich.console import Console
+    from rich.text import Text
+
+    class Speed(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            return Text(f"{task.speed:.3g}/s" if task.speed else "")
 
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
+        Speed(),
         progress.TimeRemainingColumn(),
     )
     console = Console(file=sys.stderr)

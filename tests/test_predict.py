@@ -10,9 +10,7 @@ from bright_run import draw, load, make_run, square
 from stopped import stopped
 
 from keras_unet.data import rle
-from keras_unet.errors import BadUsage
 from keras_unet.predict import main
-from keras_unet.prediction.files import Wanted, segment
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +29,10 @@ def predict(run, *words):
     return main([str(run.path), *map(str, words)])
 
 
+def masks(folder):
+    return {path.name for path in folder.iterdir()} - {".predict.json", "failed.csv"}
+
+
 def test_every_image_of_a_folder_gets_a_mask_of_0_and_255(run, images, tmp_path):
     assert predict(run, images, "--output", tmp_path / "out") == 0
     for name in ("a", "b"):
@@ -38,9 +40,10 @@ def test_every_image_of_a_folder_gets_a_mask_of_0_and_255(run, images, tmp_path)
         np.testing.assert_array_equal(load(tmp_path / "out" / f"{name}.png"), wanted)
 
 
-def test_nothing_but_the_masks_is_written(run, images, tmp_path):
+def test_nothing_but_the_masks_and_what_made_them_is_written(run, images, tmp_path):
     predict(run, images, "--output", tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        ".predict.json",
         "a.png",
         "b.png",
     ]
@@ -55,8 +58,9 @@ def test_sigterm_leaves_whole_masks_and_no_submission(run, tmp_path):
     words = ["keras_unet.predict", run.path, tmp_path / "in", "--output", out]
     words += ["--submission", out / "all.csv"]
     said, status = stopped(words, lambda: (out / "0.png").exists())
-    assert (said, status) == ("terminated\n", 143)
-    names = {file.name for file in out.iterdir()}
+    go_on = "Go on with the same command: what is done is kept"
+    assert (said, status) == (f"terminated. {go_on}\n", 143)
+    names = masks(out)
     assert names < {f"{number}.png" for number in range(300)}
     assert all(load(out / name).shape == (16, 24) for name in names)
 
@@ -84,8 +88,8 @@ def test_three_classes_of_no_known_values_are_written_as_their_numbers(tmp_path)
     truth = square()
     truth[4:12, 4:9] = 2
     draw(tmp_path / "car.png", truth, levels=(20, 127, 240))
-    wanted = Wanted(tmp_path / "out", probabilities=True)
-    segment(run, [tmp_path / "car.png"], wanted)
+    words = ["--output", tmp_path / "out", "--probabilities"]
+    assert predict(run, tmp_path / "car.png", *words) == 0
     np.testing.assert_array_equal(load(tmp_path / "out" / "car.png"), truth)
     assert len(list((tmp_path / "out").glob("car_probability_*.png"))) == 3
 
@@ -111,12 +115,13 @@ def test_a_submission_goes_the_way_of_the_runs_own_run_lengths(images, tmp_path)
     np.testing.assert_array_equal(rle.decode(runs, 16, 24, columns=True), square())
 
 
-def test_a_submission_of_three_classes_is_refused(tmp_path):
+def test_a_submission_of_three_classes_is_refused(tmp_path, capsys):
     run = make_run(tmp_path / "run", classes=3)
     draw(tmp_path / "car.png", square())
-    wanted = Wanted(tmp_path / "out", submission=tmp_path / "submission.csv")
-    with pytest.raises(BadUsage, match="--submission"):
-        segment(run, [tmp_path / "car.png"], wanted)
+    words = ["--output", tmp_path / "out", "--submission", tmp_path / "all.csv"]
+    assert predict(run, tmp_path / "car.png", *words) == 2
+    assert "--submission" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_corrupt_image_is_named_and_the_others_are_done(
@@ -126,7 +131,7 @@ def test_a_corrupt_image_is_named_and_the_others_are_done(
     (images / "broken.png").write_bytes(whole[: len(whole) // 2])
     assert predict(run, images, "--output", tmp_path / "out") == 1
     assert "broken.png" in capsys.readouterr().err
-    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+    assert masks(tmp_path / "out") == {"a.png", "b.png"}
 
 
 def test_inputs_that_are_missing_are_named_at_the_end_and_the_others_done(
@@ -135,7 +140,7 @@ def test_inputs_that_are_missing_are_named_at_the_end_and_the_others_done(
     (tmp_path / "empty").mkdir()
     inputs = [tmp_path / "gone.png", images, tmp_path / "empty", tmp_path / "lost"]
     assert predict(run, *inputs, "--output", tmp_path / "out") == 1
-    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+    assert masks(tmp_path / "out") == {"a.png", "b.png"}
     assert capsys.readouterr().err.splitlines() == [
         f"error: {tmp_path}/gone.png: there is no such file or folder",
         f"error: {tmp_path}/empty: holds no images",
@@ -160,7 +165,7 @@ def test_a_link_in_a_circle_is_named_and_the_others_are_done(
     (images / "circle.png").symlink_to(images / "circle.png")
     assert predict(run, images, "--output", tmp_path / "out") == 1
     assert "circle.png: cannot be opened" in capsys.readouterr().err
-    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+    assert masks(tmp_path / "out") == {"a.png", "b.png"}
 
 
 def test_the_end_says_how_many_masks_were_written(run, images, tmp_path, capsys):

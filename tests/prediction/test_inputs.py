@@ -165,6 +165,11 @@ def places(*inputs, output=None):
     return [one.place.as_posix() for one in list_inputs(inputs, output)[0]]
 
 
+def test_no_input_is_wrong_usage():
+    with pytest.raises(BadUsage, match="INPUT"):
+        list_inputs([])
+
+
 def test_an_image_named_twice_is_listed_once(images):
     draw(images / "x" / "c.png", square())
     assert places(images, images / "a.png", images / "x") == [
