@@ -57,7 +57,7 @@ class Tiling:
 
     def offset(self, size: Tensor) -> Tensor:
         """Returns where, from the first prediction on, the image begins."""
-        return (self._padded(size) - size) // 2 - self.margin
+        return self._before(size) - self.margin
 
     def starts(self, size: Tensor) -> Tensor:
         """Returns where tiles begin, int32 (tiles,): the last ends with the border."""
@@ -67,8 +67,7 @@ class Tiling:
 
     def pixels(self, size: Tensor, start: Tensor) -> Tensor:
         """Returns which of the image's pixels a tile holds, int32 (..., tile)."""
-        before = (self._padded(size) - size) // 2
-        place = tf.expand_dims(start - before, -1) + tf.range(self.tile)
+        place = tf.expand_dims(start - self._before(size), -1) + tf.range(self.tile)
         period = tf.maximum(2 * (size - 1), 1)
         place = tf.math.floormod(place, period)
         return tf.minimum(place, period - place)
@@ -101,8 +100,17 @@ class Tiling:
         return left * right
 
     def _padded(self, size: Tensor) -> Tensor:
-        least = padded_size(size, self.halvings, self.padding)
-        return tf.maximum(least, self.tile)
+        return tf.maximum(self._least(size), self.tile)
+
+    def _before(self, size: Tensor) -> Tensor:
+        """Returns how many mirrored pixels precede the image."""
+        # The paper's tiles leave all the rest behind, as if the image came as a whole;
+        # others have it in their middle, away from the zeros around a tile.
+        padded = self._least if self.padding == "valid" else self._padded
+        return (padded(size) - size) // 2
+
+    def _least(self, size: Tensor) -> Tensor:
+        return padded_size(size, self.halvings, self.padding)
 
 
 def tilings(config: Config) -> tuple[Tiling, Tiling]:
@@ -126,15 +134,19 @@ def _tiling(side: int, overlap: float, model: UNetConfig) -> Tiling:
 
 
 def receptive_radius(model: UNetConfig) -> int:
-    """Returns how many pixels away from a pixel the network looks at most.
+    """Returns how many predictions at a tile's end are not those of a larger image.
 
-    Group normalisation, which looks at all, is left out.
+    Tiles end where the cells of the poolings do, so this is less than the largest
+    distance at which a pixel counts. Group normalisation, which looks at all, is left
+    out.
     """
-    halvings = model.depth + (model.stem_stride == 2)
+    cell = 2 ** (model.depth + (model.stem_stride == 2))
     reach = 0
-    for pixel in range(2**halvings):
+    for pixel in range(cell):
         first, last = _field(pixel, model)
-        reach = max(reach, pixel - first, last - pixel)
+        ends = [(-first, pixel), (last - cell + 1, cell - 1 - pixel)]
+        for beyond, place in ends:
+            reach = max(reach, (-(-beyond // cell) - 1) * cell + place + 1)
     return reach
 
 
@@ -219,7 +231,7 @@ class Tiler:
             seen = resize_rows(image, size, first, last)
             band = self._band(tf.gather(seen, pixels - first)).numpy()
             sums = sums + band * weight[:, None, None]
-            until = min(end - offset, height)
+            until = min(int(end) - offset, height)
             if until > done:
                 finished = sums[done + offset - start : until + offset - start]
                 yield slice(done, until), with_background(finished)
@@ -270,3 +282,60 @@ def with_background(foreground: Probability) -> Probability:
     if foreground.shape[-1] > 1:
         return foreground
     return np.concatenate([1 - foreground, foreground], -1)
+
+
+STRIP = 4_000_000
+"""Numbers of a probability that are at hand at a time."""
+
+
+def strips(probability: Probability, size: tuple[int, int]) -> Strips:
+    """Yields rows and the probability in them, (rows, w, classes).
+
+    They are those of ``tf.image.resize``, to the bit: bilinear, pixels taken as areas.
+
+    Args:
+        probability: at the network's size, (h', w', classes).
+        size: (h, w), the image's own.
+    """
+    height, width, classes = probability.shape
+    step = max(1, STRIP // (max(width, size[1]) * classes))
+    cuts = [slice(top, top + step) for top in range(0, height, step)]
+    return resampled(((rows, probability[rows]) for rows in cuts), height, size)
+
+
+def resampled(stream: Strips, height: int, size: tuple[int, int]) -> Strips:
+    """Yields what ``strips`` does of a probability that comes in strips itself.
+
+    Args:
+        stream: (rows, w', classes) each, at the network's size.
+        height: of all of them.
+        size: (h, w), the image's own.
+    """
+    above, below, share = _neighbours(height, size[0])
+    done, held = 0, None
+    for rows, part in stream:
+        part = tf.image.resize(part, (len(part), size[1])).numpy()
+        # The last row's neighbour is the first of those that come.
+        held = part if held is None else np.concatenate([held[-1:], part])
+        end = rows.start + len(part)
+        first = end - len(held)
+        until = int(np.searchsorted(below, end))
+        step = max(1, STRIP // part[0].size)
+        for top in range(done, until, step):
+            some = slice(top, min(top + step, until))
+            upper, lower = held[above[some] - first], held[below[some] - first]
+            yield some, upper + (lower - upper) * share[some, None, None]
+        done = until
+
+
+def _neighbours(
+    old: int, new: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Returns the rows above and below each new row, and the share of the one below."""
+    # In float32 and in this order, as TensorFlow's own kernel.
+    scale, half = np.float32(old) / np.float32(new), np.float32(0.5)
+    place = (np.arange(new, dtype=np.float32) + half) * scale - half
+    start = np.floor(place)
+    above = np.maximum(start, 0).astype(np.int32)
+    below = np.minimum(np.ceil(place), old - 1).astype(np.int32)
+    return above, below, place - start
