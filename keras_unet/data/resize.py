@@ -96,6 +96,41 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     return resized
 
 
+def resize_rows(
+    image: Tensor, size: tuple[Tensor, Tensor], first: Tensor, last: Tensor
+) -> Tensor:
+    """Returns the rows ``first`` to ``last`` of what ``resize_image`` makes of one.
+
+    Args:
+        image: (h, w, c), an array or a tensor of which only those rows are touched.
+        size: (h', w').
+        first: number of the first row.
+        last: that of the row behind the last.
+    """
+    old = image.shape if isinstance(image, np.ndarray) else tf.shape(image)
+    scale = tf.cast(old[0] / size[0], tf.float32)
+    top = tf.cast(tf.cast(first, tf.float32) * scale - 1, tf.int32)
+    bottom = tf.cast(tf.cast(last, tf.float32) * scale + 2, tf.int32)
+    top, bottom = tf.maximum(top, 0), tf.minimum(bottom, old[0])
+    part = tf.cast(image[top:bottom], tf.float32)
+    rows = _shares(tf.range(first, last), tf.range(top, bottom), scale, old[0])
+    part = tf.tensordot(rows, part, 1)
+    width = tf.minimum(old[1], size[1])
+    part = _to(part, tf.stack([last - first, width]), "area")
+    return _to(part, tf.stack([last - first, size[1]]), "bilinear")
+
+
+def _shares(new: Tensor, old: Tensor, scale: Tensor, count: Tensor) -> Tensor:
+    """Returns what of each new row comes from each old one, (new, old)."""
+    new, old = tf.cast(new[:, None], tf.float32), tf.cast(old, tf.float32)
+    begin, end = new * scale, (new + 1) * scale
+    covered = tf.minimum(old + 1, end) - tf.maximum(old, begin)
+    place = (begin + end - 1) / 2
+    place = tf.clip_by_value(place, 0, tf.cast(count - 1, tf.float32))
+    share = tf.where(scale > 1, covered / scale, 1 - tf.abs(place - old))
+    return tf.maximum(share, 0)
+
+
 def _to(image: Tensor, size: Tensor, method: str) -> Tensor:
     # TensorFlow leaves an image that has the size already as it is, whole numbers too.
     return tf.cast(tf.image.resize(image, size, method), tf.float32)

@@ -30,6 +30,18 @@ def most_probable(scores: Tensor) -> Tensor:
     return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
 
 
+def to_mask(probability: Tensor, threshold: float = 0.5) -> Tensor:
+    """Returns each pixel's class id, uint8 ([b,] h, w), of ([b,] h, w, c ≥ 2).
+
+    Args:
+        probability: of the classes.
+        threshold: of two classes the second is where its probability is above this.
+    """
+    if threshold == 0.5:
+        return most_probable(probability)
+    return tf.cast(probability[..., 1] > threshold, tf.uint8)
+
+
 def class_logits(logits: Tensor) -> Tensor:
     """Returns a logit for each class (b, h, w, c ≥ 2): one logit x becomes [0, x]."""
     if logits.shape[-1] > 1:

@@ -1,4 +1,4 @@
 """A run's network on images of any size and number.
 
-Doors: ``segmenter``, ``files``, ``inputs``.
+Doors: ``segmenter``, ``tiles``, ``files``, ``inputs``.
 """

@@ -20,9 +20,11 @@ from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
 from keras_unet.data.resize import resize_image
 from keras_unet.errors import BadData
-from keras_unet.model.head import most_probable, to_probability
+from keras_unet.model.head import to_mask, to_probability
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.inputs import Given, read_all
+from keras_unet.prediction.tiles import Strips as Strips
+from keras_unet.prediction.tiles import Tiler, resampled, strips, tile_network, tilings
 from keras_unet.prediction.weights_file import load_weights
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
@@ -76,47 +78,6 @@ def _values(config: Config) -> tuple[int, ...]:
     if config.data.mask_kind == "classes" and len(own) == classes:
         return own
     return (0, 255) if classes == 2 else tuple(range(classes))
-
-
-STRIP = 4_000_000
-"""Numbers of a probability that are at hand at a time."""
-
-
-Strips = Iterator[tuple[slice, Probability]]
-"""Rows of an image from the top down, and the probability in them, (rows, w, c)."""
-
-
-def strips(probability: Probability, size: tuple[int, int]) -> Strips:
-    """Yields rows and the probability in them, (rows, w, classes).
-
-    They are those of ``tf.image.resize``, to the bit: bilinear, pixels taken as areas.
-
-    Args:
-        probability: at the network's size, (h', w', classes).
-        size: (h, w), the image's own.
-    """
-    height, width = size
-    above, below, share = _neighbours(probability.shape[0], height)
-    step = max(1, STRIP // (width * probability.shape[-1]))
-    for top in range(0, height, step):
-        rows = slice(top, min(top + step, height))
-        first, last = above[rows][0], below[rows][-1] + 1
-        part = tf.image.resize(probability[first:last], (last - first, width)).numpy()
-        upper, lower = part[above[rows] - first], part[below[rows] - first]
-        yield rows, upper + (lower - upper) * share[rows, None, None]
-
-
-def _neighbours(
-    old: int, new: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Returns the rows above and below each new row, and the share of the one below."""
-    # In float32 and in this order, as TensorFlow's own kernel.
-    scale, half = np.float32(old) / np.float32(new), np.float32(0.5)
-    place = (np.arange(new, dtype=np.float32) + half) * scale - half
-    start = np.floor(place)
-    above = np.maximum(start, 0).astype(np.int32)
-    below = np.minimum(np.ceil(place), old - 1).astype(np.int32)
-    return above, below, place - start
 
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -176,8 +137,9 @@ class Segmenter:
         self.config = replace(config, predict=predict or config.predict)
         self.network = load_network(run)
         self.forward = tf.function(
-            lambda images: probability_of(self.network, images), reduce_retracing=True
+            probability_function(self.network, self.config), reduce_retracing=True
         )
+        self._tiler = tiler(self.network, self.config) if config.data.tiles else None
 
     def probability(self, image: Given) -> Probability:
         """Returns the classes' probability, float32 (h, w, classes ≥ 2), of one image.
@@ -220,6 +182,8 @@ class Segmenter:
         The strips are made when they are asked for, once and at the image's own size:
         no image's probability need ever be in memory as a whole.
         """
+        if self._tiler:
+            return [self._by_tiles(self._tiler, image) for image in images]
         if not images:
             return []
         resized = tf.stack([self.resized(image) for image in images])
@@ -227,14 +191,56 @@ class Segmenter:
         sizes = [image.shape[:2] for image in images]
         return [strips(one, size) for one, size in zip(small, sizes, strict=True)]
 
+    def _by_tiles(self, tiler: Tiler, image: Image) -> Strips:
+        height, width = image.shape[:2]
+        seen = self.config.data.seen_size((height, width))
+        return resampled(tiler.strips(image, seen), seen[0], (height, width))
+
     def decide(self, probability: Probability) -> Mask:
         """Returns the class ids ([b,] h, w) that a probability stands for."""
-        mask: Mask = np.asarray(most_probable(probability))
+        mask: Mask = np.asarray(to_mask(probability, self.config.predict.threshold))
         return mask
 
     def resized(self, image: Image) -> Tensor:
         """Returns the image as the network sees it, float32 at the run's size."""
         return resize_image(image, self.config.data.image_size)
+
+
+def tiler(network: keras.Model, config: Config) -> Tiler:
+    """Returns the network of a run in tiles as one function of images of any size."""
+    predict = probability_function(tile_network(network), config)
+    return Tiler(predict, config.model.classes, *tilings(config))
+
+
+_FLIPS = {"none": [], "horizontal": [2], "vertical": [1], "both": [1, 2]}
+
+
+def probability_function(
+    network: keras.Model, config: Config
+) -> Callable[[Tensor], Tensor]:
+    """Returns a function from images (b, h, w, c) in 0..255 to probability.
+
+    With ``config.predict.test_time_flips`` it is the mean over the images and their
+    mirrored forms, as far as the training mirrored them too: of a network trained with
+    ``--flip none`` it is that of the images alone.
+    """
+    axes = _FLIPS[config.augment.flip] if config.predict.test_time_flips else []
+    return with_flips(lambda images: probability_of(network, images), axes)
+
+
+def with_flips(
+    predict: Callable[[Tensor], Tensor], axes: Sequence[int]
+) -> Callable[[Tensor], Tensor]:
+    """Returns the mean of ``predict`` over images mirrored along none to all axes."""
+    forms: list[list[int]] = [[]]
+    for axis in axes:
+        forms += [[*form, axis] for form in forms]
+
+    def mean(images: Tensor) -> Tensor:
+        found = [tf.reverse(predict(tf.reverse(images, f)), f) for f in forms if f]
+        return tf.add_n([predict(images), *found]) / len(forms)
+
+    return mean if axes else predict
 
 
 def probability_of(network: keras.Model, images: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.predict import main
-from keras_unet.prediction import segmenter
 from keras_unet.prediction.segmenter import (
     BATCH,
     MOST_PIXELS,
@@ -118,34 +117,6 @@ def test_values_are_named_in_the_message(tmp_path):
     data = DataConfig(**classes(0, 1 << 24))
     with pytest.raises(BadData, match="0x1000000"):
         class_values(Config(data=data, model=UNetConfig(classes=2)))
-
-
-def random_probability(size, classes):
-    rng = np.random.default_rng(0)
-    probability = rng.random((*size, classes), np.float32)
-    return probability / probability.sum(-1, keepdims=True)
-
-
-# The large ones take several strips.
-SIZES = [
-    ((48, 64), (60, 90), 2),
-    ((48, 64), (48, 64), 3),
-    ((64, 64), (31, 17), 2),
-    ((32, 48), (2999, 1777), 2),
-    ((32, 48), (1001, 3333), 5),
-    ((3, 2), (1, 1), 2),
-]
-
-
-@pytest.mark.parametrize(("small", "size", "classes"), SIZES)
-def test_strips_are_tensorflow_s_resized_image_to_the_bit(small, size, classes):
-    probability = random_probability(small, classes)
-    wanted = tf.image.resize(probability, size).numpy()
-    came = np.full((*size, classes), np.nan, np.float32)
-    for rows, strip in segmenter.strips(probability, size):
-        assert strip.size <= max(segmenter.STRIP, size[1] * classes)
-        came[rows] = strip
-    np.testing.assert_array_equal(came, wanted)
 
 
 @pytest.mark.parametrize(
