@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,12 @@ from bright_run import draw, load, make_run, square
 from PIL import Image
 from stopped import stopped
 
+from keras_unet.console import parse
 from keras_unet.data import rle
-from keras_unet.predict import main
+from keras_unet.predict import Arguments, main
+from keras_unet.prediction.inputs import Shard
+
+MANIFEST = Path(__file__).parents[1] / "docs/kubernetes-predict.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +201,32 @@ def test_shards_make_together_what_one_command_makes(run, tmp_path):
     assert together == (tmp_path / "whole.csv").read_text()
     failed = [rows(file)[1:] for file in sorted(parts.glob("failed-*-of-12.csv"))]
     assert sorted(itertools.chain(*failed)) == sorted(rows(whole / "failed.csv")[1:])
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.name == "nt", reason="the job's shell is a Unix one")
+def test_the_kubernetes_job_does_each_shard_once(tmp_path):
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (extra test)")
+    job = yaml.safe_load(MANIFEST.read_text())["spec"]
+    assert job["completionMode"] == "Indexed"
+    [container] = job["template"]["spec"]["containers"]
+    # Stands for Python, and says what it was given.
+    (tmp_path / "python").write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
+    (tmp_path / "python").chmod(0o755)
+    shards = []
+    for index in range(job["completions"]):
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            [*container["command"], *container["args"]],
+            env={"PATH": path, "JOB_COMPLETION_INDEX": str(index)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        module, name, *words = done.stdout.splitlines()
+        assert (module, name) == ("-m", "keras_unet.predict")
+        shards.append(Shard.parse(parse(Arguments, words).shard))
+    assert shards == [Shard(number, 16) for number in range(1, 17)]
 
 
 def test_failed_csv_names_files_and_causes_until_nothing_fails(
