@@ -57,7 +57,7 @@ def as_written(
     written = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
     # Row by row, because NumPy makes eight bytes of each id.
     for row, ids in zip(written, mask, strict=True):
-        row[...] = values[ids]
+        values.take(ids, 0, row, "clip")
     return written
 
 

@@ -286,7 +286,7 @@ def with_background(foreground: Probability) -> Probability:
     return np.concatenate([1 - foreground, foreground], -1)
 
 
-STRIP = 4_000_000
+STRIP = 250_000
 """Numbers of a probability that are at hand at a time."""
 
 

@@ -2,8 +2,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from bright_run import draw, load, make_run, square
+from bright_run import SIZE, draw, load, make_run, square
 from PIL import Image
 
 from keras_unet.errors import BadUsage
@@ -118,6 +119,29 @@ def test_pipes_are_named_and_the_others_are_done(run, images, tmp_path, capsys):
         for path in [images / "c.png", images / "d.png", "/dev/zero"]
     ]
     assert {file.stem for file in (tmp_path / "out").glob("*.png")} == {"a", "b"}
+
+
+def test_a_run_in_tiles_writes_the_same_masks_of_large_and_small_images(tmp_path):
+    run = make_run(tmp_path / "run", resolution=1.0, tile_size=SIZE)
+    large = np.kron(square(), np.ones((5, 4), np.uint8))
+    draw(tmp_path / "in" / "a.png", large)
+    draw(tmp_path / "in" / "b.png", square())
+    (tmp_path / "in" / "c.png").write_bytes(b"no image")
+    words = ["--output", tmp_path / "out", "--overlay", "--probabilities"]
+    assert predict(run, tmp_path / "in", *words) == 1
+    np.testing.assert_array_equal(load(tmp_path / "out" / "a.png"), large * 255)
+    np.testing.assert_array_equal(load(tmp_path / "out" / "b.png"), square() * 255)
+    assert (load(tmp_path / "out" / "a_probability.png") > 32767).sum() == large.sum()
+
+
+def test_images_are_read_and_masks_written_beside_the_network(run, tmp_path):
+    for number in range(40):
+        draw(tmp_path / "in" / f"{number}.png", square(shift=number % 9))
+    (tmp_path / "in" / "7.png").write_bytes(b"no image")
+    assert predict(run, tmp_path / "in", "--output", tmp_path / "out") == 1
+    for number in set(range(40)) - {7}:
+        wanted = square(shift=number % 9) * 255
+        np.testing.assert_array_equal(load(tmp_path / "out" / f"{number}.png"), wanted)
 
 
 PEAK = """
