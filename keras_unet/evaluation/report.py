@@ -176,7 +176,7 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
 
 def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
     """Returns the scores of each part, of its classes, and of its worst groups."""
-    table = Table("score", caption="below: 95 % interval, groups drawn again")
+    table = Table("score", caption="distances in pixels; below, 95 % intervals")
     for name in scored:
         table.add_column(name, justify="right")
     for measure in next(iter(scored.values())).totals:

@@ -253,6 +253,9 @@ def _draw_groups(axes: Axes, groups: Sequence[_Group]) -> None:
 
 def _draw_table(axes: Axes, parts: Sequence[PartScores]) -> None:
     canvas.bare(axes)
+    below = "; below, 95 % intervals over the groups"
+    known = any(part.intervals for part in parts)
+    canvas.heading(axes, f"Scores, distances in pixels{below if known else ''}")
     scores = [*LABELS][:2] + ["precision", "recall", "accuracy"] + [*LABELS][2:]
     cells = [
         [
