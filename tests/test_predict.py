@@ -40,7 +40,8 @@ def predict(run, *words):
 
 
 def masks(folder):
-    return {path.name for path in folder.iterdir()} - {".predict.json", "failed.csv"}
+    hidden = {path.name for path in folder.glob(".*")}
+    return {path.name for path in folder.iterdir()} - hidden - {"failed.csv"}
 
 
 def test_every_image_of_a_folder_gets_a_mask_of_0_and_255(run, images, tmp_path):
@@ -71,6 +72,7 @@ def test_sigterm_leaves_whole_masks_and_no_submission(run, tmp_path):
     go_on = "Go on with the same command: what is done is kept"
     assert (said, status) == (f"terminated. {go_on}\n", 143)
     names = masks(out)
+    assert [path.name for path in out.glob(".*")] == [".predict.json"]
     assert names < {f"{number}.png" for number in range(300)}
     assert all(load(out / name).shape == (16, 24) for name in names)
 
