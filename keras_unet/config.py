@@ -250,7 +250,23 @@ class Config:
                 "--weight-map is for foreground and background, not for "
                 f"{self.model.classes} classes: leave it out"
             )
+        if self.data.targets == "borders":
+            _require_three(self)
         _require_multiples(self.data.tile_size, self.model)
+
+
+def _require_three(config: Config) -> None:
+    """Refuses what does not go with background, cell and border."""
+    if config.model.classes not in (1, 3):
+        raise BadUsage(
+            "--targets borders has three classes, background, cell and border: leave "
+            f"--classes {config.model.classes} out"
+        )
+    if config.loss.weight_map:
+        raise BadUsage(
+            "--targets borders and --weight-map are two ways to keep cells apart: "
+            "give one of them"
+        )
 
 
 def _require_multiples(tile_size: tuple[int, int] | None, model: UNetConfig) -> None:

@@ -46,6 +46,18 @@ from keras_unet.data_config import DataConfig
             ),
             "--weight-map is for foreground and background, not for 3 classes",
         ),
+        (
+            lambda: Config(
+                data=DataConfig(targets="borders"), model=UNetConfig(classes=2)
+            ),
+            "leave --classes 2 out",
+        ),
+        (
+            lambda: Config(
+                data=DataConfig(targets="borders"), loss=LossConfig(weight_map=True)
+            ),
+            "two ways to keep cells apart: give one of them",
+        ),
         (lambda: Config(resume=True, overwrite=True), "exclude each other"),
     ],
 )

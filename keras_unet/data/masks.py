@@ -21,7 +21,12 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
 from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData
-from keras_unet.model.weight_map import border_weights, touching_borders, weight_levels
+from keras_unet.model.weight_map import (
+    BORDER_WIDTH,
+    border_weights,
+    touching_borders,
+    weight_levels,
+)
 from keras_unet.types import Image, Mask, Values
 
 
@@ -38,7 +43,22 @@ def read_mask(
     Raises:
         BadData: the mask cannot be read, or holds a value that is no class.
     """
-    return class_ids(pair, read_values(pair, data, size), data)
+    return target_ids(pair, read_values(pair, data, size), data)
+
+
+def target_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
+    """Returns what is learnt of a mask's values (h, w), as class ids.
+
+    With ``data.targets`` "borders" 1 is the inside of cells and 2 the border of two.
+
+    Raises:
+        BadData: as by ``class_ids``.
+    """
+    ids = class_ids(pair, values, data)
+    if data.targets == "borders":
+        border = touching_borders(instances_of(pair, values, data), BORDER_WIDTH)
+        ids[border & (ids != IGNORE)] = 2
+    return ids
 
 
 def weighted(pair: Pair, values: Values, data: DataConfig, loss: LossConfig) -> Mask:

@@ -25,7 +25,7 @@ from keras_unet.console import Progress, silent
 from keras_unet.data import records_index
 from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
-from keras_unet.data.masks import class_ids, read_mask, read_values, weighted
+from keras_unet.data.masks import class_ids, read_values, target_ids, weighted
 from keras_unet.data.opening import opened
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.records_index import ImageCoding, row_of, write_index
@@ -121,12 +121,12 @@ def read_seen(
     Raises:
         BadData: one cannot be read.
     """
-    data, channels, loss = config.data, config.model.channels, config.loss
+    data, channels = config.data, config.model.channels
     recorded = [(pair, pair.record) for pair in pairs if pair.record]
     for pair, record in recorded:
-        if loss.weight_map:
+        if config.loss.weight_map or data.targets == "borders":
             image, values = read_record(record, channels, data.image_size)
-            yield image, weighted(pair, values, data, loss)
+            yield image, _truth(pair, values, config)
         else:
             meaning = partial(class_ids, pair, data=data)
             yield read_record(record, channels, data.image_size, meaning)
@@ -136,12 +136,14 @@ def read_seen(
     # caches, and a pair takes a tenth less time.
     images = [read_resized(pair.image, channels, data) for pair in pairs]
     for image, pair in zip(images, pairs, strict=True):
-        size = image.shape[:2]
-        if loss.weight_map:
-            values = read_values(pair, data, size)
-            yield image, weighted(pair, values, data, loss)
-        else:
-            yield image, read_mask(pair, data, size)
+        values = read_values(pair, data, image.shape[:2])
+        yield image, _truth(pair, values, config)
+
+
+def _truth(pair: Pair, values: Values, config: Config) -> types.Mask:
+    if config.loss.weight_map:
+        return weighted(pair, values, config.data, config.loss)
+    return target_ids(pair, values, config.data)
 
 
 def _white(pairs: Sequence[Pair], data: DataConfig) -> int | None:

@@ -43,6 +43,11 @@ def border_weights(
     return weights.astype(np.float32)
 
 
+BORDER_WIDTH = 2
+"""Of the class border. Four pixels over two cells that touch: one pooling keeps them,
+and a border that is predicted a pixel too narrow on either side still parts cells."""
+
+
 def touching_borders(instances: npt.NDArray[Any], width: int) -> npt.NDArray[np.bool_]:
     """Returns from which pixels (h, w) two cells lie within ``width`` pixels.
 
@@ -53,7 +58,7 @@ def touching_borders(instances: npt.NDArray[Any], width: int) -> npt.NDArray[np.
         width: radius of the disc that is looked at.
     """
     side = np.arange(-width, width + 1)
-    disc = side[:, None] ** 2 + side**2 <= width**2
+    disc = side[:, None] ** 2 + side**2 < (width + 0.5) ** 2
     last = instances.max(initial=0)
     highest = ndimage.maximum_filter(instances, footprint=disc)
     # Background is none of the two: it counts as the highest id.
