@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from keras_unet.config import PredictConfig
 from keras_unet.console import Progress, Say, silent, speaker
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
@@ -25,7 +24,12 @@ from keras_unet.evaluation.drawings import (
     draw_weights,
     spread,
 )
-from keras_unet.evaluation.scores import Scores, predict_pairs, score_pairs
+from keras_unet.evaluation.predictions import (
+    PieceScores,
+    Scoring,
+    predict_pairs,
+)
+from keras_unet.evaluation.scores import Scores, score_pairs
 from keras_unet.figures import charts
 from keras_unet.figures.charts import PartScores
 from keras_unet.figures.samples import (
@@ -41,6 +45,13 @@ Parts = Mapping[str, Sequence[Pair]]
 
 OVERALL = ("images", "seconds")
 """Entries of metrics.json that are about all parts together."""
+MEMBRANES = (
+    ("v_rand", "V_Rand"),
+    ("v_info", "V_Info"),
+    ("rand_error", "Rand error"),
+    ("warping_error", "warping error"),
+    ("pixel_error", "pixel error"),
+)
 DRAWN_PREDICTIONS = 4
 NAMED_GROUPS = 5
 
@@ -50,7 +61,7 @@ def evaluate_run(
     split: Split,
     say: Say | None = None,
     progress: Progress = silent,
-    predict: PredictConfig | None = None,
+    how: Scoring | None = None,
 ) -> dict[str, Scores]:
     """Scores the validation and test images and draws every figure of the run.
 
@@ -65,7 +76,7 @@ def evaluate_run(
     draw_augmentation(split.train[:2][-1], config, run.figures / "augmentation.png")
     if config.loss.weight_map:
         draw_weights(split.train[0], config, run.figures / "weights.png")
-    return score_parts(run, parts, config.data, say, progress, predict)
+    return score_parts(run, parts, config.data, say, progress, how)
 
 
 def score_parts(
@@ -74,7 +85,7 @@ def score_parts(
     data: DataConfig,
     say: Say | None = None,
     progress: Progress = silent,
-    predict: PredictConfig | None = None,
+    how: Scoring | None = None,
 ) -> dict[str, Scores]:
     """Scores each part under its name and draws its predictions and scores.
 
@@ -88,14 +99,18 @@ def score_parts(
     if not any(parts.values()):
         raise BadData(f"no images to score: {', '.join(parts)} has none")
     read_metrics(run.metrics_file)  # Before the work, not after it.
-    segmenter = Segmenter(run, predict)
+    how = how or Scoring()
+    segmenter = Segmenter(run, how.predict)
+    of_pieces = {name: PieceScores(how, data) for name in parts if parts[name]}
     scored = {
-        name: score_pairs(segmenter, pairs, data, progress)
-        for name, pairs in parts.items()
-        if pairs
+        name: score_pairs(segmenter, parts[name], data, progress, pieces)
+        for name, pieces in of_pieces.items()
     }
-    write_scores(run, scored, data)
+    more = {name: pieces.totals() for name, pieces in of_pieces.items()}
+    columns = {name: pieces.columns for name, pieces in of_pieces.items()}
+    write_scores(run, scored, data, more, columns)
     _tell(scored, say or speaker())
+    _tell_pieces(more, say or speaker())
     names = class_names(segmenter.config)
     tables = [_part(name, scores) for name, scores in scored.items()]
     last = list(scored)[-1]
@@ -124,10 +139,31 @@ def _tell(scored: Mapping[str, Scores], say: Say) -> None:
         )
 
 
+def _tell_pieces(found: Mapping[str, Mapping[str, Any]], say: Say) -> None:
+    for name, scores in found.items():
+        if "seg" in scores:
+            say(f"{name}: SEG {scores['seg']:.4f}, mean over all true instances")
+        if membranes := scores.get("membranes"):
+            at = membranes["thresholds"]
+            each = [f"{label} {membranes[k]:.4f} at {at[k]}" for k, label in MEMBRANES]
+            say(f"{name}, membranes, each at its best threshold: {', '.join(each)}")
+
+
 def write_scores(
-    run: RunFolder, scored: Mapping[str, Scores], data: DataConfig
+    run: RunFolder,
+    scored: Mapping[str, Scores],
+    data: DataConfig,
+    more: Mapping[str, Mapping[str, Any]],
+    columns: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> None:
     """Writes metrics.json and per_image.csv; parts scored earlier stay in both.
+
+    Args:
+        run: whose.
+        scored: the scores of each part.
+        data: where the images are.
+        more: what else metrics.json has of a part.
+        columns: what else per_image.csv has of each image of a part, or nothing.
 
     Raises:
         BadData: the metrics.json that is there is not one of ours.
@@ -135,20 +171,24 @@ def write_scores(
     metrics = read_metrics(run.metrics_file)
     rows = _rows(run.per_image_file)
     for name, scores in scored.items():
-        metrics[name] = _entry(scores, data)
+        metrics[name] = _entry(scores, data) | _rounded_all(more[name])
         if name == "validation" and (best := scores.best_threshold):
             keys = ("best_threshold", "dice_at_best_threshold")
             metrics[name] |= dict(zip(keys, best, strict=True))
         rows = [row for row in rows if row["part"] != name]
-        rows += [{"part": name, **dataclasses.asdict(one)} for one in scores.images]
+        own = columns[name] or [{}] * len(scores.images)
+        rows += [
+            {"part": name, **dataclasses.asdict(one), **other}
+            for one, other in zip(scores.images, own, strict=True)
+        ]
     overall = {
         key: round(sum(part[key] for part in metrics.values()), 3) for key in OVERALL
     }
     with write_whole(run.metrics_file) as file:
         file.write_text(json.dumps({**metrics, **overall}, indent=2) + "\n", "utf-8")
     # Rows of earlier versions have fewer columns.
-    columns = dict.fromkeys(name for row in rows for name in row)
-    write_rows(run.per_image_file, [{**dict.fromkeys(columns), **row} for row in rows])
+    every = dict.fromkeys(name for row in rows for name in row)
+    write_rows(run.per_image_file, [{**every, **row} for row in rows])
 
 
 def _entry(scores: Scores, data: DataConfig) -> dict[str, Any]:
@@ -171,6 +211,12 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
         name: None if math.isnan(value) else round(value, 6)
         for name, value in scores.items()
     }
+
+
+def _rounded_all(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what JSON can hold of numbers and of tables of them."""
+    inner = {k: _rounded_all(v) for k, v in found.items() if isinstance(v, Mapping)}
+    return _rounded({k: v for k, v in found.items() if k not in inner}) | inner
 
 
 def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
