@@ -265,7 +265,7 @@ def _require_three(config: Config) -> None:
     if config.loss.weight_map:
         raise BadUsage(
             "--targets borders and --weight-map are two ways to keep cells apart: "
-            "give one of them"
+            "give one of them (--no-weight-map, where a preset has it)"
         )
 
 
