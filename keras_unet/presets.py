@@ -61,9 +61,9 @@ _ISBI = Config(
 
 As there: unpadded convolutions, mirrored overlapping tiles at the image's own
 resolution, elastic deformation (σ = 10 pixels on a 3×3 grid), drop-out at the bottom.
-Not as there: batch normalisation and AdamW, as in the other presets, whose learning rate
-holds for every width. ``--normalization none --optimizer sgd --momentum 0.99`` is the
-paper's; which of the two is better here is not measured.
+Not as there: batch normalisation and AdamW, as in the other presets, whose learning
+rate need not be found anew for every width. The paper's are ``--normalization none
+--optimizer sgd --momentum 0.99``; which is better here is not measured.
 ``--filters 64`` has the paper's width, for a GPU.
 
     python -m keras_unet.train --preset isbi --images image --masks label
