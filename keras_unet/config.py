@@ -73,6 +73,12 @@ class LossConfig:
         tversky_beta: weight of false negatives in the Tversky index.
         class_weights: weight of each class's pixels in the cross-entropy and focal
             loss, background first.
+        weight_map: weigh each pixel of the cross-entropy and focal loss as the paper
+            does (equation 2): gaps between two cells most, and background and cells
+            of an image the same in total.
+        border_weight: the paper's w0, what a pixel between two touching cells weighs
+            more.
+        border_sigma: the paper's σ, the width of such gaps in pixels.
     """
 
     cross_entropy: float = 1.0
@@ -84,9 +90,12 @@ class LossConfig:
     tversky_alpha: float = 0.3
     tversky_beta: float = 0.7
     class_weights: tuple[float, ...] = ()
+    weight_map: bool = False
+    border_weight: float = 10.0
+    border_sigma: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuses a loss of nothing and negative weights."""
+        """Refuses a loss of nothing, negative weights, and weights of nothing."""
         names = ["cross_entropy", "dice", "focal", "tversky", "lovasz"]
         for name in [*names, "focal_gamma", "tversky_alpha", "tversky_beta"]:
             require_between(self, name, 0.0, math.inf)
@@ -101,6 +110,14 @@ class LossConfig:
             "finite and 0 or more each",
             self,
         )
+        # Above 100, a weight would not fit into the byte in which it is kept.
+        require_between(self, "border_weight", 0.0, 100.0)
+        require_positive(self, "border_sigma")
+        if self.weight_map and not self.cross_entropy + self.focal:
+            raise BadUsage(
+                "--weight-map weighs the pixels of the cross-entropy and the focal "
+                "loss, and both are 0: give --cross-entropy 1, or leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -228,7 +245,28 @@ class Config:
                 "--threshold is for foreground and background: the "
                 f"{self.model.classes} classes are told by the most probable one"
             )
+        if self.loss.weight_map and self.model.classes > 2:
+            raise BadUsage(
+                "--weight-map is for foreground and background, not for "
+                f"{self.model.classes} classes: leave it out"
+            )
+        if self.data.targets == "borders":
+            _require_three(self)
         _require_multiples(self.data.tile_size, self.model)
+
+
+def _require_three(config: Config) -> None:
+    """Refuses what does not go with background, cell and border."""
+    if config.model.classes not in (1, 3):
+        raise BadUsage(
+            "--targets borders has three classes, background, cell and border: leave "
+            f"--classes {config.model.classes} out"
+        )
+    if config.loss.weight_map:
+        raise BadUsage(
+            "--targets borders and --weight-map are two ways to keep cells apart: "
+            "give one of them (--no-weight-map, where a preset has it)"
+        )
 
 
 def _require_multiples(tile_size: tuple[int, int] | None, model: UNetConfig) -> None:

@@ -49,6 +49,8 @@ class DataConfig:
             a palette, colours, or alpha; auto looks at all files.
         mask_kind: what a mask's values mean; auto looks at them.
         foreground_above: binary and instances: foreground is every value above it.
+        targets: what of instances is learnt: the mask, or three classes, background,
+            cell and border, which is where two instances are hardly apart.
         class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.
         class_names: names of the classes, background first.
         ignore_values: mask values that count in no loss and no metric.
@@ -78,6 +80,7 @@ class DataConfig:
     mask_reading: Reading = "auto"
     mask_kind: Literal["auto", "binary", "instances", "classes"] = "auto"
     foreground_above: int | None = None
+    targets: Literal["mask", "borders"] = "mask"
     class_values: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()
     ignore_values: tuple[int, ...] = ()

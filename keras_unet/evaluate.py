@@ -22,6 +22,7 @@ from keras_unet.console import (
     speaker,
 )
 from keras_unet.data_config import DataConfig
+from keras_unet.errors import BadUsage
 from keras_unet.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -41,11 +42,17 @@ class Arguments:
         run: run folder that keras_unet.train wrote.
         data: score the images of this folder instead; all of them without --split.
         split: score this part only.
+        instances: also score the instances that keras_unet.predict --instances writes
+            against those of the masks: SEG of the Cell Tracking Challenge.
+        membranes: also score the foreground as the ISBI 2012 challenge scores what lies
+            between membranes: V_Rand, V_Info, Rand, warping and pixel error.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     data: Path | None = None
     split: Literal["test", "validation", "train", "all"] | None = None
+    instances: bool = False
+    membranes: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,21 +73,43 @@ def evaluate(arguments: Arguments) -> None:
     run = RunFolder(arguments.run)
     config = run.load_config()
     run.require_weights()
+    _require_fitting(config, arguments)
     with run.hold():
         _evaluate(run, config, arguments)
 
 
+def _require_fitting(config: Config, arguments: Arguments) -> None:
+    """Refuses scores that the run cannot have, before its images are read."""
+    if arguments.membranes and config.model.classes > 2:
+        raise BadUsage(
+            "--membranes is for runs of foreground and background; this one has "
+            f"{config.model.classes} classes"
+        )
+    borders = config.data.targets == "borders"
+    if arguments.instances and config.model.classes > 2 and not borders:
+        raise BadUsage(
+            "--instances is for runs whose masks say which object each pixel is of, "
+            "or foreground; this one's say classes"
+        )
+    if arguments.membranes or (borders and arguments.instances):
+        from keras_unet.data.objects import find_watershed
+
+        find_watershed("--membranes" if arguments.membranes else "--instances")
+
+
 def _evaluate(run: RunFolder, config: Config, arguments: Arguments) -> None:
     load_tensorflow()
+    from keras_unet.evaluation.predictions import Scoring
     from keras_unet.evaluation.report import evaluate_run, score_parts
 
+    how = Scoring(instances=arguments.instances, membranes=arguments.membranes)
     folder = run.figures
     with progress_bar("images") as progress:
         if arguments.data is None and arguments.split is None:
-            evaluate_run(run, _split_of(run), speaker(), progress)
+            evaluate_run(run, _split_of(run), speaker(), progress, how)
         else:
             name, pairs, data = choose(run, config, arguments)
-            score_parts(run, {name: pairs}, data, speaker(), progress)
+            score_parts(run, {name: pairs}, data, speaker(), progress, how)
             folder /= name
     print(f"scores: {run.metrics_file}, {run.per_image_file}; figures: {folder}")
 

@@ -52,7 +52,8 @@ class Arguments:
         overlay: also write <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also write <stem>_probability.png, grey in 16 bits.
         instances: also write <stem>_instances.png: the number of each pixel's connected
-            piece, grey in 16 bits; pixels that touch at a corner are connected.
+            piece, grey in 16 bits; pixels that touch at a corner are connected. Of runs
+            with --targets borders, that of its cell, grown over the borders.
         submission: also write this CSV file with run lengths, as Kaggle wants them.
         shard: do a share only, the third of sixteen with 3/16, of the same INPUT each;
             CSV files get names such as failed-03-of-16.csv, and the submissions of
@@ -97,12 +98,15 @@ def predict(arguments: Arguments) -> int:
     how = _how(run, arguments)
     run.require_weights()
     load_tensorflow()
+    from keras_unet.data.objects import find_watershed
     from keras_unet.prediction.files import check_names, segment, write_submission
     from keras_unet.prediction.inputs import Shard, list_inputs
     from keras_unet.prediction.segmenter import Segmenter
 
     shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
     every, missing = list_inputs(arguments.inputs, arguments.output)
+    if arguments.instances and run.load_config().data.targets == "borders":
+        find_watershed("--instances of a run with --targets borders")
     check_names(every, wanted, run.load_config().model.classes)
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter(run, how)

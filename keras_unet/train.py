@@ -219,7 +219,8 @@ def _classes(config: Config, data: DataConfig) -> int:
             f"({', '.join(data.class_names)}): leave --classes out, or give the values "
             "of all classes with --class-values"
         )
-    return found if wanted == 1 and data.mask_kind == "classes" else wanted
+    several = data.mask_kind == "classes" or data.targets == "borders"
+    return found if wanted == 1 and several else wanted
 
 
 def _require_run(folder: RunFolder) -> None:

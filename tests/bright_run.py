@@ -83,3 +83,24 @@ def load(file):
     """Returns the image as an array."""
     with Image.open(file) as image:
         return np.asarray(image)
+
+
+def make_cells(folder, count=4):
+    """Writes images of two cells that touch, a border between them, and their ids."""
+    cells = np.zeros(SIZE, np.uint8)
+    cells[3:13, 2:11], cells[3:13, 11:21] = 1, 2
+    seen = np.minimum(cells, 1)
+    seen[3:13, 9:13] = 2
+    for index in range(count):
+        draw(folder / "images" / f"cells{index}.png", seen, (20, 128, 240))
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(cells).save(folder / "masks" / f"cells{index}.png")
+    return folder
+
+
+def make_border_run(folder, **data):
+    """Returns a run that sees what ``make_cells`` draws as background, cell, border."""
+    meaning = {"mask_kind": "instances", "mask_reading": "levels"}
+    names = ("background", "cell", "border")
+    more = {"foreground_above": 0, "targets": "borders", "class_names": names}
+    return make_run(folder, 3, **{**meaning, **more, **data})

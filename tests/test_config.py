@@ -34,6 +34,30 @@ from keras_unet.data_config import DataConfig
         (lambda: FitConfig(weight_decay=math.nan), "0 or more, and finite, not nan"),
         (lambda: LossConfig(class_weights=(1.0, math.inf)), "finite and 0 or more"),
         (lambda: LossConfig(cross_entropy=0, dice=0), "at least one loss"),
+        (
+            lambda: LossConfig(cross_entropy=0, weight_map=True),
+            "both are 0: give --cross-entropy 1",
+        ),
+        (lambda: LossConfig(border_weight=101.0), "--border-weight must be 0 to 100"),
+        (lambda: LossConfig(border_sigma=0.0), "--border-sigma must be above 0"),
+        (
+            lambda: Config(
+                model=UNetConfig(classes=3), loss=LossConfig(weight_map=True)
+            ),
+            "--weight-map is for foreground and background, not for 3 classes",
+        ),
+        (
+            lambda: Config(
+                data=DataConfig(targets="borders"), model=UNetConfig(classes=2)
+            ),
+            "leave --classes 2 out",
+        ),
+        (
+            lambda: Config(
+                data=DataConfig(targets="borders"), loss=LossConfig(weight_map=True)
+            ),
+            "two ways to keep cells apart: give one of them",
+        ),
         (lambda: Config(resume=True, overwrite=True), "exclude each other"),
     ],
 )

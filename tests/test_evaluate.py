@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from bright_run import make_data, make_run
+from bright_run import make_border_run, make_cells, make_data, make_run
 from PIL import Image
 from splits import remember
 
@@ -166,3 +166,47 @@ def test_help_does_not_load_tensorflow(module):
         "sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_instances_are_scored_one_by_one(tmp_path, capsys):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    data = make_cells(tmp_path / "data")
+    run = remember(make_border_run(tmp_path / "run", data=data))
+    assert evaluate(run, "--instances", "--split", "all") == 0
+    assert metrics_of(run)["all"]["seg"] == 1.0
+    assert "all: SEG 1.0000" in capsys.readouterr().out
+    header, *rows = run.per_image_file.read_text().splitlines()
+    places = header.split(",").index("seg")
+    assert {row.split(",")[places] for row in rows} == {"1.0"}
+
+
+def test_touching_cells_that_are_found_as_one_have_seg_0(tmp_path):
+    data = make_cells(tmp_path / "data")
+    run = make_run(tmp_path / "run", mask_kind="instances", foreground_above=0)
+    assert evaluate(run, "--instances", "--data", data) == 0
+    assert metrics_of(run)["data"]["seg"] < 0.6
+
+
+def test_what_lies_between_membranes_is_scored(tmp_path, capsys):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    run = remember(make_run(tmp_path / "run", data=make_data(tmp_path / "data", 12)))
+    assert evaluate(run, "--membranes", "--split", "test") == 0
+    membranes = metrics_of(run)["test"]["membranes"]
+    assert membranes["v_rand"] == membranes["v_info"] == 1.0
+    assert membranes["warping_error"] == membranes["pixel_error"] == 0.0
+    assert 0 < membranes["thresholds"]["v_rand"] < 1
+    assert "test, membranes" in capsys.readouterr().out
+    assert evaluate(run, "--split", "train") == 0
+    assert metrics_of(run)["test"]["membranes"] == membranes
+
+
+def test_membranes_of_classes_are_refused(tmp_path, capsys):
+    run = make_border_run(tmp_path / "run")
+    assert evaluate(run, "--membranes") == 2
+    assert "this one has 3 classes" in capsys.readouterr().err
+
+
+def test_instances_of_classes_are_refused(tmp_path, capsys):
+    run = make_run(tmp_path / "run", 3, mask_kind="classes", class_values=(0, 1, 2))
+    assert evaluate(run, "--instances") == 2
+    assert "this one's say classes" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bright_run import draw, load, make_run, square
+from bright_run import draw, load, make_border_run, make_cells, make_run, square
 from PIL import Image
 from stopped import stopped
 
@@ -519,3 +519,13 @@ def test_a_mistyped_flag_ends_with_status_2(run, capsys):
     with pytest.raises(SystemExit) as end:
         predict(run, "a.png", "--outptu", "b")
     assert end.value.code == 2
+
+
+def test_cells_that_touch_are_told_apart_by_the_border_between_them(tmp_path):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    run = make_border_run(tmp_path / "run")
+    cells = make_cells(tmp_path / "data", 1)
+    words = ["--output", tmp_path / "out", "--instances"]
+    assert predict(run, cells / "images", *words) == 0
+    found = load(tmp_path / "out" / "cells0_instances.png")
+    np.testing.assert_array_equal(found, load(cells / "masks" / "cells0.png"))

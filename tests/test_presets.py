@@ -28,3 +28,16 @@ def test_an_unknown_preset_is_an_error():
 )
 def test_the_preset_of_a_command_line_gives_its_defaults(words, name):
     assert preset_in(words).preset == name
+
+
+@pytest.mark.parametrize("name", ["isbi", "hela"])
+def test_the_papers_presets_see_unpadded_tiles_at_the_images_own_resolution(name):
+    config = preset(name)
+    assert (config.data.resolution, config.model.padding) == (1.0, "valid")
+    assert config.augment.elastic_pixels == 10.0
+    assert config.loss.weight_map == (name == "hela")
+
+
+def test_with_an_image_size_whole_images_are_seen():
+    config = preset_in(["--preset", "isbi", "--image-size", "32", "48"])
+    assert config.data.tiles is None

@@ -158,6 +158,19 @@ def test_two_sizes_at_which_images_are_seen_are_refused(size, resolution, capsys
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tiles", [(), ("--tile-size", "16", "24")])
+def test_a_weight_map_changes_the_loss_and_is_drawn(data, tmp_path, tiles):
+    flags = ("--epochs", "1", "--formats", *tiles)
+    losses = []
+    for name, weighs in (("plain", ()), ("weighted", ("--weight-map",))):
+        assert main(words(data, tmp_path / name, *flags, *weighs)) == 0
+        losses.append(RunFolder(tmp_path / name).load_history()[0])
+        drawn = tmp_path / name / "figures" / "weights.png"
+        assert drawn.is_file() == bool(weighs)
+    assert losses[0]["loss"] != losses[1]["loss"]
+
+
+@pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
     flags = ("--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats")
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -73,6 +73,12 @@ def find_coding(
         ignore_values=(*data.ignore_values, *meaning.ignored),
         snap_values=data.snap_values or meaning.snaps,
     )
+    if data.targets == "borders" and meaning.kind != "instances":
+        raise BadUsage(
+            "--targets borders is made of masks that number their objects, and these "
+            f"are {meaning.kind} ({meaning.reason}): leave it out, or, if their values "
+            "are such numbers, give --mask-kind instances"
+        )
     if meaning.kind == "classes":
         coding = _classes(data, seen, meaning, names)
     else:
@@ -119,6 +125,9 @@ def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
     return guess(seen)
 
 
+_BINARY, _BORDERS = ("background", "foreground"), ("background", "cell", "border")
+
+
 def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     above = meaning.above
     if above is None:
@@ -137,7 +146,7 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     ignored = data.ignore_values
     also = f", {shown(ignored, data)} ignored" if ignored else ""
     return Coding(
-        _named(data, ("background", "foreground")),
+        _named(data, _BINARY if data.targets == "mask" else _BORDERS),
         f"mask values: {meaning.kind}, foreground above {above}{also} "
         f"({meaning.reason})",
         tuple(note for note, said in ((white_paper, odd), (merged, several)) if said),

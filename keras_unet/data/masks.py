@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from keras_unet.config import LossConfig
 from keras_unet.data import coco, rle
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
@@ -20,6 +21,12 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
 from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData
+from keras_unet.model.weight_map import (
+    BORDER_WIDTH,
+    border_weights,
+    touching_borders,
+    weight_levels,
+)
 from keras_unet.types import Image, Mask, Values
 
 
@@ -36,7 +43,70 @@ def read_mask(
     Raises:
         BadData: the mask cannot be read, or holds a value that is no class.
     """
-    return class_ids(pair, read_values(pair, data, size), data)
+    return target_ids(pair, read_values(pair, data, size), data)
+
+
+def target_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
+    """Returns what is learnt of a mask's values (h, w), as class ids.
+
+    With ``data.targets`` "borders" 1 is the inside of cells and 2 the border of two.
+
+    Raises:
+        BadData: as by ``class_ids``.
+    """
+    ids = class_ids(pair, values, data)
+    if data.targets == "borders":
+        border = touching_borders(instances_of(pair, values, data), BORDER_WIDTH)
+        ids[border & (ids != IGNORE)] = 2
+    return ids
+
+
+def weighted(pair: Pair, values: Values, data: DataConfig, loss: LossConfig) -> Mask:
+    """Returns class ids and ``weight_levels`` of a mask, (h, w, 2).
+
+    Where two objects touch, background parts them, as in the paper (section 3).
+
+    Args:
+        pair: whose mask.
+        values: what its pixels say, (h, w).
+        data: what that means.
+        loss: how much borders weigh.
+
+    Raises:
+        BadData: as by ``class_ids``.
+    """
+    ids, cells = class_ids(pair, values, data), instances_of(pair, values, data)
+    parted = (cells > 0) & touching_borders(cells, width=1)
+    ids[parted] = cells[parted] = 0
+    weights = border_weights(cells, loss.border_weight, loss.border_sigma)
+    return np.stack([ids, weight_levels(weights)], -1)
+
+
+def instances_of(
+    pair: Pair, values: Values, data: DataConfig
+) -> npt.NDArray[np.signedinteger[Any]]:
+    """Returns the number of each pixel's object (h, w), 0 of none and of the ignored.
+
+    That is what masks of instances say, and of others the 4-connected piece of the
+    foreground.
+
+    Args:
+        pair: whose mask.
+        values: what its pixels say, (h, w).
+        data: what that means.
+
+    Raises:
+        BadData: as by ``class_ids``.
+    """
+    # What does not need it, such as a command's help, is not kept waiting.
+    from scipy import ndimage
+
+    ids = class_ids(pair, values, data)
+    inside = (ids > 0) & (ids < IGNORE)
+    if data.mask_kind == "instances":
+        return np.where(inside, values, 0).astype(np.int32)
+    pieces: npt.NDArray[np.int32] = ndimage.label(inside)[0]
+    return pieces
 
 
 def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,8 @@ import numpy.typing as npt
 from keras_unet.data.folders import list_files, match_names, name_of, normal, subfolders
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Found, Pair, Problem
-from keras_unet.errors import BadData
+from keras_unet.data_config import DataConfig
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.types import Mask, Values
 
 _IMAGES, _MASKS = "images", "masks"
@@ -140,6 +141,51 @@ def read_objects(folder: Path, decode: Callable[[BinaryIO], Values]) -> Values:
     return values
 
 
+def number_instances(mask: Mask, data: DataConfig) -> npt.NDArray[np.uint16]:
+    """Returns the number of each pixel's object, uint16 (h, w); 0 is none.
+
+    With ``data.targets`` "borders" the pieces of the class cell are grown over the
+    borders between them; else these are the connected pieces.
+
+    Args:
+        mask: class ids (h, w) that a network predicted.
+        data: of its run.
+
+    Raises:
+        BadData: there are more than 65535.
+        BadUsage: scikit-image is needed and not installed.
+    """
+    if data.targets == "mask":
+        return number_pieces(mask)
+    from scipy import ndimage
+
+    watershed = find_watershed("--instances of a run with --targets borders")
+    seeds, count = ndimage.label(mask == 1)
+    _require_16_bits(count)
+    # Borders are higher than cells: each cell is filled before its borders are shared.
+    grown: npt.NDArray[np.uint16] = watershed(
+        mask, seeds.astype(np.uint16), mask=mask > 0
+    ).astype(np.uint16)
+    return grown
+
+
+def find_watershed(what: str) -> Callable[..., npt.NDArray[Any]]:
+    """Returns scikit-image's watershed.
+
+    Args:
+        what: needs it.
+
+    Raises:
+        BadUsage: it is not installed.
+    """
+    try:
+        from skimage import segmentation
+    except ImportError:
+        raise BadUsage(f'{what} needs scikit-image: pip install ".[science]"') from None
+    found: Callable[..., npt.NDArray[Any]] = segmentation.watershed
+    return found
+
+
 def number_pieces(mask: Mask) -> npt.NDArray[np.uint16]:
     """Returns the number of each pixel's connected piece, uint16 (h, w); 0 is none.
 
@@ -158,11 +204,15 @@ def number_pieces(mask: Mask) -> npt.NDArray[np.uint16]:
     count = 0
     for class_id in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
         pieces, more = ndimage.label(mask == class_id, np.ones((3, 3)))
-        if count + more > 0xFFFF:
-            raise BadData(
-                f"has {count + more} pieces, and {0xFFFF} is the most that the 16 bits "
-                "of --instances can number"
-            )
+        _require_16_bits(count + more)
         np.add(pieces, count, out=numbers, where=pieces > 0, casting="unsafe")
         count += more
     return numbers
+
+
+def _require_16_bits(count: int) -> None:
+    if count > 0xFFFF:
+        raise BadData(
+            f"has {count} pieces, and {0xFFFF} is the most that the 16 bits of "
+            "--instances can number"
+        )

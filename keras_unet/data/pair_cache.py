@@ -21,6 +21,7 @@ from keras_unet.errors import BadUsage
 from keras_unet.types import Image, Mask
 
 Arrays = tuple[Image, Mask]
+"""An image (h, w, c), and its mask (h, w) or, with weights, (h, w, 2)."""
 Sizes = npt.NDArray[np.int64]
 """Height and width of each image, (n, 2)."""
 
@@ -40,18 +41,23 @@ class Store(Protocol):
         """Keeps image and mask, if the store has a place for them."""
 
 
-def pair_bytes(sizes: Sizes, channels: int) -> npt.NDArray[np.int64]:
-    """Returns how many bytes each image takes with its mask, (n,)."""
-    taken: npt.NDArray[np.int64] = sizes.prod(1) * (channels + 1)
+def pair_bytes(sizes: Sizes, channels: int, planes: int = 1) -> npt.NDArray[np.int64]:
+    """Returns how many bytes each image takes with the planes of its mask, (n,)."""
+    taken: npt.NDArray[np.int64] = sizes.prod(1) * (channels + planes)
     return taken
+
+
+def mask_planes(config: Config) -> int:
+    """Returns the bytes of a mask's pixel: its class id and, if wanted, its weight."""
+    return 1 + config.loss.weight_map
 
 
 class _Bytes:
     """Pairs of any sizes, one behind the other."""
 
-    def __init__(self, sizes: Sizes, channels: int) -> None:
-        self._sizes, self._channels = sizes, channels
-        ends = np.cumsum(pair_bytes(sizes, channels))
+    def __init__(self, sizes: Sizes, channels: int, planes: int) -> None:
+        self._sizes, self._channels, self._planes = sizes, channels, planes
+        ends = np.cumsum(pair_bytes(sizes, channels, planes))
         self._starts = np.concatenate([np.zeros(1, np.int64), ends])
         self._filled = np.zeros(len(sizes), bool)
 
@@ -64,8 +70,10 @@ class _Bytes:
         image = int(self._starts[index])
         mask, row = image + height * width * self._channels, width * self._channels
         pixels = self._read(image + first * row, (end - first) * row)
-        ids = self._read(mask + first * width, (end - first) * width)
-        return pixels.reshape(-1, width, self._channels), ids.reshape(-1, width)
+        row = width * self._planes
+        ids = self._read(mask + first * row, (end - first) * row)
+        shape = (-1, width) if self._planes == 1 else (-1, width, self._planes)
+        return pixels.reshape(-1, width, self._channels), ids.reshape(shape)
 
     def put(self, index: int, arrays: Arrays) -> None:
         """Keeps image and mask, if the pair is one of the first."""
@@ -87,9 +95,9 @@ class _Bytes:
 class MemoryStore(_Bytes):
     """Keeps the first pairs in memory, which is taken as they come."""
 
-    def __init__(self, sizes: Sizes, channels: int) -> None:
+    def __init__(self, sizes: Sizes, channels: int, planes: int = 1) -> None:
         """Reserves addresses, not memory, for pairs of these sizes."""
-        super().__init__(sizes, channels)
+        super().__init__(sizes, channels, planes)
         self._bytes = np.empty(int(self._starts[-1]), np.uint8)
 
     def _read(self, start: int, count: int) -> npt.NDArray[np.uint8]:
@@ -102,13 +110,15 @@ class MemoryStore(_Bytes):
 class DiskStore(_Bytes):
     """Keeps pairs in a file in ``folder`` that has no name and ends with us."""
 
-    def __init__(self, sizes: Sizes, channels: int, folder: Path | None) -> None:
+    def __init__(
+        self, sizes: Sizes, channels: int, folder: Path | None, planes: int = 1
+    ) -> None:
         """Opens the file; without a folder, where the system keeps temporary ones.
 
         Raises:
             BadUsage: the disk has no room for all pairs.
         """
-        super().__init__(sizes, channels)
+        super().__init__(sizes, channels, planes)
         folder = Path(tempfile.gettempdir()) if folder is None else folder
         folder.mkdir(parents=True, exist_ok=True)
         _require_room(int(self._starts[-1]), folder)
@@ -162,22 +172,22 @@ def make_store(sizes: Sizes, config: Config) -> Store | None:
     Raises:
         BadUsage: the disk has no room for them.
     """
-    data, channels = config.data, config.model.channels
+    data, channels, planes = config.data, config.model.channels, mask_planes(config)
     if data.cache == "none":
         return None
     if data.cache == "disk":
-        return DiskStore(sizes, channels, config.output)
+        return DiskStore(sizes, channels, config.output, planes)
     places = places_in_memory(sizes, config)
-    memory = MemoryStore(sizes[:places], channels)
+    memory = MemoryStore(sizes[:places], channels, planes)
     if places == len(sizes) or not data.tiles:
         return memory
-    disk = DiskStore(sizes[places:], channels, config.output)
+    disk = DiskStore(sizes[places:], channels, config.output, planes)
     return SpilledStore(memory, places, disk)
 
 
 def places_in_memory(sizes: Sizes, config: Config) -> int:
     """Returns how many of the first pairs fit into memory."""
-    until = np.cumsum(pair_bytes(sizes, config.model.channels))
+    until = np.cumsum(pair_bytes(sizes, config.model.channels, mask_planes(config)))
     share = int(machine_memory() * MEMORY_SHARE)
     return int(np.searchsorted(until, share, side="right"))
 
@@ -186,7 +196,7 @@ def cache_line(sizes: Sizes, config: Config) -> str:
     """Returns a line on where pairs of these sizes are kept, and what that takes."""
     data, count = config.data, len(sizes)
     kept = places_in_memory(sizes, config)
-    taken = pair_bytes(sizes, config.model.channels)
+    taken = pair_bytes(sizes, config.model.channels, mask_planes(config))
     size, where = f"{taken.sum() / 1e6:,.0f} MB", f"on disk, in {config.output}"
     if data.cache == "none":
         return "none, every image is read from its file each time"

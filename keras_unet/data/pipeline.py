@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -15,20 +14,21 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
-from keras_unet.data import pieces, records
+from keras_unet.data import pieces
 from keras_unet.data.augment import augment
-from keras_unet.data.masks import class_ids, read_mask
 from keras_unet.data.opening import Unreadable
 from keras_unet.data.pair import Pair
 from keras_unet.data.pair_cache import (
     ALL,
     Arrays,
     make_store,
+    mask_planes,
 )
 from keras_unet.data.pairs import steps_per_epoch
-from keras_unet.data.resize import read_resized
+from keras_unet.data.records import read_seen
 from keras_unet.data_config import AugmentConfig
 from keras_unet.errors import BadData
+from keras_unet.model.weight_map import WEIGHT_OF_LEVEL
 from keras_unet.types import Tensor
 
 # A call from the dataset into Python costs as much as a third of reading a pair.
@@ -43,7 +43,8 @@ def training_batches(
     """Returns batches from ``first_step`` to the last step of the last epoch.
 
     Images are uint8 (b, h, w, c), masks are class ids, uint8 (b, h, w, 1). The network
-    makes floats of them where it runs, so that a quarter of the bytes go there. Step
+    makes floats of them where it runs, so that a quarter of the bytes go there. With
+    --weight-map come weights, float32 (b, h, w, 1), which Keras hands to the loss. Step
     k's batch is the same whatever ``first_step`` and the cache are.
 
     Raises:
@@ -56,8 +57,8 @@ def training_batches(
     seeds = np.stack([np.full_like(samples, config.fit.seed), samples], -1)
     source = order[samples], seeds.astype(np.int32)
 
-    def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        return augment(images, masks, seeds, config.augment)
+    def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
+        return _with_weights(*augment(images, masks, seeds, config.augment))
 
     dataset = _read_in_order(pairs, config, source)
     dataset = dataset.rebatch(config.fit.batch_size, drop_remainder=True)
@@ -78,13 +79,14 @@ def _piece_batches(
             _told(reader.batch), [numbers], types, stateful=False
         )
         images.set_shape((None, *cut.window, config.model.channels))
-        masks = tf.reshape(masks, (-1, *cut.window, 1))
+        masks = tf.reshape(masks, (-1, *cut.window, mask_planes(config)))
         numbers = tf.cast(numbers, tf.int32)
         return images, masks, tf.stack([numbers * 0 + config.fit.seed, numbers], -1)
 
-    def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+    def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
         images, masks = augment(images, masks, seeds, cut.augment)
-        return pieces.middle(images, cut.seen), pieces.middle(masks, cut.tile)
+        masks = pieces.middle(masks, cut.tile)
+        return _with_weights(pieces.middle(images, cut.seen), masks)
 
     dataset = tf.data.Dataset.range(first_step * size, last).batch(_PAIRS_PER_CALL)
     dataset = dataset.map(load, tf.data.AUTOTUNE)
@@ -93,11 +95,24 @@ def _piece_batches(
     return _finish(dataset, last // size - first_step)
 
 
+def _with_weights(images: Tensor, masks: Tensor) -> tuple[Tensor, ...]:
+    """Returns images and masks, and the weights if there is a plane of them."""
+    if masks.shape[-1] == 1:
+        return images, masks
+    weights = tf.gather(tf.constant(WEIGHT_OF_LEVEL), tf.cast(masks[..., 1:], tf.int32))
+    return images, masks[..., :1], weights
+
+
+def _without_weights(config: Config) -> Config:
+    return replace(config, loss=replace(config.loss, weight_map=False))
+
+
 def validation_batches(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
     """Returns every pair once, in order and unchanged; the last batch may be short.
 
     Where training sees pieces, each batch is one whole image, of whatever size.
     """
+    config = _without_weights(config)
     if config.data.tiles:
         return _whole_images(pairs, config)
     index = np.arange(len(pairs))
@@ -143,7 +158,8 @@ def example(pair: Pair, config: Config) -> Arrays:
         BadData: image or mask cannot be read.
     """
     data = replace(config.data, cache="none", foreground_tiles=1.0)
-    return PieceReader([pair], replace(config, data=data)).piece(0)
+    config = replace(_without_weights(config), data=data)
+    return PieceReader([pair], config).piece(0)
 
 
 def pairs_of_step(pairs: Sequence[Pair], config: Config, step: int) -> list[Pair]:
@@ -189,7 +205,8 @@ def _read_in_order(
         types = [tf.uint8, tf.uint8]
         images, masks = tf.numpy_function(read_pairs, [indices], types, stateful=False)
         images.set_shape((None, *image_shape))
-        return images, tf.reshape(masks, (-1, *mask_shape, 1)), passed_on
+        masks = tf.reshape(masks, (-1, *mask_shape[:2], mask_planes(config)))
+        return images, masks, passed_on
 
     dataset = tf.data.Dataset.from_tensor_slices(source).batch(_PAIRS_PER_CALL)
     return dataset.map(load, tf.data.AUTOTUNE)
@@ -211,7 +228,7 @@ def _cached(
                 absent.append(place)
             else:
                 images[place], masks[place] = kept
-        found = _read([pairs[indices[place]] for place in absent], config)
+        found = read_seen([pairs[indices[place]] for place in absent], config)
         for place, arrays in zip(absent, found, strict=True):
             images[place], masks[place] = arrays
             if store:
@@ -296,7 +313,7 @@ class PieceReader:
 
     def _decoded(self, index: int) -> Arrays:
         pair = self._pairs[index]
-        image, mask = next(_read([pair], self._config))
+        image, mask = next(read_seen([pair], self._config))
         if image.shape[:2] != tuple(self._sizes[index]):
             raise Unreadable(pair.image, "has another size than before: start again")
         return image, mask
@@ -308,32 +325,19 @@ class PieceReader:
             return self._places[index]
         # The same whoever asks first.
         seed = 2, self._config.fit.seed, index
-        places = pieces.find_places(rows_of(ALL)[1], int(self._counts[index]), seed)
+        mask = rows_of(ALL)[1]
+        ids = mask if mask.ndim == 2 else mask[..., 0]
+        places = pieces.find_places(ids, int(self._counts[index]), seed)
         if self._store:
             self._places[index] = places
         return places
 
 
-def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Arrays]:
-    """Yields the pairs' images and masks. Pairs are records, or files, all of them."""
-    data, channels = config.data, config.model.channels
-    recorded = [(pair, pair.record) for pair in pairs if pair.record]
-    for pair, record in recorded:
-        meaning = partial(class_ids, pair, data=data)
-        yield records.read_record(record, channels, data.image_size, meaning)
-    if recorded:
-        return
-    # All images, then all masks: what reads the one kind stays in the processor's
-    # caches, and a pair takes a tenth less time.
-    images = [read_resized(pair.image, channels, data) for pair in pairs]
-    for image, pair in zip(images, pairs, strict=True):
-        yield image, read_mask(pair, data, image.shape[:2])
-
-
 def _shapes(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Returns the shapes of an image and of its mask."""
-    height, width = config.data.image_size
-    return (height, width, config.model.channels), (height, width)
+    size = config.data.image_size
+    planes = (mask_planes(config),) if config.loss.weight_map else ()
+    return (*size, config.model.channels), (*size, *planes)
 
 
 def _finish(dataset: tf.data.Dataset, count: int, ahead: int = 2) -> tf.data.Dataset:

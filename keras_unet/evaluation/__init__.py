@@ -1,4 +1,4 @@
 """What a run is worth: numbers, tables and figures.
 
-Doors: ``scores``, ``report``, ``membrane_scores``.
+Doors: ``predictions``, ``scores``, ``report``, ``drawings``, ``membrane_scores``.
 """

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from keras_unet.errors import BadUsage
+from keras_unet.data.objects import find_watershed
 
 Ids = npt.NDArray[Any]
 """Numbers of pieces (h, w), 0 between them."""
@@ -109,14 +109,8 @@ def thinned(inside: Bools) -> Ids:
     Raises:
         BadUsage: scikit-image, the extra science, is not installed.
     """
-    try:
-        from skimage import segmentation
-    except ImportError:
-        raise BadUsage(
-            'scores of membranes need scikit-image: pip install ".[science]"'
-        ) from None
+    watershed = find_watershed("--membranes")
     pieces, _ = ndimage.label(inside)
-    watershed: Any = segmentation.watershed
     grown: Ids = watershed(~inside, pieces, connectivity=1, watershed_line=True)
     return grown
 

@@ -10,41 +10,49 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from rich.table import Table
 
-from keras_unet.config import Config, PredictConfig
 from keras_unet.console import Progress, Say, silent, speaker
-from keras_unet.data.augment import augment
-from keras_unet.data.masks import read_mask, read_pair
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
-from keras_unet.data.pieces import cut_of, middle
-from keras_unet.data.pipeline import example
-from keras_unet.data.resize import at_size, read_resized
-from keras_unet.data_config import AugmentConfig, DataConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.scores import Scores, predict_pairs, score_pairs
-from keras_unet.figures import charts, paint
+from keras_unet.evaluation.drawings import (
+    draw_augmentation,
+    draw_data,
+    draw_training,
+    draw_weights,
+    spread,
+)
+from keras_unet.evaluation.predictions import (
+    PieceScores,
+    Scoring,
+    predict_pairs,
+)
+from keras_unet.evaluation.scores import Scores, score_pairs
+from keras_unet.figures import charts
 from keras_unet.figures.charts import PartScores
 from keras_unet.figures.samples import (
     Prediction,
-    Sample,
-    augmentation_figure,
-    data_figure,
     predictions_figure,
     thinned,
 )
 from keras_unet.files import read_json, read_rows, write_rows, write_whole
 from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
-from keras_unet.types import Image, Mask
 
 Parts = Mapping[str, Sequence[Pair]]
 
 OVERALL = ("images", "seconds")
 """Entries of metrics.json that are about all parts together."""
-DRAWN_PAIRS, DRAWN_PREDICTIONS, TRIED_SEEDS, SEEN_PIXELS = 8, 4, 8, 480
+MEMBRANES = (
+    ("v_rand", "V_Rand"),
+    ("v_info", "V_Info"),
+    ("rand_error", "Rand error"),
+    ("warping_error", "warping error"),
+    ("pixel_error", "pixel error"),
+)
+DRAWN_PREDICTIONS = 4
 NAMED_GROUPS = 5
 
 
@@ -53,7 +61,7 @@ def evaluate_run(
     split: Split,
     say: Say | None = None,
     progress: Progress = silent,
-    predict: PredictConfig | None = None,
+    how: Scoring | None = None,
 ) -> dict[str, Scores]:
     """Scores the validation and test images and draws every figure of the run.
 
@@ -66,7 +74,9 @@ def evaluate_run(
     draw_data(split.train, config, run.figures / "data.png")
     # The first car's first view is its front, which a flip hardly changes.
     draw_augmentation(split.train[:2][-1], config, run.figures / "augmentation.png")
-    return score_parts(run, parts, config.data, say, progress, predict)
+    if config.loss.weight_map:
+        draw_weights(split.train[0], config, run.figures / "weights.png")
+    return score_parts(run, parts, config.data, say, progress, how)
 
 
 def score_parts(
@@ -75,7 +85,7 @@ def score_parts(
     data: DataConfig,
     say: Say | None = None,
     progress: Progress = silent,
-    predict: PredictConfig | None = None,
+    how: Scoring | None = None,
 ) -> dict[str, Scores]:
     """Scores each part under its name and draws its predictions and scores.
 
@@ -89,14 +99,18 @@ def score_parts(
     if not any(parts.values()):
         raise BadData(f"no images to score: {', '.join(parts)} has none")
     read_metrics(run.metrics_file)  # Before the work, not after it.
-    segmenter = Segmenter(run, predict)
+    how = how or Scoring()
+    segmenter = Segmenter(run, how.predict)
+    of_pieces = {name: PieceScores(how, data) for name in parts if parts[name]}
     scored = {
-        name: score_pairs(segmenter, pairs, data, progress)
-        for name, pairs in parts.items()
-        if pairs
+        name: score_pairs(segmenter, parts[name], data, progress, pieces)
+        for name, pieces in of_pieces.items()
     }
-    write_scores(run, scored, data)
+    more = {name: pieces.totals() for name, pieces in of_pieces.items()}
+    columns = {name: pieces.columns for name, pieces in of_pieces.items()}
+    write_scores(run, scored, data, more, columns)
     _tell(scored, say or speaker())
+    _tell_pieces(more, say or speaker())
     names = class_names(segmenter.config)
     tables = [_part(name, scores) for name, scores in scored.items()]
     last = list(scored)[-1]
@@ -125,10 +139,31 @@ def _tell(scored: Mapping[str, Scores], say: Say) -> None:
         )
 
 
+def _tell_pieces(found: Mapping[str, Mapping[str, Any]], say: Say) -> None:
+    for name, scores in found.items():
+        if "seg" in scores:
+            say(f"{name}: SEG {scores['seg']:.4f}, mean over all true instances")
+        if membranes := scores.get("membranes"):
+            at = membranes["thresholds"]
+            each = [f"{label} {membranes[k]:.4f} at {at[k]}" for k, label in MEMBRANES]
+            say(f"{name}, membranes, each at its best threshold: {', '.join(each)}")
+
+
 def write_scores(
-    run: RunFolder, scored: Mapping[str, Scores], data: DataConfig
+    run: RunFolder,
+    scored: Mapping[str, Scores],
+    data: DataConfig,
+    more: Mapping[str, Mapping[str, Any]],
+    columns: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> None:
     """Writes metrics.json and per_image.csv; parts scored earlier stay in both.
+
+    Args:
+        run: whose.
+        scored: the scores of each part.
+        data: where the images are.
+        more: what else metrics.json has of a part.
+        columns: what else per_image.csv has of each image of a part, or nothing.
 
     Raises:
         BadData: the metrics.json that is there is not one of ours.
@@ -136,20 +171,24 @@ def write_scores(
     metrics = read_metrics(run.metrics_file)
     rows = _rows(run.per_image_file)
     for name, scores in scored.items():
-        metrics[name] = _entry(scores, data)
+        metrics[name] = _entry(scores, data) | _rounded_all(more[name])
         if name == "validation" and (best := scores.best_threshold):
             keys = ("best_threshold", "dice_at_best_threshold")
             metrics[name] |= dict(zip(keys, best, strict=True))
         rows = [row for row in rows if row["part"] != name]
-        rows += [{"part": name, **dataclasses.asdict(one)} for one in scores.images]
+        own = columns[name] or [{}] * len(scores.images)
+        rows += [
+            {"part": name, **dataclasses.asdict(one), **other}
+            for one, other in zip(scores.images, own, strict=True)
+        ]
     overall = {
         key: round(sum(part[key] for part in metrics.values()), 3) for key in OVERALL
     }
     with write_whole(run.metrics_file) as file:
         file.write_text(json.dumps({**metrics, **overall}, indent=2) + "\n", "utf-8")
     # Rows of earlier versions have fewer columns.
-    columns = dict.fromkeys(name for row in rows for name in row)
-    write_rows(run.per_image_file, [{**dict.fromkeys(columns), **row} for row in rows])
+    every = dict.fromkeys(name for row in rows for name in row)
+    write_rows(run.per_image_file, [{**every, **row} for row in rows])
 
 
 def _entry(scores: Scores, data: DataConfig) -> dict[str, Any]:
@@ -172,6 +211,12 @@ def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
         name: None if math.isnan(value) else round(value, 6)
         for name, value in scores.items()
     }
+
+
+def _rounded_all(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what JSON can hold of numbers and of tables of them."""
+    inner = {k: _rounded_all(v) for k, v in found.items() if isinstance(v, Mapping)}
+    return _rounded({k: v for k, v in found.items() if k not in inner}) | inner
 
 
 def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
@@ -205,105 +250,6 @@ def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
-def draw_training(run: RunFolder) -> None:
-    """Draws training.png from history.csv, if there is one."""
-    if history := run.load_history():
-        charts.training_figure(history, run.figures / "training.png")
-
-
-def draw_data(pairs: Sequence[Pair], config: Config, file: Path) -> None:
-    """Draws some of the pairs, spread over all of them, with their masks.
-
-    Where training sees pieces, one of each.
-    """
-    samples = [
-        Sample(pair.image.name, thinned(image), thinned(mask), size=mask.shape)
-        for pair in _spread(pairs, DRAWN_PAIRS)
-        for image, mask in [_shown(pair, config)]
-    ]
-    data_figure(samples, file, class_names(config))
-
-
-def _shown(pair: Pair, config: Config) -> tuple[Image, Mask]:
-    if not config.data.tiles:
-        return read_pair(pair, config.model.channels, config.data)
-    still = dataclasses.replace(config, augment=AugmentConfig(flip="none"))
-    image, mask = example(pair, still)
-    tile = cut_of(still).tile
-    return middle(image, tile), middle(mask[..., None], tile)[..., 0]
-
-
-def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
-    """Draws a pair under each of the run's transformations alone, and under all."""
-    height, width = config.data.network_size
-    # Small images are enlarged for the eye, and what is measured in pixels with them.
-    factor = max(1, round(SEEN_PIXELS / max(height, width)))
-    (image, mask), augment, size = _to_augment(pair, config, factor)
-    image = paint.paint_grid(image)
-    changed = [("as it is", image, mask)]
-    for name, alone in _one_by_one(config.augment):
-        share = augment.translation if alone.translation else 0.0
-        scaled = dataclasses.replace(
-            alone, elastic_pixels=factor * alone.elastic_pixels, translation=share
-        )
-        changed.append((name, *_most_changed(image, mask, scaled)))
-    samples = [
-        Sample(name, middle(image, size), middle(mask[..., None], size)[..., 0])
-        for name, image, mask in changed
-    ]
-    augmentation_figure(samples, file)
-
-
-def _to_augment(
-    pair: Pair, config: Config, factor: int
-) -> tuple[tuple[Image, Mask], AugmentConfig, tuple[int, int]]:
-    """Returns image and mask enlarged, how they are changed, and what is seen then."""
-    data, channels = config.data, config.model.channels
-    height, width = data.network_size
-    size = factor * height, factor * width
-    if not data.tiles:
-        data = dataclasses.replace(data, image_size=size)
-        image = read_resized(pair.image, channels, data)
-        return (image, read_mask(pair, data, size)), config.augment, size
-    cut, (image, mask) = cut_of(config), example(pair, config)
-    height, width = cut.window
-    large = factor * height, factor * width
-    enlarged = mask.repeat(factor, 0).repeat(factor, 1)
-    return (at_size(image, large), enlarged), cut.augment, size
-
-
-def _one_by_one(config: AugmentConfig) -> list[tuple[str, AugmentConfig]]:
-    default = AugmentConfig(flip="none")
-    active = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) != getattr(default, field.name)
-    }
-    alone = [
-        (
-            f"{name.replace('_', ' ')} {value}",
-            dataclasses.replace(default, **{name: value}),
-        )
-        for name, value in active.items()
-    ]
-    return [*alone, ("all together", config)] if len(alone) > 1 else alone
-
-
-def _most_changed(
-    image: Image, mask: Mask, config: AugmentConfig
-) -> tuple[Image, Mask]:
-    """Returns the pair as changed by that one of some seeds which shows most."""
-    images = np.repeat(image[None], TRIED_SEEDS, axis=0)
-    masks = np.repeat(mask[None, ..., None], TRIED_SEEDS, axis=0)
-    seeds = tf.constant([[seed, 0] for seed in range(TRIED_SEEDS)], tf.int32)
-    # As in training, where images change on the CPU, whatever the network is on.
-    with tf.device("CPU"):
-        changed, moved = augment(tf.constant(images), tf.constant(masks), seeds, config)
-    difference = np.abs(np.asarray(changed, np.float32) - images)
-    most = int(difference.mean(axis=(1, 2, 3)).argmax())
-    return np.asarray(changed[most]), np.asarray(moved[most, ..., 0])
-
-
 def _part(name: str, scores: Scores) -> PartScores:
     return PartScores(
         name,
@@ -319,7 +265,7 @@ def _part(name: str, scores: Scores) -> PartScores:
 def _from_worst_to_best(pairs: Sequence[Pair], scores: Scores) -> list[Pair]:
     dice = [score.dice for score in scores.images]
     ranked = [pairs[index] for index in np.argsort(dice, kind="stable")]
-    return _spread(ranked, DRAWN_PREDICTIONS)
+    return spread(ranked, DRAWN_PREDICTIONS)
 
 
 def _predictions(
@@ -334,12 +280,6 @@ def _predictions(
         )
         for one in predict_pairs(segmenter, pairs, data)
     ]
-
-
-def _spread(pairs: Sequence[Pair], most: int) -> list[Pair]:
-    """Returns at most that many pairs, evenly apart, the first and last among them."""
-    places = np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round()
-    return [pairs[int(place)] for place in places]
 
 
 def read_metrics(file: Path) -> dict[str, Any]:

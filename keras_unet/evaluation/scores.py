@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,28 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_unet.console import Progress, silent
-from keras_unet.data.images import image_shape
-from keras_unet.data.masks import read_pair
 from keras_unet.data.pair import Pair
 from keras_unet.data_config import IGNORE, DataConfig
-from keras_unet.errors import BadData
 from keras_unet.evaluation.boundaries import boundary_scores
+from keras_unet.evaluation.predictions import PieceScores, predict_pairs
 from keras_unet.model.metrics import (
-    LEVELS,
     RATIOS,
     best_threshold,
-    count_levels,
     dice_at_thresholds,
     names_of,
 )
-from keras_unet.prediction.segmenter import (
-    BATCH,
-    Segmenter,
-    Strips,
-    batches,
-    read_ahead,
-)
-from keras_unet.types import Image, Mask
+from keras_unet.prediction.segmenter import Segmenter
+from keras_unet.types import Mask
 
 Counts = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
@@ -100,6 +90,7 @@ def score_pairs(
     pairs: Sequence[Pair],
     data: DataConfig,
     progress: Progress = silent,
+    of_pieces: PieceScores | None = None,
 ) -> Scores:
     """Returns the scores of ``segmenter`` on ``pairs``, each at its own size.
 
@@ -113,6 +104,7 @@ def score_pairs(
         pairs: at least one.
         data: what the masks' values mean.
         progress: called after each image.
+        of_pieces: is told of each image.
 
     Raises:
         BadData: a file cannot be read, or an image and its mask differ in size.
@@ -122,7 +114,10 @@ def score_pairs(
     each: list[ScoredImage] = []
     groups: dict[str, Numbers] = {}
     total, dice = np.zeros(1, np.int64), np.zeros(1)
-    for one in predict_pairs(segmenter, pairs, data):
+    membranes = of_pieces is not None and of_pieces.wanted.membranes
+    for one in predict_pairs(segmenter, pairs, data, membranes):
+        if of_pieces:
+            of_pieces.add(one)
         counts = confusion(one.mask, one.prediction, len(names))
         sums = _sums(one.mask, one.prediction, counts)
         group = one.pair.group
@@ -144,60 +139,6 @@ def score_pairs(
         total,
         time.perf_counter() - start,
     )
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """A pair and what the network made of it.
-
-    Attributes:
-        image: (h, w, channels).
-        mask, prediction: class ids (h, w).
-        levels: as by ``count_levels``, of binary networks.
-    """
-
-    pair: Pair
-    image: Image
-    mask: Mask
-    prediction: Mask
-    levels: Counts
-
-
-def predict_pairs(
-    segmenter: Segmenter, pairs: Sequence[Pair], data: DataConfig
-) -> Iterator[Predicted]:
-    """Yields each pair with its prediction, in order.
-
-    Raises:
-        BadData: as by ``read_pair``.
-    """
-    channels = segmenter.config.model.channels
-
-    def pixels(pair: Pair) -> int:
-        try:
-            return math.prod(image_shape(pair.image, data.max_pixels))
-        except BadData:
-            return 0
-
-    read = read_ahead(pairs, lambda pair: read_pair(pair, channels, data), pixels)
-    items = zip(pairs, read, strict=True)
-    for batch in batches(items, BATCH, lambda item: item[1][1].size):
-        every = segmenter.strips([image for _, (image, _) in batch])
-        # What is done is let go: the next ones, which may be large, are read then.
-        while batch:
-            (pair, (image, mask)), strips = batch.pop(0), every.pop(0)
-            yield Predicted(pair, image, mask, *_decided(segmenter, strips, mask))
-            del image, mask, strips
-
-
-def _decided(segmenter: Segmenter, strips: Strips, mask: Mask) -> tuple[Mask, Counts]:
-    prediction = np.empty_like(mask)
-    levels = np.zeros((2, LEVELS + 1), np.int64)
-    for rows, strip in strips:
-        prediction[rows] = segmenter.decide(strip)
-        if segmenter.config.model.classes <= 2:
-            levels += count_levels(strip[..., 1], mask[rows])
-    return prediction, levels
 
 
 def _image_score(pair: Pair, counts: Counts, sums: Numbers) -> ScoredImage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -61,6 +63,16 @@ def paint_mask(image: Image, mask: Mask, opacity: float = 0.4) -> Image:
     strength[outline(mask)] = 1.0
     colours[(mask == 0) & (strength > 0)] = WHITE
     return _blend(as_colour(image), colours, strength)
+
+
+def paint_instances(image: Image, instances: npt.NDArray[Any]) -> Image:
+    """Returns ``image`` with each of ``instances`` (h, w) in a colour of its own."""
+    places = np.unique(instances, return_inverse=True)[1].reshape(instances.shape)
+    # Hues a golden section apart: neighbours in number are far apart in colour.
+    hues = (np.arange(places.max() + 1) * 0.618034)[:, None] + [0, 1 / 3, 2 / 3]
+    colours = (255 * (0.5 + 0.5 * np.cos(2 * np.pi * hues))).astype(np.uint8)
+    strength = np.where(instances > 0, 0.55, 0.0).astype(np.float32)
+    return _blend(as_colour(image), colours[places], strength)
 
 
 def paint_classes(mask: Mask) -> Image:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,10 @@ class Prediction(Sample):
 DRAWN_SIDE = 2000
 
 
-def thinned(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+def thinned(pixels: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
     """Returns what is drawn of (h, w, ...): of a large one, every second row, say.
 
     It is a copy then, so that the large one can go.
@@ -101,6 +104,38 @@ def augmentation_figure(samples: Sequence[Sample], file: Path) -> None:
     for axes, sample in zip(panels, samples, strict=False):
         image = paint.paint_mask(sample.image, sample.mask, opacity=0.2)
         canvas.show(axes, image, canvas.letters(sample.name, 40))
+    canvas.save(figure, file)
+
+
+def weights_figure(
+    sample: Sample,
+    instances: npt.NDArray[Any],
+    weights: npt.NDArray[np.float32],
+    file: Path,
+) -> None:
+    """Draws image, instances, mask and weights, as figure 3 of arXiv 1505.04597.
+
+    Args:
+        sample: image and mask.
+        instances: number of each pixel's object (h, w), 0 of none.
+        weights: of each pixel's loss (h, w).
+        file: the PNG to write.
+    """
+    height, width = sample.mask.shape
+    figure = canvas.new_figure(11.5, min(8.0, 2.6 * height / width) + 0.5)
+    panels = figure.subplots(1, 4)
+    name = canvas.letters(sample.name, 30)
+    canvas.show(panels[0], paint.as_colour(sample.image), f"Image, {name}")
+    number = len(np.unique(instances[instances > 0]))
+    over = paint.paint_instances(sample.image, instances)
+    canvas.show(panels[1], over, f"Instances, {number}")
+    canvas.show(panels[2], paint.paint_classes(sample.mask), "Mask")
+    drawn = panels[3].imshow(weights, cmap="jet", interpolation="nearest")
+    canvas.bare(panels[3])
+    canvas.heading(panels[3], "Weight of each pixel's loss", canvas.SMALL)
+    bar = figure.colorbar(drawn, ax=panels[3], fraction=0.046, pad=0.02)
+    bar.ax.tick_params(labelsize=canvas.SMALL, colors=canvas.SOFT)
+    bar.outline.set_visible(False)
     canvas.save(figure, file)
 
 

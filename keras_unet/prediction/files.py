@@ -22,7 +22,7 @@ from keras_unet.console import Progress, silent
 from keras_unet.data import rle
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.masks import decode_mask_values
-from keras_unet.data.objects import number_pieces
+from keras_unet.data.objects import number_instances
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
@@ -263,7 +263,7 @@ class _Writer:
         start = _start(one, self.wanted.output)
         if self.wanted.instances:
             try:
-                numbers = number_pieces(mask)
+                numbers = number_instances(mask, self.segmenter.config.data)
             except BadData as error:
                 return Unreadable(one.file, str(error))
             _save(Image.fromarray(numbers), start + "_instances.png")

@@ -232,7 +232,6 @@ def test_check_takes_the_size_that_train_takes_by_default(
     ("flags", "size"),
     [
         ([], "320 480"),
-        (["--preset", "isbi"], "512 512"),
         (["--preset", "isbi", "--image-size", "32", "48"], "32 48"),
         (["--image-size", "32", "48", "--preset=isbi"], "32 48"),
     ],

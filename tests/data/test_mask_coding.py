@@ -164,3 +164,13 @@ def test_names_that_do_not_fit_the_classes_are_wrong_usage():
 def test_class_values_that_repeat_are_wrong_usage():
     with pytest.raises(BadUsage, match="1 to 255 different values, not 0 1 1"):
         code(blocks(0, 1), class_values=(0, 1, 1))
+
+
+def test_instances_whose_borders_are_learnt_have_three_classes():
+    data = code(blocks(0, 1, 2), mask_kind="instances", targets="borders").data
+    assert data.class_names == ("background", "cell", "border")
+
+
+def test_borders_of_masks_that_number_nothing_are_refused():
+    with pytest.raises(BadUsage, match=r"these are binary .*--mask-kind instances"):
+        code(blocks(0, 255), targets="borders")

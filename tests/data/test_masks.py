@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_unet.data.masks import read_mask, read_values, to_class_ids
+from keras_unet.config import LossConfig
+from keras_unet.data.masks import read_mask, read_values, to_class_ids, weighted
 from keras_unet.data.pair import Pair
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
@@ -191,3 +193,29 @@ def test_carvanas_palette_and_its_colours_are_the_same_mask():
         by_colour = np.asarray(gif.convert("RGB"))[..., 0] > 127
     mask = to_class_ids(values_of(path), BINARY)
     np.testing.assert_array_equal(mask, by_colour)
+
+
+CELLS = np.zeros((12, 24), np.uint8)
+CELLS[1:9, 2:12], CELLS[1:9, 12:20], CELLS[9:12, 0:3] = 3, 4, 255
+BORDERS = DataConfig(
+    mask_kind="instances",
+    mask_reading="levels",
+    foreground_above=0,
+    ignore_values=(255,),
+    targets="borders",
+)
+
+
+def test_between_two_cells_that_touch_is_the_class_border(tmp_path):
+    file = save(CELLS, tmp_path / "a.png")
+    mask = read_mask(Pair(tmp_path / "i.png", file, "a"), BORDERS)
+    row = [0, 0, *[1] * 8, 2, 2, 2, 2, *[1] * 6, *[0] * 4]
+    assert mask[5].tolist() == row
+    assert set(np.unique(mask[9:, :3])) == {255}
+
+
+def test_where_touching_cells_are_weighed_background_parts_them(tmp_path):
+    pair, data = Pair(tmp_path / "i.png", None, "a"), replace(BORDERS, targets="mask")
+    mask, _ = np.moveaxis(weighted(pair, CELLS, data, LossConfig()), -1, 0)
+    assert mask[5].tolist() == [0, 0, *[1] * 9, 0, 0, *[1] * 7, *[0] * 4]
+    assert set(np.unique(mask[9:, :3])) == {255}

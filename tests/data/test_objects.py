@@ -12,7 +12,7 @@ from keras_unet.data.layouts import find
 from keras_unet.data.look import look_at
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.masks import read_mask, read_values
-from keras_unet.data.objects import number_pieces
+from keras_unet.data.objects import number_instances, number_pieces
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import prepare, split_of_run
 from keras_unet.data_config import DataConfig
@@ -181,3 +181,17 @@ def test_more_pieces_than_16_bits_number_are_refused(classes):
     assert number_pieces(mask[:, :510]).max() == 255 * 256
     with pytest.raises(BadData, match="has 65792 pieces, and 65535 is the most"):
         number_pieces(mask)
+
+
+def test_pieces_of_cells_grow_over_the_borders_between_them():
+    pytest.importorskip("skimage", reason="needs the extra science")
+    mask = np.array([[1, 1, 2, 2, 1, 1, 0, 2, 2]] * 3, np.uint8)
+    found = number_instances(mask, DataConfig(targets="borders"))
+    assert found.dtype == np.uint16
+    assert found[1].tolist() == [1, 1, 1, 2, 2, 2, 0, 0, 0]
+
+
+def test_pieces_of_other_runs_are_the_connected_ones():
+    mask = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], np.uint8)
+    found = number_instances(mask, DataConfig())
+    assert found.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [2, 0, 0]]

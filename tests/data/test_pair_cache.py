@@ -48,6 +48,15 @@ def test_rows_are_got_alone(store):
     np.testing.assert_array_equal(mask, images(3)[1][1:3])
 
 
+def test_masks_may_have_a_plane_of_weights(tmp_path):
+    for store in (MemoryStore(SIZES, 3, 2), DiskStore(SIZES, 3, tmp_path, 2)):
+        image, mask = images(3)
+        store.put(3, (image, np.stack([mask, mask + 1], -1)))
+        found, planes = store.get(3, slice(1, 3))
+        np.testing.assert_array_equal(found, image[1:3])
+        np.testing.assert_array_equal(planes[..., 1], mask[1:3] + 1)
+
+
 def test_what_was_not_put_is_not_there(store):
     store.put(2, images(2))
     assert store.get(1) is None

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_unet.config import Config, FitConfig
+from keras_unet.config import Config, FitConfig, LossConfig, UNetConfig
 from keras_unet.data import pipeline, rle
+from keras_unet.data.layouts import find
 from keras_unet.data.pair import Pair
+from keras_unet.data.records import write_records
 from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadUsage
 
@@ -184,3 +186,82 @@ def test_a_photograph_taken_upright_is_turned_as_its_exif_data_say(tmp_path):
     pair = Pair(tmp_path / "a.jpg", tmp_path / "mask.png", "a")
     images, _ = next(iter(pipeline.validation_batches([pair], config())))
     np.testing.assert_allclose(images[0, ..., 0], np.asarray(ramp), atol=4)
+
+
+def cells_pair(folder: Path, size: tuple[int, int] = (20, 30)) -> Pair:
+    """Two cells that touch and one apart, each as bright as its number."""
+    cells = np.zeros(size, np.uint8)
+    cells[3:12, 2:10], cells[3:12, 10:20], cells[14:18, 4:20] = 1, 2, 3
+    Image.fromarray(np.repeat(cells[..., None] * 60, 3, -1)).save(folder / "a.png")
+    Image.fromarray(cells).save(folder / "a_mask.png")
+    return Pair(folder / "a.png", folder / "a_mask.png", "a")
+
+
+def weighing(**data: object) -> Config:
+    instances = {"mask_kind": "instances", "mask_reading": "levels"}
+    settings = config(fit=FitConfig(batch_size=1, epochs=2))
+    data = {**instances, "image_size": (20, 30), "cache": "memory", **data}
+    loss = LossConfig(weight_map=True)
+    return replace(settings, data=replace(settings.data, **data), loss=loss)
+
+
+def test_weights_part_cells_that_touch_and_are_largest_there(tmp_path):
+    batches = pipeline.training_batches([cells_pair(tmp_path)], weighing())
+    _, masks, weights = next(iter(batches))
+    mask, weight = masks[0, ..., 0].numpy(), weights[0, ..., 0].numpy()
+    assert mask[5].tolist() == [0, 0, *[1] * 7, 0, 0, *[1] * 9, *[0] * 10]
+    assert weight.dtype == np.float32
+    assert weight[5, 9] > 8
+    assert weight.max() == pytest.approx(weight[5, 9], rel=0.05)
+    assert weight[mask == 1] == pytest.approx(300 / mask.sum(), rel=0.012)
+
+
+def test_pieces_of_a_binary_mask_have_borders_too(tmp_path):
+    binary = weighing(mask_kind="binary")
+    _, mask, weights = next(
+        iter(pipeline.training_batches([cells_pair(tmp_path)], binary))
+    )
+    assert mask.numpy().sum() == 9 * 18 + 4 * 16
+    assert weights.numpy()[0, 12:14, 8, 0].min() > 5
+
+
+@pytest.mark.parametrize("tiles", [None, (16, 16)])
+@pytest.mark.parametrize("cache", ["none", "disk"])
+def test_weights_move_with_their_mask_whatever_the_cache(tmp_path, tiles, cache):
+    pairs = [cells_pair(tmp_path)]
+    moving = AugmentConfig(flip="both", rotation_degrees=90, elastic_pixels=2)
+    settings = replace(
+        weighing(tile_size=tiles), augment=moving, model=UNetConfig(depth=2)
+    )
+    other = replace(settings.data, cache=cache)
+    first = list(pipeline.training_batches(pairs, settings).as_numpy_iterator())
+    rest = replace(settings, data=other, output=tmp_path / "run")
+    again = list(pipeline.training_batches(pairs, rest).as_numpy_iterator())
+    for one, two in zip(first, again, strict=True):
+        for here, there in zip(one, two, strict=True):
+            np.testing.assert_array_equal(here, there)
+    _, mask, weight = first[0]
+    assert len(np.unique(weight[mask == 1])) == 1
+    assert weight[mask == 0].max() > 3
+
+
+def test_with_weights_images_and_validation_are_as_without(tmp_path):
+    pairs, settings = [cells_pair(tmp_path)], weighing()
+    settings = replace(settings, augment=AugmentConfig(rotation_degrees=90))
+    without = replace(settings, loss=LossConfig())
+    batches = pipeline.training_batches(pairs, settings).as_numpy_iterator()
+    others = pipeline.training_batches(pairs, without).as_numpy_iterator()
+    np.testing.assert_array_equal(next(batches)[0], next(others)[0])
+    assert len(next(iter(pipeline.validation_batches(pairs, settings)))) == 2
+
+
+def test_ids_in_records_are_cells_as_in_files(tmp_path):
+    pair, settings = cells_pair(tmp_path), weighing()
+    write_records([pair], settings.data, tmp_path / "records", "png")
+    recorded = find(DataConfig(data=tmp_path / "records")).pairs
+    here, there = (
+        next(pipeline.training_batches(pairs, settings).as_numpy_iterator())
+        for pairs in ([pair], recorded)
+    )
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -10,11 +10,9 @@ from PIL import Image
 from splits import split_of
 
 from keras_unet.data.layouts import find
-from keras_unet.data_config import AugmentConfig, DataConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.report import (
-    draw_augmentation,
-    draw_training,
     evaluate_run,
     score_parts,
 )
@@ -155,33 +153,3 @@ def test_a_metrics_file_of_something_else_is_refused(tmp_path, text, message):
     run.metrics_file.write_text(text)
     with pytest.raises(BadData, match=rf"metrics\.json: {message}.*; remove"):
         score_parts(run, {"test": [None]}, DataConfig())
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("epoch,dice\n1,0.5\n", "val_dice: expected a number, found no such column"),
-        ("epoch,val_dice\n1,x\n", "val_dice: expected a number, found 'x'"),
-        ("epoch,val_dice\n1\n", "val_dice: expected a number, found None"),
-        ("epoch,val_dice\n1,1,1\n", "None: expected a number, found"),
-        ("epoch,val_dice\n1," + "1" * 200_000, "field larger"),
-    ],
-)
-def test_a_history_of_something_else_is_refused(tmp_path, text, message):
-    run = RunFolder(tmp_path)
-    run.history_file.write_text(text)
-    with pytest.raises(BadData, match=rf"history\.csv is damaged: .*{message}"):
-        draw_training(run)
-
-
-def test_every_transformation_of_the_run_is_drawn(tmp_path):
-    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
-    config = run.load_config()
-    pair = split_of(config.data).train[0]
-    sizes = []
-    for augment in (AugmentConfig("none"), AugmentConfig("both", 10.0, noise=0.1)):
-        changed = dataclasses.replace(config, augment=augment)
-        draw_augmentation(pair, changed, tmp_path / "augmentation.png")
-        with Image.open(tmp_path / "augmentation.png") as image:
-            sizes.append(image.size[0])
-    assert sizes[1] > 2 * sizes[0]

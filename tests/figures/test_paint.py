@@ -69,3 +69,10 @@ def test_a_grid_is_painted_in_two_tones(grey):
 
 def test_colours_come_again_beyond_the_palette():
     assert paint.class_colour(1) == paint.class_colour(8)
+
+
+def test_instances_have_colours_of_their_own_and_background_stays(grey):
+    numbers = np.arange(600).reshape(20, 30) // 100 * 1000
+    painted = paint.paint_instances(grey, numbers)
+    assert len({tuple(pixel) for pixel in painted.reshape(-1, 3)}) == 6
+    np.testing.assert_array_equal(painted[numbers == 0], grey[numbers == 0])

@@ -13,6 +13,7 @@ from keras_unet.figures.samples import (
     closer_look,
     data_figure,
     predictions_figure,
+    weights_figure,
 )
 
 
@@ -134,3 +135,18 @@ def test_long_names_keep_both_ends():
     assert len(short) <= 12
     assert short.startswith("abc")
     assert short.endswith(".jpg")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_weights_figure_has_four_panels_and_a_bar_with_numbers(tmp_path, channels):
+    sample = make_sample(channels=channels)
+    weights = np.linspace(0.5, 10, sample.mask.size, dtype=np.float32)
+    weights = weights.reshape(sample.mask.shape)
+    figure = figure_of(
+        lambda file: weights_figure(sample, sample.mask * 7, weights, file),
+        tmp_path / "weights.png",
+    )
+    *panels, bar = figure.axes
+    titles = [panel.get_title(loc="left") for panel in panels]
+    assert titles[1:3] == ["Instances, 1", "Mask"]
+    assert bar.get_ylim() == pytest.approx((0.5, 10))

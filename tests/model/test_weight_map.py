@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet.model.weight_map import border_weights, class_balance
+from keras_unet.model.weight_map import (
+    WEIGHT_OF_LEVEL,
+    border_weights,
+    class_balance,
+    touching_borders,
+    weight_levels,
+)
 
 EVEN = (1.0, 1.0)
 
@@ -83,3 +89,28 @@ def test_windows_around_cells_give_the_formula_over_the_whole_image(seed, sigma,
     weights = border_weights(instances, 10.0, sigma, (0.5, 2.0))
     wanted = by_brute_force(instances, 10.0, sigma, (0.5, 2.0))
     np.testing.assert_allclose(weights, wanted, rtol=1e-5)
+
+
+def test_bytes_keep_weights_to_one_percent():
+    weights = np.geomspace(0.5, 128, 1000, dtype=np.float32)
+    kept = WEIGHT_OF_LEVEL[weight_levels(weights)]
+    np.testing.assert_allclose(kept, weights, rtol=0.011)
+
+
+def test_what_no_byte_holds_is_the_largest_weight():
+    assert WEIGHT_OF_LEVEL[weight_levels(np.array([0.1, 500.0]))].tolist() == [0.5, 128]
+
+
+def test_where_two_cells_touch_there_is_a_border_on_both_sides():
+    cells = np.array([[7, 7, 7, 7, 9, 9, 9, 9, 0]])
+    assert touching_borders(cells, 1).tolist() == [[0, 0, 0, 1, 1, 0, 0, 0, 0]]
+    assert touching_borders(cells, 2).tolist() == [[0, 0, 1, 1, 1, 1, 0, 0, 0]]
+
+
+def test_a_narrow_gap_is_border_and_a_wide_one_is_none():
+    assert touching_borders(np.array([[4, 0, 5]]), 1).tolist() == [[0, 1, 0]]
+    assert not touching_borders(np.array([[4, 0, 0, 0, 5]]), 1).any()
+
+
+def test_cells_in_sight_of_themselves_alone_have_no_border():
+    assert not touching_borders(np.array([[2, 0, 2], [2, 2, 2]]), 2).any()

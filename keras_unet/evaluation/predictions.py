@@ -1,0 +1,158 @@
+"""What a run's network makes of pairs, and how well its pieces are those of truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_unet.config import PredictConfig
+from keras_unet.data.images import image_shape
+from keras_unet.data.masks import instances_of, read_pair, read_values
+from keras_unet.data.objects import number_instances
+from keras_unet.data.pair import Pair
+from keras_unet.data_config import DataConfig
+from keras_unet.errors import BadData
+from keras_unet.evaluation.membrane_scores import membrane_scores, seg_scores
+from keras_unet.model.metrics import LEVELS, count_levels
+from keras_unet.prediction.segmenter import (
+    BATCH,
+    Segmenter,
+    Strips,
+    batches,
+    read_ahead,
+)
+from keras_unet.types import Image, Mask
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A pair and what the network made of it.
+
+    Attributes:
+        image: (h, w, channels).
+        mask, prediction: class ids (h, w).
+        levels: as by ``count_levels``, of binary networks.
+        probability: of foreground (h, w), where it is kept.
+    """
+
+    pair: Pair
+    image: Image
+    mask: Mask
+    prediction: Mask
+    levels: Counts
+    probability: npt.NDArray[np.float32] | None
+
+
+def predict_pairs(
+    segmenter: Segmenter,
+    pairs: Sequence[Pair],
+    data: DataConfig,
+    keep_probability: bool = False,
+) -> Iterator[Predicted]:
+    """Yields each pair with its prediction, in order.
+
+    Raises:
+        BadData: as by ``read_pair``.
+    """
+    channels = segmenter.config.model.channels
+
+    def pixels(pair: Pair) -> int:
+        try:
+            return math.prod(image_shape(pair.image, data.max_pixels))
+        except BadData:
+            return 0
+
+    read = read_ahead(pairs, lambda pair: read_pair(pair, channels, data), pixels)
+    items = zip(pairs, read, strict=True)
+    for batch in batches(items, BATCH, lambda item: item[1][1].size):
+        every = segmenter.strips([image for _, (image, _) in batch])
+        # What is done is let go: the next ones, which may be large, are read then.
+        while batch:
+            (pair, (image, mask)), strips = batch.pop(0), every.pop(0)
+            decided = _decided(segmenter, strips, mask, keep_probability)
+            yield Predicted(pair, image, mask, *decided)
+            del image, mask, strips, decided
+
+
+def _decided(
+    segmenter: Segmenter, strips: Strips, mask: Mask, keep: bool
+) -> tuple[Mask, Counts, npt.NDArray[np.float32] | None]:
+    prediction = np.empty_like(mask)
+    probability = np.empty(mask.shape, np.float32) if keep else None
+    levels = np.zeros((2, LEVELS + 1), np.int64)
+    for rows, strip in strips:
+        prediction[rows] = segmenter.decide(strip)
+        if segmenter.config.model.classes <= 2:
+            levels += count_levels(strip[..., 1], mask[rows])
+        if probability is not None:
+            probability[rows] = strip[..., 1]
+    return prediction, levels, probability
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a run is scored.
+
+    Attributes:
+        predict: how probabilities become masks; by default as the run's config says.
+        instances: also SEG of the instances that ``predict --instances`` writes.
+        membranes: also the scores of membranes, of the probability of foreground.
+    """
+
+    predict: PredictConfig | None = None
+    instances: bool = False
+    membranes: bool = False
+
+
+class PieceScores:
+    """The scores of the pieces of a part's images, as far as they are wanted.
+
+    Args:
+        wanted: which.
+        data: what the masks' values mean.
+
+    Attributes:
+        columns: of each image, its SEG: the mean over its true pieces.
+    """
+
+    def __init__(self, wanted: Scoring, data: DataConfig) -> None:
+        """Begins with no image."""
+        self.wanted, self._data = wanted, data
+        self.columns: list[dict[str, float]] = []
+        self._pieces: list[float] = []
+        self._inside: list[npt.NDArray[np.float32]] = []
+        self._truth: list[npt.NDArray[np.bool_]] = []
+
+    def add(self, one: Predicted) -> None:
+        """Looks at a pair and its prediction.
+
+        Raises:
+            BadData: there are more instances than ``predict`` can number.
+        """
+        if self.wanted.instances:
+            values = read_values(one.pair, self._data)
+            truth = instances_of(one.pair, values, self._data)
+            found = number_instances(one.prediction, self._data)
+            seg = seg_scores(found, truth)
+            self._pieces += seg
+            self.columns.append({"seg": float(np.mean(seg)) if seg else math.nan})
+        if one.probability is not None:
+            self._inside.append(one.probability)
+            self._truth.append(one.mask == 1)
+
+    def totals(self) -> dict[str, Any]:
+        """Returns seg, the mean over all true pieces, and the scores of membranes."""
+        seg = float(np.mean(self._pieces)) if self._pieces else math.nan
+        found: dict[str, Any] = {"seg": seg} if self.wanted.instances else {}
+        if self.wanted.membranes:
+            scores = membrane_scores(self._inside, self._truth)
+            found["membranes"] = dataclasses.asdict(scores)
+        return found

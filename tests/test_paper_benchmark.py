@@ -1,0 +1,120 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.paper import ABLATION, folds_of, main
+from keras_unet.errors import BadData
+
+TINY = "--depth 1 --tile-size 16 16 --batch-size 2 --precision float32 --dropout 0"
+
+
+def write(file, pixels):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(file)
+
+
+def cells(seed):
+    """Two cells that touch, at a random height, and their image."""
+    ids = np.zeros((24, 24), np.uint16)
+    top = seed % 8
+    ids[top : top + 14, 2:11], ids[top : top + 14, 11:21] = 1, 2
+    noise = np.random.default_rng(seed).integers(0, 40, ids.shape)
+    return ids, (60 + 120 * (ids > 0) + noise).astype(np.uint8)
+
+
+@pytest.fixture
+def isbi(tmp_path):
+    for slice_ in range(10):
+        ids, image = cells(slice_)
+        write(tmp_path / f"isbi/image/{slice_}.png", image)
+        inside = (ids > 0) & ~((ids == 1) & (np.roll(ids, -1, 1) == 2))
+        write(tmp_path / f"isbi/label/{slice_}.png", (255 * inside).astype(np.uint8))
+    return tmp_path / "isbi"
+
+
+@pytest.fixture
+def hela(tmp_path):
+    root = tmp_path / "hela"
+    for sequence in ("01", "02"):
+        for frame in (3, 4, 5, 67):
+            ids, image = cells(frame + int(sequence))
+            name = f"{sequence}_ST/SEG/man_seg{frame:03}.tif"
+            write(root / f"{sequence}/t{frame:03}.tif", image)
+            write(root / name, ids)
+            if frame in (4, 67):
+                write(root / name.replace("ST", "GT", 1), ids)
+    return root
+
+
+def of_part(rows, part):
+    return [row for row in rows if row["part"] == part]
+
+
+def test_each_slice_is_tested_once_and_training_keeps_away_behind_it(isbi):
+    preset, folds = folds_of(isbi)
+    tested = [[row["image"].stem for row in of_part(fold, "test")] for fold in folds]
+    assert preset == "isbi"
+    assert tested == [["0", "1"], ["2", "3"], ["4", "5"], ["6", "7"], ["8", "9"]]
+    behind = [of_part(fold, "validation")[0]["image"].stem for fold in folds]
+    assert behind == ["2", "4", "6", "8", "0"]
+
+
+def test_gold_frames_of_the_other_sequence_are_scored(hela):
+    preset, (first, second) = folds_of(hela)
+    assert preset == "hela"
+    assert [str(row["mask"]) for row in of_part(first, "test")] == [
+        str(hela / "02_GT/SEG/man_seg004.tif")
+    ]
+    seen = [str(row["mask"].relative_to(hela)) for row in of_part(second, "train")]
+    assert seen == [
+        "02_ST/SEG/man_seg003.tif",
+        "02_GT/SEG/man_seg004.tif",
+        "02_ST/SEG/man_seg005.tif",
+    ]
+
+
+def test_another_folder_is_refused(tmp_path):
+    with pytest.raises(BadData, match=r"expected isbi-em .* found neither"):
+        folds_of(tmp_path)
+
+
+def words(data, output, *more):
+    sizes = ["--filters", "1", "--epochs", "1", f"--train={TINY}"]
+    return ["--data", str(data), "--output", str(output), *sizes, *more]
+
+
+def test_an_ablation_of_membranes_is_refused(isbi, tmp_path, capsys):
+    assert main(words(isbi, tmp_path / "out", "--ablation")) == 2
+    assert "--ablation is of dic-hela" in capsys.readouterr().err
+
+
+def test_a_fold_that_there_is_not_is_refused(hela, tmp_path, capsys):
+    assert main(words(hela, tmp_path / "out", "--folds", "2")) == 2
+    assert "--folds must be 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_fold_of_membranes_is_trained_once_and_its_scores_are_a_row(
+    isbi, tmp_path, capfd
+):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    flags = words(isbi, tmp_path / "out", "--folds", "1")
+    assert main(flags) == 0
+    table = capfd.readouterr().out
+    assert main(flags) == 0
+    # Nothing is trained again: the commands would have said something.
+    assert capfd.readouterr() == (table, "")
+    assert main([*flags, "--epochs", "2"]) == 2
+    assert "has isbi-0-fold1-seed0 with other flags" in capfd.readouterr().err
+    test = json.loads((tmp_path / "out/isbi-0-fold1-seed0/metrics.json").read_text())
+    assert f"{test['test']['membranes']['v_rand']:.4f}" in table
+
+
+@pytest.mark.slow
+def test_each_part_of_the_preset_is_a_row_of_the_ablation(hela, tmp_path, capsys):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    assert main(words(hela, tmp_path / "out", "--ablation", "--seeds", "0")) == 0
+    printed = capsys.readouterr().out
+    assert all(f"| {name} | 0 | 0." in printed for name in ABLATION)
