@@ -22,7 +22,7 @@ from keras_unet.data.pairs import Split
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.scores import Scores, predict_pairs, score_pairs
+from keras_unet.evaluation.scores import Predicted, Scores, predict_pairs, score_pairs
 from keras_unet.figures import charts, paint
 from keras_unet.figures.charts import PartScores
 from keras_unet.figures.samples import (
@@ -291,14 +291,13 @@ def _predictions(
     segmenter: Segmenter, pairs: Sequence[Pair], data: DataConfig, scores: Scores
 ) -> list[Prediction]:
     dice = {score.image: score.dice for score in scores.images}
-    return [
-        Prediction(
-            one.pair.image.name,
-            *(thinned(one.image), thinned(one.mask), thinned(one.prediction)),
-            dice[str(one.pair.image)],
-        )
-        for one in predict_pairs(segmenter, pairs, data)
-    ]
+
+    def drawn(one: Predicted) -> Prediction:
+        arrays = (thinned(one.image), thinned(one.mask), thinned(one.prediction))
+        return Prediction(one.pair.image.name, *arrays, dice[str(one.pair.image)])
+
+    # Not a comprehension, which keeps one until the next is read.
+    return list(map(drawn, predict_pairs(segmenter, pairs, data)))
 
 
 def _spread(pairs: Sequence[Pair], most: int) -> list[Pair]:

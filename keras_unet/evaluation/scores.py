@@ -117,8 +117,8 @@ def score_pairs(
     Raises:
         BadData: a file cannot be read, or an image and its mask differ in size.
     """
-    start = time.perf_counter()
-    names = names_of(max(segmenter.config.model.classes, 2), data.class_names)
+    start, classes = time.perf_counter(), segmenter.config.model.classes
+    names = names_of(max(classes, 2), data.class_names)
     each: list[ScoredImage] = []
     groups: dict[str, Numbers] = {}
     total, dice = np.zeros(1, np.int64), np.zeros(1)
@@ -132,8 +132,7 @@ def score_pairs(
         each.append(_image_score(one.pair, counts, sums))
         progress(len(each), len(pairs))
         del one
-    sums = np.sum([*groups.values()], axis=0)
-    binary = segmenter.config.model.classes <= 2
+    sums, binary = np.sum([*groups.values()], axis=0), classes <= 2
     return Scores(
         tuple(each),
         _totals(sums, names),
@@ -180,10 +179,11 @@ def predict_pairs(
             return 0
 
     read = read_ahead(pairs, lambda pair: read_pair(pair, channels, data), pixels)
-    items = zip(pairs, read, strict=True)
+    # Not zip, which keeps the last ones that it gave.
+    items = ((pair, next(read)) for pair in pairs)
     for batch in batches(items, BATCH, lambda item: item[1][1].size):
         every = segmenter.strips([image for _, (image, _) in batch])
-        # What is done is let go: the next ones, which may be large, are read then.
+        # What is done goes before the next ones, which may be large, are read.
         while batch:
             (pair, (image, mask)), strips = batch.pop(0), every.pop(0)
             yield Predicted(pair, image, mask, *_decided(segmenter, strips, mask))
