@@ -71,10 +71,11 @@ def predict_pairs(
             return 0
 
     read = read_ahead(pairs, lambda pair: read_pair(pair, channels, data), pixels)
-    items = zip(pairs, read, strict=True)
+    # Not zip, which keeps the last ones that it gave.
+    items = ((pair, next(read)) for pair in pairs)
     for batch in batches(items, BATCH, lambda item: item[1][1].size):
         every = segmenter.strips([image for _, (image, _) in batch])
-        # What is done is let go: the next ones, which may be large, are read then.
+        # What is done goes before the next ones, which may be large, are read.
         while batch:
             (pair, (image, mask)), strips = batch.pop(0), every.pop(0)
             decided = _decided(segmenter, strips, mask, keep_probability)

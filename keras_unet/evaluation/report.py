@@ -26,6 +26,7 @@ from keras_unet.evaluation.drawings import (
 )
 from keras_unet.evaluation.predictions import (
     PieceScores,
+    Predicted,
     Scoring,
     predict_pairs,
 )
@@ -272,14 +273,13 @@ def _predictions(
     segmenter: Segmenter, pairs: Sequence[Pair], data: DataConfig, scores: Scores
 ) -> list[Prediction]:
     dice = {score.image: score.dice for score in scores.images}
-    return [
-        Prediction(
-            one.pair.image.name,
-            *(thinned(one.image), thinned(one.mask), thinned(one.prediction)),
-            dice[str(one.pair.image)],
-        )
-        for one in predict_pairs(segmenter, pairs, data)
-    ]
+
+    def drawn(one: Predicted) -> Prediction:
+        arrays = (thinned(one.image), thinned(one.mask), thinned(one.prediction))
+        return Prediction(one.pair.image.name, *arrays, dice[str(one.pair.image)])
+
+    # Not a comprehension, which keeps one until the next is read.
+    return list(map(drawn, predict_pairs(segmenter, pairs, data)))
 
 
 def read_metrics(file: Path) -> dict[str, Any]:

@@ -109,8 +109,8 @@ def score_pairs(
     Raises:
         BadData: a file cannot be read, or an image and its mask differ in size.
     """
-    start = time.perf_counter()
-    names = names_of(max(segmenter.config.model.classes, 2), data.class_names)
+    start, classes = time.perf_counter(), segmenter.config.model.classes
+    names = names_of(max(classes, 2), data.class_names)
     each: list[ScoredImage] = []
     groups: dict[str, Numbers] = {}
     total, dice = np.zeros(1, np.int64), np.zeros(1)
@@ -127,8 +127,7 @@ def score_pairs(
         each.append(_image_score(one.pair, counts, sums))
         progress(len(each), len(pairs))
         del one
-    sums = np.sum([*groups.values()], axis=0)
-    binary = segmenter.config.model.classes <= 2
+    sums, binary = np.sum([*groups.values()], axis=0), classes <= 2
     return Scores(
         tuple(each),
         _totals(sums, names),
