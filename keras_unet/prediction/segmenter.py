@@ -17,13 +17,13 @@ import tensorflow as tf
 
 from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
-from keras_unet.data.resize import resize_image
+from keras_unet.data.resize import Strips as Strips
+from keras_unet.data.resize import resampled, resize_image, strips
 from keras_unet.errors import BadData
 from keras_unet.model.head import to_mask, to_probability
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.inputs import Given, read_all
-from keras_unet.prediction.tiles import Strips as Strips
-from keras_unet.prediction.tiles import Tiler, resampled, strips, tile_network, tilings
+from keras_unet.prediction.tiles import Tiler, tile_network, tilings
 from keras_unet.prediction.weights_file import load_weights
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
