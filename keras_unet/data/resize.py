@@ -112,18 +112,24 @@ def resize_rows(
         last: that of the row behind the last.
     """
     old = image.shape if isinstance(image, np.ndarray) else tf.shape(image)
-    if isinstance(size, tuple) and size == old[:2]:
-        return tf.cast(image[first:last], tf.float32)
+    return tf.cond(
+        tf.reduce_all(tf.equal(size, old[:2])),
+        lambda: tf.cast(image[first:last], tf.float32),
+        lambda: _resized_rows(image, old, size, tf.range(first, last)),
+    )
+
+
+def _resized_rows(image: Tensor, old: Tensor, size: Tensor, rows: Tensor) -> Tensor:
     scale = tf.cast(old[0] / size[0], tf.float32)
-    top = tf.cast(tf.cast(first, tf.float32) * scale - 1, tf.int32)
-    bottom = tf.cast(tf.cast(last, tf.float32) * scale + 2, tf.int32)
+    top = tf.cast(tf.cast(rows[0], tf.float32) * scale - 1, tf.int32)
+    bottom = tf.cast(tf.cast(rows[-1] + 1, tf.float32) * scale + 2, tf.int32)
     top, bottom = tf.maximum(top, 0), tf.minimum(bottom, old[0])
     part = tf.cast(image[top:bottom], tf.float32)
-    rows = _shares(tf.range(first, last), tf.range(top, bottom), scale, old[0])
-    part = tf.tensordot(rows, part, 1)
+    shares = _shares(rows, tf.range(top, bottom), scale, old[0])
+    part = tf.tensordot(shares, part, 1)
     width = tf.minimum(old[1], size[1])
-    part = _to(part, tf.stack([last - first, width]), "area")
-    return _to(part, tf.stack([last - first, size[1]]), "bilinear")
+    part = _to(part, tf.stack([tf.size(rows), width]), "area")
+    return _to(part, tf.stack([tf.size(rows), size[1]]), "bilinear")
 
 
 def _shares(new: Tensor, old: Tensor, scale: Tensor, count: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.export import saved_model, serving, tflite, tflite_client, verify
+from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import (
     disk_error,
@@ -81,7 +81,7 @@ def export_run(
             with write_whole(run.serving) as folder:
                 serving.write_serving(folder, config)
         if run.tflite.is_dir():
-            tflite_client.write_client(run.tflite, config)
+            tflite.write_client(run.tflite, config)
     report.end(measured)
     return measured
 

@@ -211,7 +211,7 @@ def tiler(network: keras.Model, config: Config) -> Tiler:
     return Tiler(predict, config.model.classes, *tilings(config))
 
 
-_FLIPS = {"none": [], "horizontal": [2], "vertical": [1], "both": [1, 2]}
+_FLIPS = {"none": [], "horizontal": [1], "vertical": [0], "both": [0, 1]}
 
 
 def probability_function(
@@ -223,8 +223,13 @@ def probability_function(
     mirrored forms, as far as the training mirrored them too: of a network trained with
     ``--flip none`` it is that of the images alone.
     """
-    axes = _FLIPS[config.augment.flip] if config.predict.test_time_flips else []
+    axes = [1 + axis for axis in flipped_axes(config)]
     return with_flips(lambda images: probability_of(network, images), axes)
+
+
+def flipped_axes(config: Config) -> list[int]:
+    """Returns along which axes of an image (h, w, c) the probability is averaged."""
+    return _FLIPS[config.augment.flip] if config.predict.test_time_flips else []
 
 
 def with_flips(

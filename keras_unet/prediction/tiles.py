@@ -9,7 +9,7 @@ graphs are made of the same functions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -116,6 +116,15 @@ def tilings(config: Config) -> tuple[Tiling, Tiling]:
     height, width = config.data.network_size
     overlap = config.data.tile_overlap
     return _tiling(height, overlap, config.model), _tiling(width, overlap, config.model)
+
+
+def whole_or_tilings(config: Config) -> tuple[Tiling, Tiling]:
+    """Returns ``tilings``; of a run on whole images, one tile as large as these."""
+    if config.data.tiles:
+        return tilings(config)
+    height, width = config.data.image_size
+    one = Tiling(height, 0, height, 0, 0, "same")
+    return one, replace(one, tile=width, stride=width)
 
 
 def _tiling(side: int, overlap: float, model: UNetConfig) -> Tiling:
