@@ -40,6 +40,21 @@ def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -
     return parsed
 
 
+def require_one_way(words: Sequence[str]) -> None:
+    """Refuses a command line that says in two ways how large images are seen.
+
+    Raises:
+        BadUsage: it has --image-size and --resolution.
+    """
+    flags = {word.partition("=")[0].replace("_", "-") for word in words}
+    if {"--image-size", "--resolution"} <= flags:
+        raise BadUsage(
+            "--image-size and --resolution both say how large images are seen: give "
+            "--image-size H W to bring all to one size, or --resolution 1 to leave "
+            "them at their own"
+        )
+
+
 def _decimal(word: str) -> str:
     """Returns a colour such as 0x00d7ff as the number that tyro can read."""
     return str(int(word, 16)) if re.fullmatch("0x[0-9a-fA-F]{1,8}", word) else word
@@ -169,17 +184,23 @@ def silent(done: int, total: int) -> None:
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """Yields a function that moves a bar on stderr, with the time left.
+    """Yields a function that moves a bar on stderr, with speed and time left.
 
     Where stderr is no terminal, nothing is shown.
     """
     from rich import progress
     from rich.console import Console
+    from rich.text import Text
+
+    class Speed(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            return Text(f"{task.speed:.3g}/s" if task.speed else "")
 
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
+        Speed(),
         progress.TimeRemainingColumn(),
     )
     console = Console(file=sys.stderr)

@@ -124,6 +124,11 @@ class DataConfig:
         """Height and width of what the network sees at a time: a piece or all."""
         return self.tiles or self.image_size
 
+    @property
+    def size_flag(self) -> str:
+        """The flag that sets ``network_size``."""
+        return "--tile-size" if self.tiles else "--image-size"
+
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Returns the size to which an image of ``size`` is brought as a whole."""
         if self.resolution is None:
@@ -159,6 +164,19 @@ class AugmentConfig:
     contrast: float = 0.0
     hue: float = 0.0
     noise: float = 0.0
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether images are resampled, and not just mirrored or recoloured."""
+        return any(
+            (
+                self.rotation_degrees,
+                self.scale,
+                self.shear_degrees,
+                self.translation,
+                self.elastic_pixels,
+            )
+        )
 
     def __post_init__(self) -> None:
         """Refuses negative amplitudes and shares of one and more."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from keras_unet.config import Config
-from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
+from keras_unet.console import (
+    load_tensorflow,
+    parse,
+    progress_bar,
+    run_verb,
+    speaker,
+)
 from keras_unet.data_config import DataConfig
 from keras_unet.run_folder import RunFolder
 
@@ -26,7 +34,8 @@ class Arguments:
     """Scores a run's network at the images' own size and draws the figures.
 
     Without flags: its validation and test images. metrics.json and per_image.csv of the
-    run keep what was scored before under other names.
+    run keep what was scored before under other names. Other data go by their folder's
+    name and the part, carvana-test say.
 
     Attributes:
         run: run folder that keras_unet.train wrote.
@@ -68,11 +77,11 @@ def _evaluate(run: RunFolder, config: Config, arguments: Arguments) -> None:
     folder = run.figures
     with progress_bar("images") as progress:
         if arguments.data is None and arguments.split is None:
-            evaluate_run(run, _split_of(run), print, progress)
+            evaluate_run(run, _split_of(run), speaker(), progress)
         else:
             name, pairs, data = choose(run, config, arguments)
-            folder /= Path(name).name
-            score_parts(run, {name: pairs}, data, folder, print, progress)
+            score_parts(run, {name: pairs}, data, speaker(), progress)
+            folder /= name
     print(f"scores: {run.metrics_file}, {run.per_image_file}; figures: {folder}")
 
 
@@ -94,9 +103,26 @@ def choose(
     prepared = prepare(_elsewhere(config.data, arguments.data), config.model.classes)
     for note in prepared.notes:
         print(note)
-    words = [str(arguments.data.resolve()), arguments.split or ""]
     pairs = prepared.every if part == "all" else getattr(prepared.split(), part)
-    return " ".join(words).strip(), pairs, prepared.data
+    return _name_of(run, arguments.data, arguments.split), pairs, prepared.data
+
+
+def _name_of(run: RunFolder, folder: Path, part: str | None) -> str:
+    """Returns what other data go by: a good folder name that nothing else has.
+
+    Data that were scored before keep their name: metrics.json knows whose it is.
+    """
+    from keras_unet.evaluation.report import OVERALL, read_metrics
+
+    safe = re.sub(r"[^\w.-]+", "-", folder.resolve().name)[:60].strip("-.") or "data"
+    name = f"{safe}-{part}" if part else safe
+    taken = dict.fromkeys(["train", "validation", "test", "all", *OVERALL], "")
+    # As on disks that take Car for car.
+    for known, scores in read_metrics(run.metrics_file).items():
+        taken.setdefault(known.casefold(), scores.get("data"))
+    names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    own = str(folder.resolve())
+    return next(one for one in names if taken.get(one.casefold(), own) == own)
 
 
 def _split_of(run: RunFolder) -> Split:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
+from keras_unet.config import PredictConfig
+from keras_unet.console import (
+    load_tensorflow,
+    on_interrupt,
+    parse,
+    progress_bar,
+    run_verb,
+)
+from keras_unet.errors import BadUsage
+from keras_unet.files import read_json, remove, write_rows, write_whole
 from keras_unet.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from keras_unet.data.opening import Unreadable
+    from keras_unet.prediction.files import Wanted
+    from keras_unet.prediction.inputs import Input, Shard
+    from keras_unet.prediction.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -19,17 +37,31 @@ class Arguments:
     """Writes the mask of each image as a PNG of the image's own size.
 
     Masks hold 0 and 255, or the values that the classes have in the masks of the
-    training: grey in 8 or 16 bits, or colours. An image that is missing or cannot be
-    read is named, and the others are done.
+    training: grey in 8 or 16 bits, indices with their palette, or colours. What is
+    missing or cannot be read is named, at the end and in OUTPUT/failed.csv, and the
+    others are done. Stopped in any way, the same command goes on where it was: images
+    that have all their files are passed over, however old these are.
 
     Attributes:
         run: run folder that keras_unet.train wrote.
-        inputs: images, and folders of images, which are searched to any depth.
+        inputs: images; folders, which are searched to any depth; patterns in quotes,
+            such as 'in/**/*.jpg'; @list.txt, a text file with a path in each line,
+            counted from the list's own folder.
         output: folder to write <stem>.png to; what lies in a folder of a folder goes to
             a folder of the same name.
         overlay: also write <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also write <stem>_probability.png, grey in 16 bits.
+        instances: also write <stem>_instances.png: the number of each pixel's connected
+            piece, grey in 16 bits; pixels that touch at a corner are connected.
         submission: also write this CSV file with run lengths, as Kaggle wants them.
+        shard: do a share only, the third of sixteen with 3/16, of the same INPUT each;
+            CSV files get names such as failed-03-of-16.csv, and the submissions of
+            all, one after the other, are that of the whole.
+        overwrite: make anew what the output folder holds.
+        threshold: foreground is what is more probable; by default the run's own; best
+            is that which keras_unet.evaluate found.
+        test_time_flips: the probability is the mean over the image and its mirrored
+            forms.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -39,7 +71,12 @@ class Arguments:
     output: Path
     overlay: bool = False
     probabilities: bool = False
+    instances: bool = False
     submission: Path | None = None
+    shard: str = "1/1"
+    overwrite: bool = False
+    threshold: float | Literal["best"] | None = None
+    test_time_flips: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,28 +89,160 @@ def predict(arguments: Arguments) -> int:
     """Returns 0, or 1 when some inputs are missing or cannot be read; names them.
 
     Raises:
-        BadUsage: two images would be written to one file, or over an image.
+        BadUsage: two images would be written to one file, or over an image; or the
+            output holds masks that were made otherwise.
         BadData: all inputs or the run's network are missing.
     """
     run = RunFolder(arguments.run)
-    run.load_config()
+    how = _how(run, arguments)
     run.require_weights()
     load_tensorflow()
-    from keras_unet.prediction.files import Wanted, segment
+    from keras_unet.prediction.files import check_names, segment, write_submission
+    from keras_unet.prediction.inputs import Shard, list_inputs
+    from keras_unet.prediction.segmenter import Segmenter
 
-    wanted = Wanted(
-        arguments.output,
-        arguments.overlay,
-        arguments.probabilities,
-        arguments.submission,
+    shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
+    every, missing = list_inputs(arguments.inputs, arguments.output)
+    check_names(every, wanted, run.load_config().model.classes)
+    files, failed = shard.of(every), list(shard.of(missing))
+    segmenter = Segmenter(run, how)
+    left = _left_to_do(files, wanted, segmenter, _made_by(run, segmenter), arguments)
+    with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
+        failed += segment(run, segmenter, left, wanted, progress)
+    lost = {error.file for error in failed}
+    done = [one for one in files if one.file not in lost]
+    if arguments.submission:
+        table = arguments.submission, shard
+        with on_interrupt(_way_on, arguments), progress_bar("run lengths") as progress:
+            failed += write_submission(done, segmenter, wanted, table, progress)
+    return _tell(arguments, shard, failed, (len(done), len(files) - len(left)))
+
+
+def _how(run: RunFolder, arguments: Arguments) -> PredictConfig:
+    """Returns how probabilities become masks, by the run's config and the flags."""
+    config = run.load_config()
+    if arguments.submission and config.model.classes > 2:
+        raise BadUsage("--submission is for foreground and background, no more classes")
+    best, given = arguments.threshold == "best", arguments.threshold
+    threshold = run.best_threshold() if best else given
+    try:
+        how = PredictConfig(
+            config.predict.threshold if threshold is None else float(threshold),
+            config.predict.test_time_flips or arguments.test_time_flips,
+        )
+    except ValueError as error:
+        raise BadUsage(str(error)) from None
+    # It refuses what does not fit the network.
+    return dataclasses.replace(config, predict=how).predict
+
+
+def _wanted(arguments: Arguments) -> Wanted:
+    from keras_unet.prediction.files import Wanted
+
+    names = [field.name for field in dataclasses.fields(Wanted)]
+    return Wanted(**{name: getattr(arguments, name) for name in names})
+
+
+def _made_by(run: RunFolder, segmenter: Segmenter) -> dict[str, Any]:
+    """Returns what decides how masks come out, as JSON has it."""
+    from keras_unet.prediction.segmenter import class_values
+
+    config = segmenter.config
+    names = ("image_size", "resolution", "tile_size", "tile_overlap", "bands", "white")
+    made_by = {
+        "weights": hashlib.sha256(run.require_weights().read_bytes()).hexdigest()[:16],
+        **{name: getattr(config.data, name) for name in names},
+        "class_values": class_values(config).tolist(),
+        **dataclasses.asdict(config.predict),
+    }
+    return dict(json.loads(json.dumps(made_by)))
+
+
+def _left_to_do(
+    files: Sequence[Input],
+    wanted: Wanted,
+    segmenter: Segmenter,
+    made_by: dict[str, Any],
+    arguments: Arguments,
+) -> list[Input]:
+    """Returns the images that lack files, in an output that says what makes these.
+
+    Raises:
+        BadUsage: the output cannot be made, or holds masks that were made otherwise.
+    """
+    from keras_unet.prediction.files import present
+
+    output = arguments.output
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
+    complete, there = present(files, wanted, segmenter.config.model.classes)
+    journal = output / ".predict.json"
+    if arguments.overwrite:
+        # Before the journal, or a killed command's successor would take them for its.
+        for path in there:
+            remove(path)
+        complete = [False] * len(files)
+    else:
+        _require_same(journal, made_by, there)
+    with write_whole(journal) as aside:
+        aside.write_text(json.dumps(made_by, indent=2) + "\n", "utf-8")
+    return [one for one, all_ in zip(files, complete, strict=True) if not all_]
+
+
+def _require_same(journal: Path, made_by: dict[str, Any], there: list[Path]) -> None:
+    """Refuses an output whose masks were made otherwise, or nobody knows how.
+
+    Raises:
+        BadUsage: with both ways on.
+    """
+    try:
+        before = read_json(journal, dict[str, Any])
+    except (FileNotFoundError, ValueError):
+        if not there:
+            return
+        cause = f"holds {there[0].name} already, and nothing tells what made it"
+    else:
+        changed = [key for key in made_by if before.get(key) != made_by[key]]
+        if not changed:
+            return
+        cause = "holds masks that were made otherwise: " + ", ".join(
+            f"{key} {before.get(key)}, now {made_by[key]}" for key in changed
+        )
+    raise BadUsage(
+        f"--output {journal.parent} {cause}. Replace them: --overwrite. Or give "
+        "another folder."
     )
-    with progress_bar("images") as progress:
-        outcome = segment(run, arguments.inputs, wanted, progress)
-    for error in outcome.failed:
+
+
+def _way_on(arguments: Arguments) -> str:
+    without = ", without --overwrite," if arguments.overwrite else ""
+    return f"Go on with the same command{without}: what is done is kept"
+
+
+def _tell(
+    arguments: Arguments,
+    shard: Shard,
+    failed: Sequence[Unreadable],
+    counts: tuple[int, int],
+) -> int:
+    """Prints what came of it and writes failed.csv; returns the status."""
+    listing = shard.name(arguments.output / "failed.csv")
+    if failed:
+        rows = [{"file": str(error.file), "cause": error.cause} for error in failed]
+        write_rows(listing, rows)
+    else:
+        remove(listing)
+    for error in failed:
         print(f"error: {error}", file=sys.stderr)
-    masks = "mask" if outcome.done == 1 else "masks"
-    print(f"{outcome.done} {masks} in {arguments.output}")
-    return 1 if outcome.failed else 0
+    done, before = counts
+    masks = "mask" if done == 1 else "masks"
+    kept = f" ({before} from before)" if before else ""
+    print(f"{done} {masks} in {arguments.output}{kept}")
+    if failed:
+        print(f"{len(failed)} failed: {listing}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import (
     as_type,
     read_json,
+    read_rows,
     remove,
     remove_leftovers,
     restore_replaced,
@@ -99,6 +100,18 @@ class RunFolder:
                 "(--resume --epochs, more than it had), or train anew (--overwrite)."
             )
         return self.weights_file
+
+    def load_history(self) -> list[dict[str, float]]:
+        """Returns the rows of history.csv, a number in each column; none without it.
+
+        Raises:
+            BadData: it is damaged.
+        """
+        try:
+            rows = read_rows(self.history_file)
+        except ValueError as error:
+            raise BadData(f"{self.history_file} is damaged: {error}") from None
+        return [_numbers(self.history_file, row) for row in rows]
 
     def best_threshold(self) -> float:
         """Returns the threshold of the best Dice on validation.
@@ -287,6 +300,19 @@ def _from_json(values: dict[str, Any]) -> Config:
         )
     _bring_up_to_date(values, number)
     return as_type(values, Config)
+
+
+def _numbers(file: Path, row: Mapping[str, Any]) -> dict[str, float]:
+    """Returns a row of history.csv; what is no number is named."""
+    for name in dict.fromkeys(["epoch", "val_dice", *row]):
+        try:
+            float(row[name])
+        except (LookupError, ValueError, TypeError):
+            found = repr(row[name])[:80] if name in row else "no such column"
+            raise BadData(
+                f"{file} is damaged: {name}: expected a number, found {found}"
+            ) from None
+    return {name: float(value) for name, value in row.items()}
 
 
 def _bring_up_to_date(values: dict[str, Any], number: int) -> None:

@@ -18,6 +18,7 @@ from keras_unet.console import (
     on_interrupt,
     parse,
     progress_bar,
+    require_one_way,
     run_verb,
     speaker,
 )
@@ -49,7 +50,11 @@ def parse_config(words: Sequence[str]) -> Config:
     """Returns the config of a command line.
 
     Defaults are those of --preset; with --resume, those of the run that goes on.
+
+    Raises:
+        BadUsage: as by ``require_one_way``.
     """
+    require_one_way(words)
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--output", type=Path)
     early.add_argument("--resume", action="store_true")
@@ -182,7 +187,7 @@ def _gather(
     config = dataclasses.replace(config, data=prepared.data, model=model)
     _require_same_run(folder, config)
     split = prepared.split()
-    steps_per_epoch(len(split.train), config.fit.batch_size)
+    steps_per_epoch(split.train, config)
     return config, split, prepared
 
 

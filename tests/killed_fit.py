@@ -1,4 +1,4 @@
-"""``python -m killed_fit DATA RUN WHEN``: a training of tiny_fit that is killed.
+"""``python -m killed_fit DATA RUN WHEN [pieces]``: a training of tiny_fit, killed.
 
 WHEN is a file and a number (before the file is put in place for that time), the
 beginning of a line that is said, or "validation": told to end in the first one.
@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tiny_fit import config_of, plan_of
+from tiny_fit import config_of, in_pieces, plan_of
 
 from keras_unet.console import run_verb
 from keras_unet.training.fit import fit
@@ -20,8 +20,9 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(data, run, when):
-    plan = plan_of(config_of(Path(data), ema=0.9), Path(run))
+def main(data, run, when, pieces=""):
+    config = config_of(Path(data), ema=0.9)
+    plan = plan_of(in_pieces(config) if pieces else config, Path(run))
     name, _, number = when.partition(" ")
     renamed, opened = [], []
     seen = str(plan.split.validation[0].image)

@@ -1,10 +1,11 @@
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from keras_unet.console import held_back_stderr, parse, run_verb
+from keras_unet.console import held_back_stderr, parse, progress_bar, run_verb
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage, Terminated
 
@@ -119,3 +120,19 @@ def test_the_old_package_of_the_same_import_name_is_diagnosed(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert "pip uninstall keras-unet" in done.stderr
+
+
+def test_the_bar_shows_how_many_a_second_and_the_time_left(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with progress_bar("images") as progress:
+        for done in range(5):
+            progress(done, 10)
+    shown = capsys.readouterr().err
+    assert re.search(r"4/10\D.*[0-9.e+]+/s.*\d+:\d\d:\d\d", shown)
+
+
+def test_no_bar_is_shown_where_there_is_no_terminal(capsys):
+    with progress_bar("images") as progress:
+        progress(1, 2)
+    assert capsys.readouterr().err == ""

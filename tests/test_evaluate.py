@@ -43,9 +43,59 @@ def test_one_part_goes_by_its_name(run):
 def test_other_data_goes_by_its_folder(run, tmp_path):
     data = make_data(tmp_path / "other", count=4, wrong=2)
     assert evaluate(run, "--data", data) == 0
-    scores = metrics_of(run)[str(data.resolve())]
+    scores = metrics_of(run)["other"]
     assert scores["images"] == 4
     assert scores["dice"] == pytest.approx((2 + 2 * 0.6) / 4)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("Cars 3: vélos?", "Cars-3-vélos"),
+        ("validation", "validation-2"),
+        ("-..-", "data"),
+        ("a" * 90, "a" * 60),
+    ],
+)
+def test_other_data_goes_by_a_good_folder_name(tmp_path, folder, name):
+    run = make_run(tmp_path / "run")
+    data = make_data(tmp_path / folder, count=2)
+    assert evaluate(run, "--data", data) == 0
+    assert metrics_of(run)[name]["data"] == str(data.resolve())
+    assert (run.figures / name / "evaluation.png").is_file()
+
+
+def test_two_folders_of_one_name_are_told_apart_and_keep_their_names(tmp_path):
+    run = make_run(tmp_path / "run")
+    for place in ("one/cars", "two/Cars", "two/Cars", "one/cars"):
+        data = tmp_path / place
+        if not data.exists():
+            make_data(data, count=2)
+        assert evaluate(run, "--data", data) == 0
+    metrics = metrics_of(run)
+    assert metrics.keys() == {"cars", "Cars-2", "images", "seconds"}
+    assert metrics["Cars-2"]["data"] == str(tmp_path / "two" / "Cars")
+
+
+def test_the_best_threshold_is_found_and_said(run, capsys):
+    assert evaluate(run, "--split", "validation") == 0
+    assert "--threshold best" in capsys.readouterr().out
+    assert metrics_of(run)["validation"]["dice_at_best_threshold"] == 1.0
+    assert run.best_threshold() == metrics_of(run)["validation"]["best_threshold"]
+
+
+def test_other_data_find_no_threshold(run, tmp_path, capsys):
+    data = make_data(tmp_path / "validation", count=20)
+    assert evaluate(run, "--data", data, "--split", "validation") == 0
+    assert "--threshold" not in capsys.readouterr().out
+    assert "best_threshold" not in metrics_of(run)["validation-validation"]
+
+
+def test_the_scores_are_told_as_a_table(run, capsys):
+    assert evaluate(run) == 0
+    told = capsys.readouterr().out
+    for word in ("boundary IoU", "Hausdorff 95 %", "1.0000–1.0000"):
+        assert word in told
 
 
 def test_other_data_may_have_masks_of_another_kind(tmp_path):
@@ -56,7 +106,7 @@ def test_other_data_may_have_masks_of_another_kind(tmp_path):
         pixels = np.stack([np.zeros_like(mask)] * 3 + [255 * (mask > 0)], -1)
         Image.fromarray(pixels.astype(np.uint8)).save(file.with_suffix(".png"))
     assert evaluate(run, "--data", data) == 0
-    assert metrics_of(run)[str(data.resolve())]["dice"] == 1.0
+    assert metrics_of(run)["other"]["dice"] == 1.0
 
 
 def test_white_is_the_runs_whatever_other_data_hold(tmp_path):
@@ -66,13 +116,14 @@ def test_white_is_the_runs_whatever_other_data_hold(tmp_path):
         levels = np.asarray(Image.open(file).convert("L")).astype(np.uint16)
         Image.fromarray(levels << 2).save(file)
     assert evaluate(run, "--data", data) == 0
-    assert metrics_of(run)[str(data.resolve())]["dice"] == 1.0
+    assert metrics_of(run)["other"]["dice"] == 1.0
 
 
 def test_a_part_of_other_data_goes_by_both_names(run, tmp_path):
     data = make_data(tmp_path / "other", count=4)
     assert evaluate(run, "--data", data, "--split", "test") == 0
-    assert metrics_of(run)[f"{data.resolve()} test"]["images"] == 1
+    assert metrics_of(run)["other-test"]["images"] == 1
+    assert (run.figures / "other-test" / "evaluation.png").is_file()
 
 
 def test_data_that_is_not_there_is_named(run, tmp_path, capsys):

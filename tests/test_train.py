@@ -120,6 +120,43 @@ def test_one_command_fills_a_run_folder(data, tmp_path, capsys):
     assert f"python -m keras_unet.predict {run}" in said
 
 
+PIECES = ["--resolution", "1", "--tile-size", "16", "24"]
+
+
+def test_images_of_mixed_sizes_are_learnt_in_pieces(tmp_path, capsys):
+    write_mixed(tmp_path / "data")
+    flags = words(tmp_path / "data", tmp_path / "run", "--formats")[:4]
+    flags += [*TINY[3:], *PIECES, "--epochs", "1", "--formats"]
+    assert main(flags) == 0
+    assert "4 pieces, 16×24" in capsys.readouterr().out
+    figures = {file.name for file in (tmp_path / "run" / "figures").iterdir()}
+    assert {"data.png", "augmentation.png", "predictions.png"} <= figures
+    history = (tmp_path / "run" / "history.csv").read_text()
+    assert "val_dice" in history
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 <= metrics["test"]["dice"] <= 1
+    # What is left of the flags is what the run was made with.
+    resume = ["--output", str(tmp_path / "run"), "--resume", "--epochs", "2"]
+    assert main(resume) == 0
+
+
+def write_mixed(folder):
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for seed, size in enumerate([(40, 50), (9, 11), (30, 70), (1, 1), (64, 16)] * 2):
+        image, mask = make_image(seed, size)
+        Image.fromarray(image).save(folder / f"images/p{seed}.png")
+        Image.fromarray(mask * np.uint8(255)).save(folder / f"masks/p{seed}.png")
+
+
+@pytest.mark.parametrize("size", [["--image-size", "8", "8"], ["--image_size=8", "8"]])
+@pytest.mark.parametrize("resolution", [["--resolution", "1"], ["--resolution=1"]])
+def test_two_sizes_at_which_images_are_seen_are_refused(size, resolution, capsys):
+    assert main([*size, *resolution, "--data", "nowhere"]) == 2
+    said = capsys.readouterr().err
+    assert "--image-size and --resolution both say how large images are seen" in said
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
     flags = ("--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats")

@@ -1,5 +1,7 @@
 """What it takes to train a tiny network on ellipses, and the state that it leaves."""
 
+from dataclasses import replace
+
 import numpy as np
 from splits import split_of
 from tiny_run import write_pairs
@@ -36,6 +38,13 @@ def config_of(folder, ema=0.0):
             checkpoint_minutes=1e-6,
         ),
     )
+
+
+def in_pieces(config):
+    """Returns the config with images at their own size, seen in pieces."""
+    data = replace(config.data, resolution=0.5, tile_size=(16, 24))
+    turned = replace(config.augment, rotation_degrees=20.0, elastic_pixels=1.0)
+    return replace(config, data=data, augment=turned)
 
 
 def plan_of(config, folder, say=print):

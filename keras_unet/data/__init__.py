@@ -2,6 +2,7 @@
 
 Doors: ``pair``, ``folders``, ``layouts`` and ``pairs`` (which files belong together,
 and what each pair is for), ``opening``, ``images`` and ``masks`` (one file at its own
-size), ``resize`` (at the network's), ``check`` (what a set holds), ``records``,
-``pair_cache``, ``pipeline`` (batches), ``augment``, ``warp``, ``rle``, ``demo.make``.
+size), ``objects``, ``resize`` (at the network's), ``check`` (what a set holds),
+``records``, ``pair_cache``, ``pieces``, ``pipeline`` (batches), ``augment``, ``warp``,
+``rle``, ``demo.make``.
 """

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 import tyro
 
 from keras_unet.config import PresetName
-from keras_unet.console import load_tensorflow, parse, progress_bar, run_verb
+from keras_unet.console import (
+    load_tensorflow,
+    parse,
+    progress_bar,
+    require_one_way,
+    run_verb,
+)
 from keras_unet.data.pair import listing
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadUsage
@@ -147,8 +153,10 @@ class Records:
         load_tensorflow()
         from keras_unet.data.pairs import prepare
         from keras_unet.data.records import write_records
+        from keras_unet.data.records_index import require_one_size
 
         data = _with_folder(self.data, self.folder)
+        require_one_size(data)
         if data.validation or data.test:
             raise BadUsage(
                 "records are of one set: write those of --validation and --test apart, "
@@ -189,7 +197,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb = parse(VERBS[name], rest, prog=f"{prog} {name}", **_defaults(name, rest))
     else:
         verb = parse(_any_verb(), words, prog=prog)
-    return run_verb(verb.run)
+
+    def run() -> int:
+        require_one_way(words)
+        return verb.run()
+
+    return run_verb(run)
 
 
 def _defaults(verb: str, words: Sequence[str]) -> dict[str, Any]:

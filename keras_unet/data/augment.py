@@ -15,7 +15,6 @@ from keras_unet.data.warp import (
     elastic_displacements,
     flow_to,
     fold_back,
-    has_field,
     nearest,
 )
 from keras_unet.data_config import AugmentConfig
@@ -47,7 +46,7 @@ def augment(
         config: how far; what has amplitude 0 is left out, to the bit.
     """
     draws = _draw(seeds)
-    if has_field(config):
+    if config.moves_pixels:
         flow = _flow(tuple(images.shape[1:3]), draws, config)
         images, masks = dense_image_warp(images, flow), _nearest(masks, flow)
     elif config.flip != "none":

@@ -21,6 +21,7 @@ from keras_unet.data.mask_coding import Coding, find_coding
 from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import to_class_ids
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
+from keras_unet.data.pieces import about_squeezing
 from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
 
@@ -211,6 +212,7 @@ def check_pairs(
             *about_white,
             *_notes(rows, notices, duplicates),
             *_enlarged(pairs, data.image_size),
+            *about_squeezing([(r.pair, r.image.header) for r in rows], coding.data),
         ),
         notices=notices,
         duplicates=duplicates,

@@ -22,7 +22,7 @@ from keras_unet.data.folders import (
 )
 from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.pairs_file import find_listed
-from keras_unet.data.records_index import INDEX, find_recorded
+from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
 from keras_unet.data.run_lengths import find_run_lengths, with_order
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
@@ -82,7 +82,8 @@ def find(data: DataConfig) -> Found:
     Raises:
         BadData: a folder is missing, empty, of no known layout or of two; or run
             lengths may go by rows or by columns.
-        BadUsage: no folder was given, or --group-by is no regular expression.
+        BadUsage: no folder was given, --group-by is no regular expression, or records
+            are to be seen at --resolution.
     """
     found = _in_parts(_source(data))
     given: Mapping[Part, Path | None] = {
@@ -94,6 +95,8 @@ def find(data: DataConfig) -> Found:
             found = _with_given(found, part, find_in(path))
     if data.group_by is not None:
         found = _regroup(found, data.group_by)
+    if any(pair.record for pair in found.every):
+        require_one_size(data)
     return with_order(found, data)
 
 

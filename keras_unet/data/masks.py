@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_unet.data import coco, rle
-from keras_unet.data.images import image_shape
+from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
 from keras_unet.data.mask_values import GREY_STEP, NOTHING
 from keras_unet.data.objects import read_objects
@@ -20,7 +20,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
 from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData
-from keras_unet.types import Mask, Values
+from keras_unet.types import Image, Mask, Values
 
 
 def read_mask(
@@ -37,6 +37,23 @@ def read_mask(
         BadData: the mask cannot be read, or holds a value that is no class.
     """
     return class_ids(pair, read_values(pair, data, size), data)
+
+
+def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]:
+    """Returns image (h, w, channels) and class ids (h, w) at their own size.
+
+    Raises:
+        BadData: a file cannot be read, or the two differ in size.
+    """
+    image = read_image(pair.image, channels, data)
+    mask = read_mask(pair, data)
+    if mask.shape != image.shape[:2]:
+        (height, width), (tall, wide) = mask.shape, image.shape[:2]
+        raise BadData(
+            f"{pair.mask} is {width}×{height}, but its image {pair.image} is "
+            f"{wide}×{tall}"
+        )
+    return image, mask
 
 
 def read_values(

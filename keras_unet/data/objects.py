@@ -1,4 +1,4 @@
-"""Masks of one object a file, as in Kaggle's Data Science Bowl 2018."""
+"""Objects of their own: masks of one a file (Data Science Bowl 2018), pieces of one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_unet.data.folders import list_files, match_names, name_of, normal, subfolders
 from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Found, Pair, Problem
-from keras_unet.types import Values
+from keras_unet.errors import BadData
+from keras_unet.types import Mask, Values
 
 _IMAGES, _MASKS = "images", "masks"
 
@@ -136,3 +138,31 @@ def read_objects(folder: Path, decode: Callable[[BinaryIO], Values]) -> Values:
     if values is None:
         raise Unreadable(folder, "holds no masks")
     return values
+
+
+def number_pieces(mask: Mask) -> npt.NDArray[np.uint16]:
+    """Returns the number of each pixel's connected piece, uint16 (h, w); 0 is none.
+
+    Pixels that touch at a corner are connected, as in scikit-image and OpenCV. Pieces
+    are of one class; numbers go from the top down, and on from class to class.
+
+    Args:
+        mask: class ids (h, w), of which 0 is background.
+
+    Raises:
+        BadData: there are more than 65535.
+    """
+    from scipy import ndimage
+
+    numbers = np.zeros(mask.shape, np.uint16)
+    count = 0
+    for class_id in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
+        pieces, more = ndimage.label(mask == class_id, np.ones((3, 3)))
+        if count + more > 0xFFFF:
+            raise BadData(
+                f"has {count + more} pieces, and {0xFFFF} is the most that the 16 bits "
+                "of --instances can number"
+            )
+        np.add(pieces, count, out=numbers, where=pieces > 0, casting="unsafe")
+        count += more
+    return numbers

@@ -227,6 +227,7 @@ class Pair:
         coding: of ``run_lengths``: Kaggle's, row by row or column by column, counted
             from 1; or what ``coco`` makes of annotations.
         table: the file that ``run_lengths`` come from.
+        size: height and width of the upright image, where it was looked at.
     """
 
     image: Path
@@ -237,3 +238,4 @@ class Pair:
     part: Part = ""
     coding: Coding = "rows"
     table: Path | None = None
+    size: tuple[int, int] | None = field(default=None, compare=False)

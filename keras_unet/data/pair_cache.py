@@ -5,7 +5,6 @@ By hand, because the cache of ``tf.data`` is read in the order that it was fille
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import tempfile
@@ -15,88 +14,193 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from keras_unet.config import Config
 from keras_unet.errors import BadUsage
 from keras_unet.types import Image, Mask
 
 Arrays = tuple[Image, Mask]
-Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+Sizes = npt.NDArray[np.int64]
+"""Height and width of each image, (n, 2)."""
 
+ALL = slice(None)
+MEMORY_SHARE = 0.3
+"""Of the memory; the stores of training and of validation live side by side."""
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class Store(Protocol):
     """Pairs of images that are put once and got in any order, from any thread."""
 
-    def get(self, index: int) -> Arrays | None:
-        """Returns image and mask, or None where there are none."""
+    def get(self, index: int, rows: slice = ALL) -> Arrays | None:
+        """Returns these rows of image and mask, or None where there are none."""
 
     def put(self, index: int, arrays: Arrays) -> None:
         """Keeps image and mask, if the store has a place for them."""
 
 
-class MemoryStore:
-    """Keeps the first ``places`` pairs in memory, which is taken as they come."""
+def pair_bytes(sizes: Sizes, channels: int) -> npt.NDArray[np.int64]:
+    """Returns how many bytes each image takes with its mask, (n,)."""
+    taken: npt.NDArray[np.int64] = sizes.prod(1) * (channels + 1)
+    return taken
 
-    def __init__(self, places: int, shapes: Shapes) -> None:
-        """Reserves addresses, not memory."""
-        self._images, self._masks = (
-            np.empty((places, *shape), np.uint8) for shape in shapes
-        )
-        self._filled = np.zeros(places, bool)
 
-    def get(self, index: int) -> Arrays | None:
-        """Returns image and mask, or None where there are none."""
+class _Bytes:
+    """Pairs of any sizes, one behind the other."""
+
+    def __init__(self, sizes: Sizes, channels: int) -> None:
+        self._sizes, self._channels = sizes, channels
+        ends = np.cumsum(pair_bytes(sizes, channels))
+        self._starts = np.concatenate([np.zeros(1, np.int64), ends])
+        self._filled = np.zeros(len(sizes), bool)
+
+    def get(self, index: int, rows: slice = ALL) -> Arrays | None:
+        """Returns these rows of image and mask, or None where there are none."""
         if index >= len(self._filled) or not self._filled[index]:
             return None
-        return self._images[index], self._masks[index]
+        height, width = self._sizes[index].tolist()
+        first, end, _ = rows.indices(height)
+        image = int(self._starts[index])
+        mask, row = image + height * width * self._channels, width * self._channels
+        pixels = self._read(image + first * row, (end - first) * row)
+        ids = self._read(mask + first * width, (end - first) * width)
+        return pixels.reshape(-1, width, self._channels), ids.reshape(-1, width)
 
     def put(self, index: int, arrays: Arrays) -> None:
         """Keeps image and mask, if the pair is one of the first."""
         if index < len(self._filled):
-            self._images[index], self._masks[index] = arrays
+            image, mask = arrays
+            start = int(self._starts[index])
+            self._write(start, image)
+            self._write(start + image.size, mask)
             # Last, so that no other thread reads half an image.
             self._filled[index] = True
 
+    def _read(self, start: int, count: int) -> npt.NDArray[np.uint8]:
+        raise NotImplementedError
 
-class DiskStore:
+    def _write(self, start: int, array: npt.NDArray[np.uint8]) -> None:
+        raise NotImplementedError
+
+
+class MemoryStore(_Bytes):
+    """Keeps the first pairs in memory, which is taken as they come."""
+
+    def __init__(self, sizes: Sizes, channels: int) -> None:
+        """Reserves addresses, not memory, for pairs of these sizes."""
+        super().__init__(sizes, channels)
+        self._bytes = np.empty(int(self._starts[-1]), np.uint8)
+
+    def _read(self, start: int, count: int) -> npt.NDArray[np.uint8]:
+        return self._bytes[start : start + count]
+
+    def _write(self, start: int, array: npt.NDArray[np.uint8]) -> None:
+        self._bytes[start : start + array.size] = array.reshape(-1)
+
+
+class DiskStore(_Bytes):
     """Keeps pairs in a file in ``folder`` that has no name and ends with us."""
 
-    def __init__(self, count: int, shapes: Shapes, folder: Path | None) -> None:
+    def __init__(self, sizes: Sizes, channels: int, folder: Path | None) -> None:
         """Opens the file; without a folder, where the system keeps temporary ones.
 
         Raises:
-            BadUsage: the disk has no room for ``count`` pairs.
+            BadUsage: the disk has no room for all pairs.
         """
+        super().__init__(sizes, channels)
         folder = Path(tempfile.gettempdir()) if folder is None else folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._shapes = shapes
-        self._pair_bytes = sum(math.prod(shape) for shape in shapes)
-        _require_room(count * self._pair_bytes, folder)
+        _require_room(int(self._starts[-1]), folder)
         # A plain file, no memory map: a full disk is then an error, not a signal.
         self._file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
-        self._filled = np.zeros(count, bool)
         self._lock = threading.Lock()
 
-    def get(self, index: int) -> Arrays | None:
-        """Returns image and mask, or None where there are none."""
-        if not self._filled[index]:
-            return None
-        image, mask = (np.empty(shape, np.uint8) for shape in self._shapes)
+    def _read(self, start: int, count: int) -> npt.NDArray[np.uint8]:
+        array = np.empty(count, np.uint8)
         with self._lock:
-            self._file.seek(int(index) * self._pair_bytes)
-            self._file.readinto(image)
-            self._file.readinto(mask)
-        return image, mask
+            self._file.seek(start)
+            self._file.readinto(array)
+        return array
+
+    def _write(self, start: int, array: npt.NDArray[np.uint8]) -> None:
+        with self._lock:
+            self._file.seek(start)
+            self._file.write(np.ascontiguousarray(array))
+
+
+class SpilledStore:
+    """Keeps the first pairs in memory and those after them on disk."""
+
+    def __init__(self, memory: MemoryStore, places: int, disk: DiskStore) -> None:
+        """Takes the two stores and how many pairs the first one has."""
+        self._memory, self._places, self._disk = memory, places, disk
+
+    def get(self, index: int, rows: slice = ALL) -> Arrays | None:
+        """Returns these rows of image and mask, or None where there are none."""
+        store, place = self._store_of(index)
+        return store.get(place, rows)
 
     def put(self, index: int, arrays: Arrays) -> None:
         """Keeps image and mask."""
-        with self._lock:
-            self._file.seek(int(index) * self._pair_bytes)
-            for array in arrays:
-                self._file.write(np.ascontiguousarray(array))
-            self._filled[index] = True
+        store, place = self._store_of(index)
+        store.put(place, arrays)
+
+    def _store_of(self, index: int) -> tuple[Store, int]:
+        if index < self._places:
+            return self._memory, index
+        return self._disk, index - self._places
+
+
+def make_store(sizes: Sizes, config: Config) -> Store | None:
+    """Returns what keeps pairs of these sizes as --cache says; None for none.
+
+    Where training sees pieces, what does not fit into memory goes to disk, so that no
+    large image is decoded for each of its pieces.
+
+    Raises:
+        BadUsage: the disk has no room for them.
+    """
+    data, channels = config.data, config.model.channels
+    if data.cache == "none":
+        return None
+    if data.cache == "disk":
+        return DiskStore(sizes, channels, config.output)
+    places = places_in_memory(sizes, config)
+    memory = MemoryStore(sizes[:places], channels)
+    if places == len(sizes) or not data.tiles:
+        return memory
+    disk = DiskStore(sizes[places:], channels, config.output)
+    return SpilledStore(memory, places, disk)
+
+
+def places_in_memory(sizes: Sizes, config: Config) -> int:
+    """Returns how many of the first pairs fit into memory."""
+    until = np.cumsum(pair_bytes(sizes, config.model.channels))
+    share = int(machine_memory() * MEMORY_SHARE)
+    return int(np.searchsorted(until, share, side="right"))
+
+
+def cache_line(sizes: Sizes, config: Config) -> str:
+    """Returns a line on where pairs of these sizes are kept, and what that takes."""
+    data, count = config.data, len(sizes)
+    kept = places_in_memory(sizes, config)
+    taken = pair_bytes(sizes, config.model.channels)
+    size, where = f"{taken.sum() / 1e6:,.0f} MB", f"on disk, in {config.output}"
+    if data.cache == "none":
+        return "none, every image is read from its file each time"
+    if data.cache == "disk":
+        return f"{size} {where}"
+    if kept == count:
+        return f"{size} of memory"
+    if data.tiles:
+        first, rest = (part.sum() / 1e6 for part in (taken[:kept], taken[kept:]))
+        return f"{first:,.0f} MB of memory, and {rest:,.0f} MB {where}"
+    return (
+        f"{kept} of {count} images, which fill {MEMORY_SHARE:.0%} of the "
+        f"memory; all would take {size} (--cache disk keeps them all)"
+    )
 
 
 def machine_memory() -> int:
@@ -113,7 +217,7 @@ def _require_room(needed: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BadUsage(
-            f"--cache disk needs {needed / 1e9:.1f} GB in {folder}, which has "
+            f"the cache needs {needed / 1e9:.1f} GB in {folder}, which has "
             f"{free / 1e9:.1f} GB free: take --cache none, a smaller --image-size or "
-            "an --output on a larger disk"
+            "--resolution, or an --output on a larger disk"
         )

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_unet.config import Config
 from keras_unet.console import Progress, silent
-from keras_unet.data.check import check_data
+from keras_unet.data.check import Row, check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
-from keras_unet.data.pairs_file import changes, columns, rows_of
+from keras_unet.data.pairs_file import changes, columns, rows_of, size_columns, size_of
+from keras_unet.data.pieces import count_pieces
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_rows
@@ -85,6 +87,7 @@ class Prepared:
             "mask": pair.mask or "",
             "group": pair.group,
             "part": part,
+            **size_columns(pair),
             **columns("image", image),
             **columns("mask", mask),
         }
@@ -108,14 +111,23 @@ def prepare(
     report = check_data(found, data, classes, progress)
     if report.problems:
         raise BadData(listing(report.problems))
+    row_of = {row.pair.image: row for row in report.rows}
     return Prepared(
-        found.pairs,
-        found.validation,
-        found.test,
+        _with_sizes(found.pairs, row_of),
+        _with_sizes(found.validation, row_of),
+        _with_sizes(found.test, row_of),
         report.resolved,
         found.says,
         report.notes,
-        {row.pair.image: row.fingerprints for row in report.rows},
+        {image: row.fingerprints for image, row in row_of.items()},
+    )
+
+
+def _with_sizes(pairs: Sequence[Pair], row_of: Mapping[Path, Row]) -> tuple[Pair, ...]:
+    headers = [row_of[pair.image].image.header for pair in pairs]
+    return tuple(
+        dataclasses.replace(pair, size=header.shape if header else None)
+        for pair, header in zip(pairs, headers, strict=True)
     )
 
 
@@ -175,12 +187,17 @@ def split_pairs(
     )
 
 
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Returns the number of whole batches in ``count`` training pairs.
+def steps_per_epoch(pairs: Sequence[Pair], config: Config) -> int:
+    """Returns the number of whole batches in an epoch of training.
+
+    Of pieces, the last batch is filled up: an epoch shows some of every image.
 
     Raises:
         BadUsage: there are fewer pairs than a batch has.
     """
+    count, batch_size = len(pairs), config.fit.batch_size
+    if config.data.tiles:
+        return -(-int(count_pieces(pairs, config.data).sum()) // batch_size)
     if count < batch_size:
         raise BadUsage(
             f"--batch-size {batch_size} is more than the {count} training pairs: "
@@ -216,7 +233,9 @@ def split_of_run(
         pair = pairs.pop(name, None)
         if pair:
             problems += changes(pair, row)
-            parts[row["part"]].append(dataclasses.replace(pair, group=row["group"]))
+            group, size = row["group"], size_of(row)
+            pair = dataclasses.replace(pair, group=group, size=size)
+            parts[row["part"]].append(pair)
         else:
             problems.append(alone.get(name, Problem(Path(row["image"]), "is gone")))
     if problems:

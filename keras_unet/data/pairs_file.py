@@ -96,6 +96,20 @@ def columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:
     }
 
 
+def size_columns(pair: Pair) -> dict[str, object]:
+    """Returns the columns of split.csv that say how large the image is."""
+    height, width = pair.size or ("", "")
+    return {"height": height, "width": width}
+
+
+def size_of(row: Mapping[str, str]) -> tuple[int, int] | None:
+    """Returns what ``size_columns`` made of a pair's size."""
+    try:
+        return int(row["height"]), int(row["width"])
+    except (LookupError, ValueError):
+        return None
+
+
 COLUMNS = ("image", "mask", "group", "part")
 _TABLES = {".csv", ".json"}
 _PARTS = ", ".join(filter(None, get_args(Part)))

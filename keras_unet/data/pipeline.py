@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
-from keras_unet.data import records
+from keras_unet.data import pieces, records
 from keras_unet.data.augment import augment
 from keras_unet.data.masks import class_ids, read_mask
+from keras_unet.data.opening import Unreadable
 from keras_unet.data.pair import Pair
 from keras_unet.data.pair_cache import (
+    ALL,
     Arrays,
-    DiskStore,
-    MemoryStore,
-    Shapes,
-    Store,
-    machine_memory,
+    make_store,
 )
 from keras_unet.data.pairs import steps_per_epoch
 from keras_unet.data.resize import read_resized
+from keras_unet.data_config import AugmentConfig
 from keras_unet.errors import BadData
 from keras_unet.types import Tensor
 
 # A call from the dataset into Python costs as much as a third of reading a pair.
 _PAIRS_PER_CALL = 4
 _MARK = "cannot feed the network: "
-# The stores of training and of validation live side by side.
-_MEMORY_SHARE = 0.3
+_LOCKS = 64
 
 
 def training_batches(
@@ -49,7 +49,9 @@ def training_batches(
     Raises:
         BadUsage: a batch has more pairs than there are.
     """
-    order = _order(len(pairs), config)
+    if config.data.tiles:
+        return _piece_batches(pairs, config, first_step)
+    order = _order(pairs, config)
     samples = np.arange(first_step * config.fit.batch_size, len(order))
     seeds = np.stack([np.full_like(samples, config.fit.seed), samples], -1)
     source = order[samples], seeds.astype(np.int32)
@@ -63,8 +65,41 @@ def training_batches(
     return _finish(dataset, len(samples) // config.fit.batch_size)
 
 
+def _piece_batches(
+    pairs: Sequence[Pair], config: Config, first_step: int
+) -> tf.data.Dataset:
+    cut, size = pieces.cut_of(config), config.fit.batch_size
+    reader = PieceReader(pairs, config)
+    last = config.fit.epochs * reader.order.length
+
+    def load(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        types = [tf.uint8, tf.uint8]
+        images, masks = tf.numpy_function(
+            _told(reader.batch), [numbers], types, stateful=False
+        )
+        images.set_shape((None, *cut.window, config.model.channels))
+        masks = tf.reshape(masks, (-1, *cut.window, 1))
+        numbers = tf.cast(numbers, tf.int32)
+        return images, masks, tf.stack([numbers * 0 + config.fit.seed, numbers], -1)
+
+    def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        images, masks = augment(images, masks, seeds, cut.augment)
+        return pieces.middle(images, cut.seen), pieces.middle(masks, cut.tile)
+
+    dataset = tf.data.Dataset.range(first_step * size, last).batch(_PAIRS_PER_CALL)
+    dataset = dataset.map(load, tf.data.AUTOTUNE)
+    dataset = dataset.rebatch(size, drop_remainder=True)
+    dataset = dataset.map(change, tf.data.AUTOTUNE)
+    return _finish(dataset, last // size - first_step)
+
+
 def validation_batches(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
-    """Returns every pair once, in order and unchanged; the last batch may be short."""
+    """Returns every pair once, in order and unchanged; the last batch may be short.
+
+    Where training sees pieces, each batch is one whole image, of whatever size.
+    """
+    if config.data.tiles:
+        return _whole_images(pairs, config)
     index = np.arange(len(pairs))
 
     dataset = _read_in_order(pairs, config, (index, index))
@@ -73,11 +108,52 @@ def validation_batches(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset
     return _finish(dataset, math.ceil(len(pairs) / config.fit.batch_size))
 
 
+def _whole_images(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
+    reader = PieceReader(pairs, config)
+
+    def load(index: Tensor) -> tuple[Tensor, Tensor]:
+        types = [tf.uint8, tf.uint8]
+        image, mask = tf.numpy_function(
+            _told(reader.whole), [index], types, stateful=False
+        )
+        image.set_shape((None, None, config.model.channels))
+        mask.set_shape((None, None))
+        return image[None], mask[None, ..., None]
+
+    # One at a time, because they may be large.
+    dataset = tf.data.Dataset.range(len(pairs)).map(load)
+    return _finish(dataset, len(pairs), 1)
+
+
+def first_pieces(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
+    """Returns one batch of a piece of each pair, with foreground but not augmented."""
+    config = replace(config, augment=AugmentConfig(flip="none"))
+    cut = pieces.cut_of(config)
+    found = [example(pair, config) for pair in pairs]
+    images, masks = (np.stack(arrays) for arrays in zip(*found, strict=True))
+    images = pieces.middle(images, cut.seen)
+    masks = pieces.middle(masks[..., None], cut.tile)
+    return tf.data.Dataset.from_tensors((images, masks))
+
+
+def example(pair: Pair, config: Config) -> Arrays:
+    """Returns the window (h, w, c) and (h, w) of a piece with foreground.
+
+    Raises:
+        BadData: image or mask cannot be read.
+    """
+    data = replace(config.data, cache="none", foreground_tiles=1.0)
+    return PieceReader([pair], replace(config, data=data)).piece(0)
+
+
 def pairs_of_step(pairs: Sequence[Pair], config: Config, step: int) -> list[Pair]:
     """Returns the pairs that ``training_batches`` makes step ``step`` of."""
     size = config.fit.batch_size
-    order = _order(len(pairs), config)[step * size : (step + 1) * size]
-    return [pairs[index] for index in order]
+    samples = range(step * size, (step + 1) * size)
+    if config.data.tiles:
+        order = pieces.Order(pieces.count_pieces(pairs, config.data), config.fit)
+        return [pairs[order.image_of(number)] for number in samples]
+    return [pairs[index] for index in _order(pairs, config)[samples]]
 
 
 def reading_error(error: tf.errors.OpError) -> BadData | None:
@@ -86,27 +162,11 @@ def reading_error(error: tf.errors.OpError) -> BadData | None:
     return BadData(found.group(1)) if found else None
 
 
-def cache_line(count: int, config: Config) -> str:
-    """Returns a line on where ``count`` pairs are kept, and how much that takes."""
-    kept = _places(count, config)
-    size = f"{count * _pair_bytes(config) / 1e6:,.0f} MB"
-    if config.data.cache == "none":
-        return "none, every image is read from its file each time"
-    if config.data.cache == "disk":
-        return f"{size} on disk, in {config.output}"
-    if kept == count:
-        return f"{size} of memory"
-    return (
-        f"{kept} of {count} images, which fill {_MEMORY_SHARE:.0%} of the "
-        f"memory; all would take {size} (--cache disk keeps them all)"
-    )
-
-
-def _order(count: int, config: Config) -> npt.NDArray[np.int64]:
+def _order(pairs: Sequence[Pair], config: Config) -> npt.NDArray[np.int64]:
     """Returns the pair index of each sample of the run, epoch after epoch."""
-    used = steps_per_epoch(count, config.fit.batch_size) * config.fit.batch_size
+    used = steps_per_epoch(pairs, config) * config.fit.batch_size
     epochs = [
-        np.random.default_rng((config.fit.seed, epoch)).permutation(count)[:used]
+        np.random.default_rng((config.fit.seed, epoch)).permutation(len(pairs))[:used]
         for epoch in range(config.fit.epochs)
     ]
     return np.concatenate(epochs)
@@ -140,7 +200,7 @@ def _cached(
 ) -> Callable[[npt.NDArray[np.int64]], Arrays]:
     """Returns what gives pairs' images (n, h, w, c) and masks (n, h, w)."""
     shapes = _shapes(config)
-    store = _store(len(pairs), config)
+    store = make_store(pieces.seen_sizes(pairs, config.data), config)
 
     def read_pairs(indices: npt.NDArray[np.int64]) -> Arrays:
         images, masks = (np.empty((len(indices), *shape), np.uint8) for shape in shapes)
@@ -151,18 +211,107 @@ def _cached(
                 absent.append(place)
             else:
                 images[place], masks[place] = kept
+        found = _read([pairs[indices[place]] for place in absent], config)
+        for place, arrays in zip(absent, found, strict=True):
+            images[place], masks[place] = arrays
+            if store:
+                store.put(indices[place], arrays)
+        return images, masks
+
+    return _told(read_pairs)
+
+
+def _told(read: Callable[[Any], Arrays]) -> Callable[[Any], Arrays]:
+    """Returns ``read``, whose errors survive the dataset."""
+
+    def call(argument: Any) -> Arrays:
         try:
-            found = _read([pairs[indices[place]] for place in absent], config)
-            for place, arrays in zip(absent, found, strict=True):
-                images[place], masks[place] = arrays
-                if store:
-                    store.put(indices[place], arrays)
+            return read(argument)
         except (BadData, OSError) as error:
             # All that is left of an exception in a dataset is its text.
             raise BadData(_MARK + " ".join(str(error).split("\n"))) from error
-        return images, masks
 
-    return read_pairs
+    return call
+
+
+class PieceReader:
+    """Pieces and whole images of pairs, each of which a cache has decode once.
+
+    Args:
+        pairs: of any sizes.
+        config: of a run that sees pieces.
+
+    Attributes:
+        order: which image each piece is cut of.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], config: Config) -> None:
+        """Looks at the images' sizes."""
+        self._pairs, self._config = pairs, config
+        self._sizes = pieces.seen_sizes(pairs, config.data)
+        self._counts = pieces.count_pieces(pairs, config.data)
+        self._store = make_store(self._sizes, config)
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self._places: dict[int, pieces.Places] = {}
+        self._cut = pieces.cut_of(config)
+        self.order = pieces.Order(self._counts, config.fit)
+
+    def whole(self, index: int) -> Arrays:
+        """Returns an image (h, w, c) and its mask (h, w) at the size they are seen."""
+        return self._ready(int(index))(ALL)
+
+    def batch(self, numbers: Sequence[int]) -> Arrays:
+        """Returns the windows (n, h, w, c) and (n, h, w) of pieces of the run."""
+        found = [self.piece(int(number)) for number in numbers]
+        images, masks = zip(*found, strict=True)
+        return np.stack(images), np.stack(masks)
+
+    def piece(self, number: int) -> Arrays:
+        """Returns the window of one piece, (h, w, c) and (h, w)."""
+        index, seed = self.order.image_of(number), self._config.fit.seed
+        # Other numbers than those that order the epochs.
+        rng = np.random.default_rng((1, seed, number))
+        shown = rng.random() < self._config.data.foreground_tiles
+        rows_of = self._ready(index)
+        places = self._places_of(index, rows_of) if shown else None
+        size = self._sizes[index]
+        corner = pieces.place_tile(size, self._cut, places, rng)
+        rows, columns = pieces.window_places(size, corner, self._cut)
+        first = int(rows.min())
+        image, mask = rows_of(slice(first, int(rows.max()) + 1))
+        window = np.ix_(rows - first, columns)
+        return image[window], mask[window]
+
+    def _ready(self, index: int) -> Callable[[slice], Arrays]:
+        """Returns what gives rows of a pair; no two threads decode the same one."""
+        store = self._store
+        if not store:
+            image, mask = self._decoded(index)
+            return lambda rows: (image[rows], mask[rows])
+        with self._locks[index % _LOCKS]:
+            if store.get(index, slice(0)) is None:
+                store.put(index, self._decoded(index))
+
+        return lambda rows: cast(Arrays, store.get(index, rows))
+
+    def _decoded(self, index: int) -> Arrays:
+        pair = self._pairs[index]
+        image, mask = next(_read([pair], self._config))
+        if image.shape[:2] != tuple(self._sizes[index]):
+            raise Unreadable(pair.image, "has another size than before: start again")
+        return image, mask
+
+    def _places_of(
+        self, index: int, rows_of: Callable[[slice], Arrays]
+    ) -> pieces.Places:
+        if index in self._places:
+            return self._places[index]
+        # The same whoever asks first.
+        seed = 2, self._config.fit.seed, index
+        places = pieces.find_places(rows_of(ALL)[1], int(self._counts[index]), seed)
+        if self._store:
+            self._places[index] = places
+        return places
 
 
 def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Arrays]:
@@ -178,36 +327,18 @@ def _read(pairs: Sequence[Pair], config: Config) -> Iterator[Arrays]:
     # caches, and a pair takes a tenth less time.
     images = [read_resized(pair.image, channels, data) for pair in pairs]
     for image, pair in zip(images, pairs, strict=True):
-        yield image, read_mask(pair, data, data.image_size)
+        yield image, read_mask(pair, data, image.shape[:2])
 
 
-def _store(count: int, config: Config) -> Store | None:
-    shapes = _shapes(config)
-    if config.data.cache == "none":
-        return None
-    if config.data.cache == "disk":
-        return DiskStore(count, shapes, config.output)
-    return MemoryStore(_places(count, config), shapes)
-
-
-def _shapes(config: Config) -> Shapes:
+def _shapes(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Returns the shapes of an image and of its mask."""
     height, width = config.data.image_size
     return (height, width, config.model.channels), (height, width)
 
 
-def _places(count: int, config: Config) -> int:
-    return min(count, int(machine_memory() * _MEMORY_SHARE) // _pair_bytes(config))
-
-
-def _pair_bytes(config: Config) -> int:
-    height, width = config.data.image_size
-    return height * width * (config.model.channels + 1)
-
-
-def _finish(dataset: tf.data.Dataset, count: int) -> tf.data.Dataset:
+def _finish(dataset: tf.data.Dataset, count: int, ahead: int = 2) -> tf.data.Dataset:
     # Keras asks how many batches there are; after ``rebatch`` TensorFlow cannot say.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.with_options(options).prefetch(2)
+    return dataset.with_options(options).prefetch(ahead)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.console import Progress, silent
+from keras_unet.data import records_index
 from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import read_values
@@ -59,11 +60,12 @@ def write_records(
         says: what the pairs' layout answers, as ``Found.says``.
 
     Raises:
-        BadUsage: the folder is there already.
+        BadUsage: the folder is there already, or images are to keep their own sizes.
         BadData: an image cannot be read.
     """
     if folder.exists():
         raise BadUsage(f"--output {folder} exists: name a new folder")
+    records_index.require_one_size(data)
     data = dataclasses.replace(data, white=_white(pairs, data))
     with write_new(folder) as aside:
         rows = []

@@ -45,6 +45,20 @@ def find_recorded(folder: Path) -> Found:
     return Found(pairs, says=tuples)
 
 
+def require_one_size(data: DataConfig) -> None:
+    """Refuses to bring records to anything but one size.
+
+    Raises:
+        BadUsage: ``data`` has a resolution.
+    """
+    if data.resolution is not None:
+        raise BadUsage(
+            f"--resolution {data.resolution:g} leaves images at sizes of their own, "
+            "and records hold them at one: give --image-size H W instead, with which "
+            "--tile-size works too, or the folder that the records were made of"
+        )
+
+
 def image_size(folder: Path) -> tuple[int, int]:
     """Returns height and width of the images in a folder of records.
 

@@ -5,10 +5,8 @@ And the way back, of probability that comes in strips.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +18,7 @@ from keras_unet.types import Image, Probability, Tensor
 
 
 def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
-    """Returns the upright image at ``data.image_size``, uint8 (h, w, channels).
+    """Returns the upright image at ``data.seen_size``, uint8 (h, w, channels).
 
     A large JPEG is decoded at a half, a quarter or an eighth of its size.
 
@@ -29,13 +27,14 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
     """
     with opened(path) as file:
         header = read_header(file, data.max_pixels)
+        size = data.seen_size(header.shape)
         if _is_plain_jpeg(header) and not data.bands:
             file.seek(0)
-            ratio = _ratio(header.shape, data.image_size)
+            ratio = _ratio(header.shape, size)
             image = _decode_jpeg(file.read(), channels, ratio)
         else:
             image = decode_image(file, channels, data)
-    return at_size(image, data.image_size)
+    return at_size(image, size)
 
 
 def at_size(image: Tensor, size: tuple[int, int]) -> Image:
@@ -44,19 +43,19 @@ def at_size(image: Tensor, size: tuple[int, int]) -> Image:
         return np.asarray(image)
     # On the CPU, whatever the network is on: the images are needed here.
     with tf.device("CPU"):
-        return np.asarray(_resizer(size)(image))
+        return np.asarray(_resized(image, size))
 
 
-@functools.cache
-def _resizer(size: tuple[int, int]) -> Any:
-    # One graph for images of all sizes: a third faster than one step at a time.
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, None, None), tf.uint8)], autograph=False
-    )
-    def resized(image: Tensor) -> Tensor:
-        return tf.cast(resize_image(image, size) + 0.5, tf.uint8)
-
-    return resized
+# One graph for images of all sizes: a third faster than one step at a time.
+@tf.function(
+    input_signature=[
+        tf.TensorSpec((None, None, None), tf.uint8),
+        tf.TensorSpec((2,), tf.int32),
+    ],
+    autograph=False,
+)
+def _resized(image: Tensor, size: Tensor) -> Tensor:
+    return tf.cast(resize_image(image, size) + 0.5, tf.uint8)
 
 
 def _is_plain_jpeg(header: Header) -> bool:
@@ -82,7 +81,7 @@ def _ratio(size: tuple[int, int], target: tuple[int, int]) -> int:
     return 1
 
 
-def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_image(image: Tensor, size: tuple[int, int] | Tensor) -> Tensor:
     """Returns an image or images, ([b,] h, w, c), as float32 at ``size`` (h, w).
 
     Shrinking averages the area that a pixel covers, growing is bilinear; both take
@@ -96,7 +95,8 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
         lambda: _to(_to(image, tf.minimum(old, size), "area"), size, "bilinear"),
         lambda: _to(image, size, "bilinear"),
     )
-    resized.set_shape([*image.shape[:-3], *size, image.shape[-1]])
+    known = size if isinstance(size, tuple) else (None, None)
+    resized.set_shape([*image.shape[:-3], *known, image.shape[-1]])
     return resized
 
 
@@ -151,7 +151,7 @@ def _to(image: Tensor, size: Tensor, method: str) -> Tensor:
 Strips = Iterator[tuple[slice, Probability]]
 """Rows of an image from the top down, and the probability in them, (rows, w, c)."""
 
-STRIP = 4_000_000
+STRIP = 250_000
 """Numbers of a probability that are at hand at a time."""
 
 

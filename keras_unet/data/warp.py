@@ -116,19 +116,6 @@ else:
         return tensorflow_addons.image.dense_image_warp(image, flow)
 
 
-def has_field(config: AugmentConfig) -> bool:
-    """Returns whether images are resampled, and not just mirrored or recoloured."""
-    return any(
-        (
-            config.rotation_degrees,
-            config.scale,
-            config.shear_degrees,
-            config.translation,
-            config.elastic_pixels,
-        )
-    )
-
-
 def affine_sources(
     size: tuple[int, int],
     flip: Tensor,

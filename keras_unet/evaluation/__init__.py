@@ -1,4 +1,4 @@
 """What a run is worth: numbers, tables and figures.
 
-Doors: ``scores``, ``report``.
+Doors: ``scores``, ``report``, ``membrane_scores``.
 """

@@ -107,7 +107,9 @@ class Network:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:
-            from tensorflow.lite import Interpreter
+            import tensorflow
+
+            Interpreter = tensorflow.lite.Interpreter
         self._interpreter = Interpreter(str(file))
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]

@@ -24,10 +24,11 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.console import run_verb
+from keras_unet.data.masks import read_pair
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resampled, resize_image
 from keras_unet.errors import BadData
-from keras_unet.evaluation.scores import confusion, read_pair, scores
+from keras_unet.evaluation.scores import confusion, scores
 from keras_unet.export.serving import BATCHES, within_limit
 from keras_unet.export.tflite_tables import operators
 from keras_unet.model.head import to_mask

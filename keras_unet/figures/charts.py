@@ -78,6 +78,38 @@ def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, float]]) -
 COLOURS = [canvas.unit(c) for c in (paint.BLUE, paint.VERMILION, paint.GREEN)]
 WORST = 8
 
+LABELS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "boundary_iou": "boundary IoU",
+    "hausdorff_95": "Hausdorff 95 %",
+}
+
+
+def label(score: str) -> str:
+    """Returns what a score is called where people read it."""
+    return LABELS.get(score) or score.replace("dice_", "Dice of ")
+
+
+def number(score: str, value: float) -> str:
+    """Returns a score's value where people read it; distances are in pixels."""
+    if np.isnan(value):
+        return "nowhere"
+    return f"{value:.2f}" if score == "hausdorff_95" else f"{value:.4f}"
+
+
+def with_interval(
+    score: str,
+    totals: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
+) -> str:
+    """Returns a score's value, and the ends of its interval on a second line."""
+    text = number(score, totals[score])
+    if score not in intervals:
+        return text
+    ends = [number(score, end) for end in intervals[score]]
+    return f"{text}\n{'–'.join(ends)}"
+
 
 @dataclass(frozen=True)
 class PartScores:
@@ -86,42 +118,51 @@ class PartScores:
     Attributes:
         name: what the part is called: validation, test.
         names: the images.
-        dice: the images' Dice, in the same order.
+        groups: the images' groups, in the same order.
+        dice: the images' Dice, likewise.
         totals: the part's scores by name.
+        intervals: their ends, of those that have an interval.
         confusion: pixels by true (row) and predicted (column) class.
     """
 
     name: str
     names: Sequence[str]
+    groups: Sequence[str]
     dice: Sequence[float]
     totals: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
     confusion: npt.NDArray[np.int64]
 
 
 def evaluation_figure(
     parts: Sequence[PartScores], class_names: Sequence[str], file: Path
 ) -> None:
-    """Draws every image's Dice, the worst images by name, and the table of scores.
+    """Draws every image's Dice, the worst images and groups, and the table of scores.
 
-    Of several classes, also each class's Dice and what was taken for what.
+    Groups are drawn where one has several images. Of several classes, also each class's
+    Dice and what was taken for what.
 
     Args:
         parts: validation and test, say.
         class_names: background first.
         file: the PNG to write.
     """
-    several = len(class_names) > 2
+    groups, several = _worst_groups(parts), len(class_names) > 2
     # Inches: many classes need more for their bars and lettering.
-    classes = min(max(3.0, 0.4 * len(class_names)), 12.0) if several else 0.0
-    figure = canvas.new_figure(10.0, 4.6 + classes)
-    heights = [3.25, 1.1, classes][: 2 + several]
+    heights = [3.25, 0.27 * len(groups) + 0.75, 0.55 + 0.45 * len(parts)]
+    heights += [min(max(3.0, 0.4 * len(class_names)), 12.0)]
+    shown = [True, bool(groups), True, several]
+    heights = [height for height, one in zip(heights, shown, strict=True) if one]
+    figure = canvas.new_figure(10.0, sum(heights) + 0.25)
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     _draw_sorted(figure.add_subplot(grid[0, 0]), parts)
     _draw_worst(figure.add_subplot(grid[0, 1]), parts)
-    _draw_table(figure.add_subplot(grid[1, :]), parts)
+    if groups:
+        _draw_groups(figure.add_subplot(grid[1, :]), groups)
+    _draw_table(figure.add_subplot(grid[1 + bool(groups), :]), parts)
     if several:
-        _draw_classes(figure.add_subplot(grid[2, 0]), parts, class_names)
-        _draw_confusion(figure.add_subplot(grid[2, 1]), parts[-1], class_names)
+        _draw_classes(figure.add_subplot(grid[-1, 0]), parts, class_names)
+        _draw_confusion(figure.add_subplot(grid[-1, 1]), parts[-1], class_names)
     canvas.save(figure, file)
 
 
@@ -146,15 +187,7 @@ def _draw_worst(axes: Axes, parts: Sequence[PartScores]) -> None:
     )[:WORST]
     for row, (dice, _, colour) in enumerate(worst):
         axes.plot(dice, row, "o", color=colour, ms=6)
-        axes.annotate(
-            f"{dice:.4f}",
-            (dice, row),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=canvas.SMALL,
-            color=canvas.INK,
-        )
+        _write_beside(axes, dice, row)
     canvas.plain(axes, "Dice", "")
     _name_ticks(axes.yaxis, [name for _, name, _ in worst], most=26)
     axes.set_ylim(len(worst) - 0.5, -0.5)
@@ -162,12 +195,71 @@ def _draw_worst(axes: Axes, parts: Sequence[PartScores]) -> None:
     canvas.heading(axes, "The worst images")
 
 
+def _write_beside(axes: Axes, dice: float, row: int) -> None:
+    axes.annotate(
+        f"{dice:.4f}",
+        (dice, row),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=canvas.SMALL,
+        color=canvas.INK,
+    )
+
+
+@dataclass(frozen=True)
+class _Group:
+    name: str
+    dice: Sequence[float]
+    colour: Any
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.dice))
+
+
+def _worst_groups(parts: Sequence[PartScores]) -> list[_Group]:
+    """Returns the groups with the lowest mean Dice; none if each is one image."""
+    groups = []
+    for part, colour in zip(parts, _colours(parts), strict=True):
+        dice: dict[str, list[float]] = {}
+        for name, value in zip(part.groups, part.dice, strict=True):
+            dice.setdefault(name, []).append(value)
+        groups += [_Group(name, each, colour) for name, each in dice.items()]
+    if all(len(group.dice) == 1 for group in groups):
+        return []
+    return sorted(groups, key=lambda group: group.mean)[:WORST]
+
+
+def _draw_groups(axes: Axes, groups: Sequence[_Group]) -> None:
+    for row, group in enumerate(groups):
+        colour, rows = group.colour, [row] * len(group.dice)
+        axes.plot(group.dice, rows, "|", color=colour, ms=9, mew=1.0, alpha=0.6)
+        axes.plot(group.mean, row, "o", color=colour, ms=6)
+        axes.text(
+            1.01,
+            row,
+            f"{group.mean:.4f}, {len(group.dice)} images",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=canvas.SMALL,
+            color=canvas.INK,
+        )
+    canvas.plain(axes, "Dice: a line for each image, a dot for their mean", "")
+    _name_ticks(axes.yaxis, [group.name for group in groups], most=26)
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    canvas.heading(axes, "The worst groups")
+
+
 def _draw_table(axes: Axes, parts: Sequence[PartScores]) -> None:
     canvas.bare(axes)
-    columns = ["Dice", "IoU", "precision", "recall", "accuracy", "images"]
+    below = "; below, 95 % intervals over the groups"
+    known = any(part.intervals for part in parts)
+    canvas.heading(axes, f"Scores, distances in pixels{below if known else ''}")
+    scores = [*LABELS][:2] + ["precision", "recall", "accuracy"] + [*LABELS][2:]
     cells = [
         [
-            *(f"{part.totals[name.lower()]:.4f}" for name in columns[:-1]),
+            *(with_interval(score, part.totals, part.intervals) for score in scores),
             str(len(part.names)),
         ]
         for part in parts
@@ -175,14 +267,14 @@ def _draw_table(axes: Axes, parts: Sequence[PartScores]) -> None:
     table = axes.table(
         cells,
         rowLabels=[canvas.letters(part.name, 24) for part in parts],
-        colLabels=columns,
+        colLabels=[*map(label, scores), "images"],
         cellLoc="center",
         rowLoc="right",
         edges="horizontal",
-        bbox=(0.14, 0.0, 0.86, 1.0),
+        bbox=(0.1, 0.0, 0.9, 1.0),
     )
     table.auto_set_font_size(False)
-    table.set_fontsize(canvas.TEXT)
+    table.set_fontsize(canvas.SMALL)
     for cell in table.get_celld().values():
         cell.set(edgecolor=canvas.FAINT, linewidth=0.8)
         cell.get_text().set_color(canvas.INK)

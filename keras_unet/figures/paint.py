@@ -39,6 +39,16 @@ def class_colour(class_id: int) -> Colour:
     return GREY if class_id == IGNORE else _CLASSES[(class_id - 1) % len(_CLASSES)]
 
 
+def palette(own: bytes = b"") -> bytes:
+    """Returns 256 colours, three bytes each: ``own`` ones, then those of Pascal VOC."""
+    ids = np.arange(256)[:, None]
+    voc = np.zeros((256, 3), np.int64)
+    for bit in range(8):
+        # Of each three bits of a number, one goes to each channel, the lowest on top.
+        voc |= (ids >> (3 * bit + np.arange(3)) & 1) << (7 - bit)
+    return own + voc.astype(np.uint8).tobytes()[len(own) :]
+
+
 def as_colour(image: Image) -> Image:
     """Returns ``image`` (h, w, 1 or 3) with three channels."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image

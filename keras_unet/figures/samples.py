@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ class Sample:
         name: what the image is called, its file's name say.
         image: (h, w, 1 or 3) bytes.
         mask: (h, w) class ids, 255 where they do not count.
+        size: the image's own height and width, where it was thinned out.
     """
 
     name: str
     image: Image
     mask: Mask
+    size: tuple[int, int] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,18 @@ class Prediction(Sample):
     dice: float
 
 
+DRAWN_SIDE = 2000
+
+
+def thinned(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Returns what is drawn of (h, w, ...): of a large one, every second row, say.
+
+    It is a copy then, so that the large one can go.
+    """
+    step = -(-max(pixels.shape[:2]) // DRAWN_SIDE)
+    return pixels[::step, ::step].copy() if step > 1 else pixels
+
+
 def data_figure(
     samples: Sequence[Sample], file: Path, class_names: Sequence[str] = ()
 ) -> None:
@@ -64,8 +78,9 @@ def data_figure(
     for axes, sample in zip(panels, samples, strict=False):
         image = paint.paint_mask(sample.image, sample.mask)
         canvas.show(axes, image, canvas.letters(sample.name, 30))
+        height, width = sample.size or sample.mask.shape
         axes.set_xlabel(
-            f"{sample.mask.shape[1]}×{sample.mask.shape[0]}, "
+            f"{width}×{height}, "
             f"{100 * _foreground_share(sample.mask):.1f} % foreground",
             fontsize=canvas.SMALL,
             color=canvas.SOFT,

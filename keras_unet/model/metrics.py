@@ -1,4 +1,4 @@
-"""Scores of segmentation as Keras metrics on logits.
+"""Scores of segmentation as Keras metrics on logits, and the threshold of the best.
 
 By hand, because Keras' ``MeanIoU`` takes class ids only, and none of Keras' metrics is
 a mean over images.
@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.errors import BadUsage
 from keras_unet.model.head import class_logits, most_probable
-from keras_unet.types import Tensor
+from keras_unet.types import Mask, Tensor
 
 Score = Literal["dice", "iou", "precision", "recall", "accuracy"]
 
@@ -82,7 +84,11 @@ class ImageScore(keras.metrics.Metric):
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> None:
         """Adds a batch; the sample weight is ignored."""
-        each = _class_scores(self.score, _confusion(y_true, y_pred))[:, 1]
+        self.add(confusion_of(y_true, y_pred))
+
+    def add(self, confusion: Tensor) -> None:
+        """Adds images by their confusion matrices (b, classes, classes)."""
+        each = _class_scores(self.score, confusion)[:, 1]
         self.total.assign_add(tf.cast(tf.reduce_sum(each), tf.float64))
         self.images.assign_add(tf.cast(tf.shape(each)[0], tf.float64))
 
@@ -129,7 +135,11 @@ class PixelScore(keras.metrics.Metric):
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> None:
         """Adds a batch; the sample weight is ignored."""
-        self.confusion.assign_add(tf.reduce_sum(_confusion(y_true, y_pred), 0))
+        self.add(confusion_of(y_true, y_pred))
+
+    def add(self, confusion: Tensor) -> None:
+        """Adds images by their confusion matrices (b, classes, classes)."""
+        self.confusion.assign_add(tf.reduce_sum(confusion, 0))
 
     def result(self) -> Tensor:
         """Returns the score of all pixels so far."""
@@ -156,7 +166,7 @@ class PixelScore(keras.metrics.Metric):
         }
 
 
-def _confusion(mask: Tensor, logits: Tensor) -> Tensor:
+def confusion_of(mask: Tensor, logits: Tensor) -> Tensor:
     """Returns the confusion matrix of each image, int64 (b, classes, classes)."""
     prediction = most_probable(class_logits(logits))
     # 255 is no class: its row of the one-hot mask is 0. float32 counts 16 million
@@ -199,3 +209,41 @@ def names_of(classes: int, class_names: Sequence[str]) -> Sequence[str]:
             f"not {len(class_names)}"
         )
     return class_names or [str(class_id) for class_id in range(classes)]
+
+
+LEVELS = 1024
+"""Steps of the probability; a power of two, so that each is exact in float32."""
+
+
+def count_levels(
+    probability: npt.NDArray[np.float32], mask: Mask
+) -> npt.NDArray[np.int64]:
+    """Returns how many pixels of background and foreground have which probability.
+
+    Args:
+        probability: of the foreground (h, w).
+        mask: class ids (h, w); only 0 and 1 are counted.
+
+    Returns:
+        (2, 1025): column k counts what is above (k - 1) / 1024, up to k / 1024.
+    """
+    level = np.fmin(np.ceil(probability * LEVELS), LEVELS).astype(np.intp)
+    level += (LEVELS + 1) * np.minimum(mask, 2).astype(np.intp)
+    counts = np.bincount(level.ravel(), minlength=3 * (LEVELS + 1))
+    return counts.reshape(3, -1)[:2]
+
+
+def dice_at_thresholds(levels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Returns an image's Dice (1023,) at the thresholds 1/1024, 2/1024, ..."""
+    true = levels[1].sum()
+    above = levels.sum(1, keepdims=True) - levels.cumsum(1)
+    found, predicted = above[1, 1:-1], above[:, 1:-1].sum(0)
+    both = predicted + true
+    return np.where(both > 0, 2 * found / np.maximum(both, 1), 1.0)
+
+
+def best_threshold(dice: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Returns the threshold of the highest Dice, of several the nearest to 0.5."""
+    best = np.flatnonzero(dice >= dice.max() - 1e-12) + 1
+    nearest = int(best[np.abs(best - LEVELS // 2).argmin()])
+    return nearest / LEVELS, float(dice[nearest - 1])

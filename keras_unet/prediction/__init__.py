@@ -1,4 +1,4 @@
 """A run's network on images of any size and number.
 
-Doors: ``segmenter``, ``tiles``, ``files``.
+Doors: ``segmenter``, ``tiles``, ``files``, ``inputs``.
 """

@@ -5,22 +5,30 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from keras_unet import types
+from keras_unet.config import Config
 from keras_unet.console import Progress, silent
 from keras_unet.data import rle
 from keras_unet.data.images import image_shape, read_image
+from keras_unet.data.masks import decode_mask_values
+from keras_unet.data.objects import number_pieces
+from keras_unet.data.opening import Unreadable, opened
+from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.figures.paint import paint_mask
-from keras_unet.files import remove_leftovers, write_whole
-from keras_unet.prediction.inputs import Input, list_inputs, real
+from keras_unet.figures import paint
+from keras_unet.files import read_rows, remove_leftovers, write_whole
+from keras_unet.prediction.inputs import Input, Shard, real_names
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
@@ -33,7 +41,8 @@ from keras_unet.prediction.segmenter import (
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Mask
 
-AddRow = Callable[[str, str], None]
+_PNG_LEVEL = 1
+"""Of zlib. A mask of 1918×1280 takes 14 ms and 16 KB; by default, 26 ms and 6 KB."""
 
 
 @dataclass(frozen=True)
@@ -47,72 +56,44 @@ class Wanted:
         overlay: also <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also <stem>_probability.png, 16 bits for 0 to 1; of three and
             more classes <stem>_probability_<number>.png for each, from 0 on.
-        submission: CSV file for Kaggle's run lengths of all images.
+        instances: also <stem>_instances.png, 16 bits: the number of each pixel's piece.
     """
 
     output: Path
     overlay: bool = False
     probabilities: bool = False
-    submission: Path | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the images.
-
-    Attributes:
-        done: number of images that were segmented.
-        failed: what was wrong with the others, each naming its file or folder.
-    """
-
-    done: int
-    failed: tuple[BadData, ...]
+    instances: bool = False
 
 
 def segment(
     run: RunFolder,
-    inputs: Sequence[Path],
+    segmenter: Segmenter,
+    files: Sequence[Input],
     wanted: Wanted,
     progress: Progress = silent,
-) -> Outcome:
-    """Writes what is wanted of each image that can be read.
+) -> list[Unreadable]:
+    """Writes what is wanted of each image; returns what is wrong with the others.
+
+    While the network is at some images, the next are read and the last are written by
+    threads; how many depends on their pixels, not on the number of files.
 
     Args:
-        run: whose network is used.
-        inputs: images, and folders of images, to any depth.
+        run: whose network it is.
+        segmenter: the network.
+        files: the images.
         wanted: what to write.
         progress: called after each image.
-
-    Raises:
-        BadUsage: two images would be written to one file, or over an image.
-        BadData: no input can be used at all, or the run has no weights.
     """
-    files, failed = list_inputs(inputs, wanted.output)
-    total = len(files) + len(failed)
-    check_names(files, wanted, run.load_config().model.classes)
-    segmenter = Segmenter(run)
-    values = class_values(segmenter.config)
-    if wanted.submission and segmenter.config.model.classes > 2:
-        raise BadUsage("--submission is for foreground and background, no more classes")
-    _make_folder(wanted.output)
-    columns = segmenter.config.data.run_lengths == "columns"
-    done = 0
-    with _submission(wanted.submission) as add_row:
-        readable = _readable(files, segmenter, failed)
-        for batch in batches(readable, BATCH, lambda item: item[1][..., 0].size):
-            every = segmenter.strips([image for _, image in batch])
-            for (one, image), strips in zip(batch, every, strict=True):
-                mask = _write(wanted, one, image, segmenter, strips, values)
-                name = one.place.as_posix()
-                runs = rle.encode(mask, columns) if wanted.submission else ""
-                add_row(name, runs)
-            done += len(batch)
-            progress(done + len(failed), total)
-            # The next ones are read now, and two large images need not fit.
-            batch.clear()
-            del image, mask
-    progress(total, total)
-    return Outcome(done, tuple(failed))
+    writer = _Writer(run, segmenter, wanted)
+    failed: list[Unreadable] = []
+    written = read_ahead(
+        _predicted(files, writer), lambda work: work[1](), lambda work: work[0]
+    )
+    for number, wrong in enumerate(written, 1):
+        if wrong:
+            failed.append(wrong)
+        progress(number, len(files))
+    return failed
 
 
 def check_names(files: Sequence[Input], wanted: Wanted, classes: int = 1) -> None:
@@ -126,34 +107,60 @@ def check_names(files: Sequence[Input], wanted: Wanted, classes: int = 1) -> Non
     Raises:
         BadUsage: names the two.
     """
-    inputs = {real(one.file): one.file for one in files}
-    came_from: dict[Path, Path] = {}
+    inputs = dict(zip(real_names(one.file for one in files), files, strict=True))
+    came_from: dict[str, Input] = {}
+    starts = [(one, _start(one, wanted.output)) for one in files]
+    ends = _ends(wanted, classes)
+    made = [(one, start + end) for one, start in starts for end in ends]
+    targets = real_names((output for _, output in made), follow=False)
+    for (one, output), target in zip(made, targets, strict=True):
+        if target in inputs:
+            raise BadUsage(
+                f"the mask of {one.file} would be written over {inputs[target].file}: "
+                "give another --output"
+            )
+        other = came_from.setdefault(target, one)
+        if other.file != one.file:
+            raise BadUsage(
+                f"{other.file} and {one.file} would both be written to "
+                f"{output}: segment them apart"
+            )
+
+
+def present(
+    files: Sequence[Input], wanted: Wanted, classes: int
+) -> tuple[list[bool], list[Path]]:
+    """Returns which images have all that is wanted, and all that is there of any.
+
+    Each folder is looked into once; what killed processes left unfinished there goes.
+    """
+    kinds = replace(wanted, overlay=True, probabilities=True, instances=True)
+    needed, every = set(_ends(wanted, classes)), _ends(kinds, classes)
+    folders: dict[str, set[str]] = {}
+    complete, there = list[bool](), list[Path]()
     for one in files:
-        for output in _outputs(one, wanted, classes):
-            target = real(output)
-            if target in inputs:
-                raise BadUsage(
-                    f"the mask of {one.file} would be written over {inputs[target]}: "
-                    "give another --output"
-                )
-            other = came_from.setdefault(target, one.file)
-            if other != one.file:
-                raise BadUsage(
-                    f"{other} and {one.file} would both be written to "
-                    f"{output}: segment them apart"
-                )
+        start = _start(one, wanted.output)
+        folder, stem = os.path.split(start)
+        if folder not in folders:
+            remove_leftovers(Path(folder))
+            folders[folder] = {path.name for path in Path(folder).glob("*")}
+        ends = [end for end in every if stem + end in folders[folder]]
+        complete.append(needed.issubset(ends))
+        there += [Path(start + end) for end in ends]
+    return complete, there
 
 
-def _outputs(one: Input, wanted: Wanted, classes: int) -> list[Path]:
-    """Returns the files that are made of an image, the mask first."""
-    ends = [".png"] + ["_overlay.jpg"] * wanted.overlay
+def _start(one: Input, output: Path) -> str:
+    """Returns the path of what is made of an image, but for how each file ends."""
+    return f"{output}{os.sep}{one.place}".removesuffix(one.place.suffix)
+
+
+def _ends(wanted: Wanted, classes: int) -> list[str]:
+    """Returns how the files that are made of an image end."""
+    ends = ["_overlay.jpg"] * wanted.overlay + ["_instances.png"] * wanted.instances
     if wanted.probabilities:
         ends += _probability_ends(classes).values()
-    return [_output(one, wanted, end) for end in ends]
-
-
-def _output(one: Input, wanted: Wanted, end: str) -> Path:
-    return wanted.output / one.place.with_name(one.place.stem + end)
+    return [*ends, ".png"]
 
 
 def _probability_ends(classes: int) -> dict[int, str]:
@@ -163,85 +170,181 @@ def _probability_ends(classes: int) -> dict[int, str]:
     return {k: f"_probability_{k}.png" for k in range(classes)}
 
 
-def _readable(
-    files: Sequence[Input], segmenter: Segmenter, failed: list[BadData]
-) -> Iterator[tuple[Input, types.Image]]:
-    """Yields what can be read; appends what is wrong with the rest to ``failed``."""
-    channels = segmenter.config.model.channels
-    data = segmenter.config.data
+_Work = tuple[int, Callable[[], Unreadable | None]]
+"""The pixels of an image, and what is still to be done with it, in any thread."""
 
-    def read(one: Input) -> types.Image | BadData:
-        try:
-            return read_image(one.file, channels, data)
-        except BadData as error:
-            return error
 
-    def pixels(one: Input) -> int:
-        try:
-            return math.prod(image_shape(one.file, data.max_pixels))
-        except BadData:
-            return 0
-
-    ahead = read_ahead(files, read, pixels)
-    for one in files:
-        image = next(ahead)
-        if isinstance(image, BadData):
-            failed.append(image)
-        else:
-            yield one, image
+def _predicted(files: Sequence[Input], writer: _Writer) -> Iterator[_Work]:
+    """Yields what is left to do of each image once the network has seen it."""
+    segmenter = writer.segmenter
+    in_tiles = segmenter.config.data.tiles is not None
+    for batch in batches(_readable(files, segmenter), BATCH, _pixels):
+        images = [image for _, image in batch if not isinstance(image, Unreadable)]
+        every = iter(segmenter.strips(images))
+        images.clear()
+        for one, image in batch:
+            if isinstance(image, Unreadable):
+                yield 0, partial(_as_it_is, image)
+                continue
+            size = image.shape[:2]
+            gather: Callable[[], _Gathered] = partial(writer.gather, size, next(every))
+            if in_tiles:
+                # The network runs while strips are asked for: in this thread alone.
+                gather = partial(_as_it_is, gather())
+            yield math.prod(size), partial(writer.write, one, image, gather)
+            del gather
+        # The next ones are read now, and two large images need not fit.
+        batch.clear()
         del image
 
 
-def _write(
-    wanted: Wanted,
-    one: Input,
-    image: types.Image,
-    segmenter: Segmenter,
-    strips: Strips,
-    values: npt.NDArray[np.uint8 | np.uint16],
-) -> Mask:
-    """Writes what is wanted of an image whose probability comes in strips."""
-    size = image.shape[:2]
-    mask = np.empty(size, np.uint8)
-    ends = _probability_ends(segmenter.config.model.classes)
-    levels = {
-        number: np.empty(size, np.uint16) for number in ends if wanted.probabilities
-    }
-    for rows, strip in strips:
-        mask[rows] = segmenter.decide(strip)
-        for number, level in levels.items():
-            level[rows] = np.round(strip[..., number] * 65535)
-    for number, level in levels.items():
-        _save(level, _output(one, wanted, ends[number]))
-    if wanted.overlay:
-        _save(paint_mask(image, mask), _output(one, wanted, "_overlay.jpg"))
-    _save(as_written(mask, values), _output(one, wanted, ".png"))
-    return mask
+_T = TypeVar("_T")
 
 
-def _save(pixels: npt.NDArray[np.uint8 | np.uint16], file: Path) -> None:
-    with write_whole(file) as aside:
-        Image.fromarray(pixels).save(aside, quality=92)
+def _as_it_is(value: _T) -> _T:
+    return value
 
 
-def _make_folder(output: Path) -> None:
+_Read = tuple[Input, types.Image | Unreadable]
+
+
+def _pixels(item: _Read) -> int:
+    return 0 if isinstance(item[1], Unreadable) else int(item[1][..., 0].size)
+
+
+def _readable(files: Sequence[Input], segmenter: Segmenter) -> Iterator[_Read]:
+    """Yields each input with its image, or with what is wrong with it."""
+    channels, data = segmenter.config.model.channels, segmenter.config.data
+
+    def read(one: Input) -> _Read:
+        try:
+            return one, read_image(one.file, channels, data)
+        except Unreadable as error:
+            return one, error
+
+    return read_ahead(files, read, lambda one: _size_of(one.file, data))
+
+
+def _size_of(file: Path, data: DataConfig) -> int:
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(output)
-    except OSError as error:
-        raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
+        return math.prod(image_shape(file, data.max_pixels))
+    except BadData:
+        return 0
 
 
-@contextlib.contextmanager
-def _submission(file: Path | None) -> Iterator[AddRow]:
-    """Yields a function that adds an image's name and run lengths to ``file``."""
-    if file is None:
-        yield lambda name, runs: None
-        return
+_Gathered = tuple[Mask, dict[str, npt.NDArray[np.uint16]]]
+"""An image's class ids (h, w), and its 16-bit probabilities by how their files end."""
+
+
+class _Writer:
+    """Makes files of the probability of one image; used by several threads at once."""
+
+    def __init__(self, run: RunFolder, segmenter: Segmenter, wanted: Wanted) -> None:
+        self.segmenter, self.wanted = segmenter, wanted
+        self.values = class_values(segmenter.config)
+        self.palette = _palette(run, segmenter.config.data)
+        ends = _probability_ends(segmenter.config.model.classes)
+        self.ends = ends if wanted.probabilities else {}
+
+    def gather(self, size: tuple[int, int], strips: Strips) -> _Gathered:
+        mask = np.empty(size, np.uint8)
+        levels = {end: np.empty(size, np.uint16) for end in self.ends.values()}
+        for rows, strip in strips:
+            mask[rows] = self.segmenter.decide(strip)
+            for number, end in self.ends.items():
+                levels[end][rows] = np.round(strip[..., number] * 65535)
+        return mask, levels
+
+    def write(
+        self, one: Input, image: types.Image, gather: Callable[[], _Gathered]
+    ) -> Unreadable | None:
+        """Writes the files of an image, the mask last; returns why there are none."""
+        mask, levels = gather()
+        start = _start(one, self.wanted.output)
+        if self.wanted.instances:
+            try:
+                numbers = number_pieces(mask)
+            except BadData as error:
+                return Unreadable(one.file, str(error))
+            _save(Image.fromarray(numbers), start + "_instances.png")
+        for end, level in levels.items():
+            _save(Image.fromarray(level), start + end)
+        if self.wanted.overlay:
+            painted = paint.paint_mask(image, mask)
+            _save(Image.fromarray(painted), start + "_overlay.jpg")
+        written = Image.fromarray(as_written(mask, self.values))
+        if self.palette and written.mode == "L":
+            written.putpalette(self.palette)
+        _save(written, start + ".png")
+        return None
+
+
+def _palette(run: RunFolder, data: DataConfig) -> bytes:
+    """Returns the colours of masks whose values are indices, of others none.
+
+    They are those of the training's first mask, or Pascal VOC's where it is gone.
+    """
+    if data.mask_reading != "indices" or data.mask_kind != "classes":
+        return b""
+    own = b""
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        first = read_rows(run.split_file)[0]["mask"]
+        with Image.open(first) as mask:
+            own = bytes(mask.getpalette() or [])
+    return paint.palette(own)
+
+
+def _save(image: Image.Image, file: str) -> None:
+    with write_whole(Path(file)) as aside:
+        # Each format passes over the other's.
+        image.save(aside, quality=92, compress_level=_PNG_LEVEL)
+
+
+def write_submission(
+    files: Sequence[Input],
+    segmenter: Segmenter,
+    wanted: Wanted,
+    table: tuple[Path, Shard],
+    progress: Progress = silent,
+) -> list[Unreadable]:
+    """Writes Kaggle's table of the masks that are there; returns which are damaged.
+
+    Args:
+        files: the images, whose order the rows have.
+        segmenter: what made the masks.
+        wanted: where they are.
+        table: the CSV file, and whose rows these are: only the first shard's table has
+            the header.
+        progress: called after each mask.
+    """
+    config, (file, shard), failed = segmenter.config, table, list[Unreadable]()
+    read = partial(_runs_of, config, class_values(config)[1])
+    masks = [Path(_start(one, wanted.output) + ".png") for one in files]
     with (
-        write_whole(file) as aside,
-        aside.open("w", newline="", encoding="utf-8") as stream,
+        write_whole(shard.name(file)) as aside,
+        aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as to,
     ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["img", "rle_mask"])
-        yield lambda name, runs: writer.writerow([name, runs])
+        writer = csv.writer(to, lineterminator="\n")
+        if shard.number == 1:
+            writer.writerow(["img", "rle_mask"])
+        ahead = read_ahead(masks, read, lambda mask: _size_of(mask, config.data))
+        for number, runs in enumerate(ahead, 1):
+            if isinstance(runs, Unreadable):
+                failed.append(runs)
+            else:
+                writer.writerow([files[number - 1].place.as_posix(), runs])
+            progress(number, len(files))
+    return failed
+
+
+def _runs_of(config: Config, value: npt.NDArray[Any], file: Path) -> str | Unreadable:
+    """Returns the run lengths of the foreground in a mask that was written."""
+    reading: Reading = "colours" if value.ndim else "indices"
+    level = int(bytes(value).hex(), 16) if value.ndim else int(value)
+    try:
+        with opened(file) as stream:
+            data = replace(config.data, mask_reading=reading)
+            values = decode_mask_values(stream, data)
+    except Unreadable as error:
+        return error
+    return rle.encode(values == level, config.data.run_lengths == "columns")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -56,7 +57,7 @@ def as_written(
     written = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
     # Row by row, because NumPy makes eight bytes of each id.
     for row, ids in zip(written, mask, strict=True):
-        row[...] = values[ids]
+        values.take(ids, 0, row, "clip")
     return written
 
 
@@ -271,8 +272,8 @@ def _float32() -> Iterator[None]:
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-# Enough to keep two cores busy; a batch of Carvana's images takes 100 MB.
-BATCH, READERS = 4, 2
+# A batch of Carvana's images takes 100 MB.
+BATCH, READERS = 4, max(2, min(8, (os.cpu_count() or 2) // 2))
 MOST_PIXELS = 16_000_000
 """In a batch, and in what is read beforehand; an image above is alone in either."""
 
@@ -298,7 +299,8 @@ def read_ahead(
     """
     waiting: deque[Future[_R]] = deque()
     sizes: deque[int] = deque()
-    with ThreadPoolExecutor(READERS) as pool:
+    pool = ThreadPoolExecutor(READERS)
+    try:
         for item in items:
             size = pixels(item)
             while waiting and (
@@ -308,8 +310,15 @@ def read_ahead(
                 yield waiting.popleft().result()
             sizes.append(size)
             waiting.append(pool.submit(read, item))
+            # What a large one holds is let go before the next item is made.
+            del item
+            while sum(sizes) >= MOST_PIXELS:
+                sizes.popleft()
+                yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def batches(

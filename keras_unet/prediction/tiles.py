@@ -65,7 +65,9 @@ class Tiling:
 
     def pixels(self, size: Tensor, start: Tensor) -> Tensor:
         """Returns which of the image's pixels a tile holds, int32 (..., tile)."""
-        place = tf.expand_dims(start - self._before(size), -1) + tf.range(self.tile)
+        # Of NumPy 1, an int32 less a Python number is an int64.
+        start = tf.cast(start - self._before(size), tf.int32)
+        place = tf.expand_dims(start, -1) + tf.range(self.tile)
         period = tf.maximum(2 * (size - 1), 1)
         place = tf.math.floormod(place, period)
         return tf.minimum(place, period - place)

@@ -1,4 +1,4 @@
-"""What happens beside ``model.fit``: states kept, weights averaged, trouble stopped."""
+"""What happens beside ``model.fit``: states kept, images scored, trouble stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,12 +18,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_unet.config import Config
+from keras_unet.data.resize import Strips
 from keras_unet.errors import BadData, Terminated
 from keras_unet.files import require_room, write_rows, write_whole
+from keras_unet.model.head import to_probability
+from keras_unet.model.losses import SegmentationLoss
+from keras_unet.model.metrics import confusion_of, segmentation_metrics
+from keras_unet.prediction.segmenter import MOST_PIXELS
+from keras_unet.prediction.tiles import Tiler, tilings
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import checkpoint
 from keras_unet.training.checkpoint import TrainingProgress
-from keras_unet.training.optimizers import learning_rate
+from keras_unet.training.optimizers import WeightAverage, learning_rate
+from keras_unet.types import Image, Probability, Tensor
 
 Logs = dict[str, Any] | None
 
@@ -175,67 +183,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
         )
 
 
-class WeightAverage(keras.callbacks.Callback):
-    """Follows the trainable weights and stands in for them while they are scored.
-
-    Keras's optimizers can average too, but put the average into the network for good
-    when ``fit`` ends, so that a training in two stretches would differ from one.
-
-    Args:
-        network: whose weights are followed.
-        momentum: share of the average that each step keeps; less in the first steps,
-            which start from noise.
-
-    Attributes:
-        state: the averages and the count of steps; belong into a checkpoint.
-    """
-
-    def __init__(self, network: keras.Model, momentum: float) -> None:
-        """Starts the average at the weights as they are."""
-        super().__init__()
-        self.momentum = momentum
-        self.weights = network.trainable_variables
-        self.averages = [tf.Variable(w, trainable=False) for w in self.weights]
-        self.steps = tf.Variable(0.0, trainable=False)
-        self.state = [*self.averages, self.steps]
-        self.kept: list[Any] = []
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the average towards the weights."""
-        self._follow()
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Puts the average in place of the weights."""
-        self.kept = [np.array(tf.convert_to_tensor(w)) for w in self.weights]
-        _assign(self.weights, self.averages)
-
-    def on_test_end(self, logs: Any = None) -> None:
-        """Puts the weights back."""
-        _assign(self.weights, self.kept)
-
-    @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Has the network hold the average within the block."""
-        self.on_test_begin()
-        try:
-            yield
-        finally:
-            self.on_test_end()
-
-    @tf.function
-    def _follow(self) -> None:
-        early = (1.0 + self.steps) / (10.0 + self.steps)
-        kept = tf.minimum(self.momentum, early)
-        for average, weight in zip(self.averages, self.weights, strict=True):
-            average.assign(kept * average + (1.0 - kept) * weight)
-        self.steps.assign_add(1.0)
-
-
-def _assign(targets: list[Any], values: list[Any]) -> None:
-    for target, value in zip(targets, values, strict=True):
-        target.assign(value)
-
-
 class StopOnInterrupt(keras.callbacks.Callback):
     """Takes Ctrl-C and SIGTERM over within a ``with`` block.
 
@@ -294,3 +241,81 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     def _give_back(self, number: int) -> None:
         signal.signal(number, self.before.pop(number) or signal.SIG_DFL)
+
+
+class WholeImages(keras.callbacks.Callback):
+    """Scores whole images, put together from tiles, at the end of each epoch.
+
+    It stands before all others, and does for them what ``model.evaluate`` would.
+
+    Args:
+        batches: of one whole image and mask each.
+        config: of a run that sees pieces.
+        beside: the callbacks behind this one.
+    """
+
+    def __init__(
+        self,
+        batches: tf.data.Dataset,
+        config: Config,
+        beside: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        """Keeps the arguments."""
+        super().__init__()
+        self.batches, self.beside = batches, beside
+        classes = config.model.classes
+        self.loss = SegmentationLoss(config.loss, classes)
+        self.metrics = segmentation_metrics(classes, config.data.class_names)
+        self.tiler = Tiler(self._predict, classes, *tilings(config))
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Adds the scores of validation to those of the epoch."""
+        for callback in self.beside:
+            callback.on_test_begin()
+        for metric in self.metrics:
+            metric.reset_state()
+        losses = []
+        for number, (image, mask) in enumerate(self.batches):
+            losses.append(self._score(image[0].numpy(), mask[0].numpy()))
+            for callback in self.beside:
+                callback.on_test_batch_end(number)
+        for callback in self.beside:
+            callback.on_test_end()
+        scores = {metric.name: float(metric.result()) for metric in self.metrics}
+        scores["loss"] = float(np.mean(losses))
+        if logs is not None:
+            logs |= {f"val_{name}": value for name, value in scores.items()}
+
+    def _score(self, image: Image, mask: Image) -> float:
+        """Returns the loss of an image; of a large one the mean over its bands."""
+        counts, losses = 0, 0.0
+        for rows, probability in _bands(self.tiler.strips(image)):
+            logits = tf.constant(_logits(probability, self.loss.classes)[None])
+            truth = tf.constant(mask[None, rows])
+            counts += confusion_of(truth, logits)
+            losses += float(self.loss(truth, logits)) * len(probability)
+        for metric in self.metrics:
+            metric.add(counts)
+        return losses / len(mask)
+
+    def _predict(self, tiles: Tensor) -> Tensor:
+        return to_probability(self.model(tiles, training=False))
+
+
+def _bands(strips: Strips) -> Strips:
+    """Yields the strips of an image joined up to a number of pixels: mostly to one."""
+    top, parts, pixels = 0, list[Probability](), 0
+    for rows, probability in strips:
+        parts.append(probability)
+        pixels += probability.shape[0] * probability.shape[1]
+        if pixels > MOST_PIXELS:
+            yield slice(top, rows.stop), np.concatenate(parts)
+            top, parts, pixels = rows.stop, [], 0
+    if parts:
+        yield slice(top, None), np.concatenate(parts)
+
+
+def _logits(probability: Probability, classes: int) -> Probability:
+    """Returns logits (h, w, classes) whose probability it is."""
+    logs = np.log(np.maximum(probability, 1e-7))
+    return logs if classes > 1 else logs[..., 1:] - logs[..., :1]

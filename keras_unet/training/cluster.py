@@ -42,9 +42,10 @@ def require_memory(config: Config) -> None:
     needed = least_memory(config)
     memory = max(machine_memory(), _LARGEST_GPU if _GPU.exists() else 0)
     if needed > memory:
-        height, width = config.data.image_size
+        height, width = config.data.network_size
         raise BadUsage(
-            f"--image-size {height} {width}, --batch-size {config.fit.batch_size}, "
+            f"{config.data.size_flag} {height} {width}, "
+            f"--batch-size {config.fit.batch_size}, "
             f"--filters {config.model.filters} and --depth {config.model.depth} need "
             f"{needed / 1e9:.0f} GB at the least, and there are {memory / 1e9:.0f} GB: "
             "take smaller ones"
@@ -57,7 +58,7 @@ def least_memory(config: Config) -> int:
     That are the features that are kept for the gradients, of two bytes each, and the
     weights with their gradients and the optimizer's moments, of four.
     """
-    height, width = config.data.image_size
+    height, width = config.data.network_size
     pixels = height * width * config.fit.batch_size // config.model.stem_stride**2
     features = weights = 0
     for level in range(config.model.depth + 1):

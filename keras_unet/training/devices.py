@@ -17,7 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet.config import FitConfig
+from keras_unet.config import Config, FitConfig
+from keras_unet.data.pieces import cut_of
 from keras_unet.training import cluster
 
 _XLA_WHY = "on NVIDIA's and AMD's GPUs only: it slows a U-Net on CPUs"
@@ -155,11 +156,15 @@ def prepare(network: keras.Model, strategy: tf.distribute.Strategy, batch: Any) 
     network._maybe_symbolic_build = _built_already
 
 
-def blank_batch(size: int, height: int, width: int, channels: int) -> Any:
-    """Returns black images (b, h, w, channels) and their empty masks."""
+def blank_batch(size: int, config: Config) -> Any:
+    """Returns black images (b, h, w, channels) as training sees them, and masks."""
+    seen = masks = config.data.network_size
+    if config.data.tiles:
+        cut = cut_of(config)
+        seen, masks = cut.seen, cut.tile
     return (
-        np.zeros((size, height, width, channels), "uint8"),
-        np.zeros((size, height, width, 1), "uint8"),
+        np.zeros((size, *seen, config.model.channels), "uint8"),
+        np.zeros((size, *masks, 1), "uint8"),
     )
 
 

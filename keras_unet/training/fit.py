@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import math
 import shlex
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,19 +21,20 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.console import Say
 from keras_unet.data import pipeline
+from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import disk_error
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import segmentation_metrics
-from keras_unet.model.unet import build_network
+from keras_unet.model.unet import build_network, build_unet
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import callbacks, checkpoint, cluster, devices
-from keras_unet.training.callbacks import StopOnInterrupt, WeightAverage
+from keras_unet.training.callbacks import StopOnInterrupt
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device
 from keras_unet.training.logs import EpochLines, ValidationStrip, describe
-from keras_unet.training.optimizers import make_optimizer
+from keras_unet.training.optimizers import WeightAverage, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Refuses a batch that the pairs do not fill or the devices cannot share."""
         size, replicas = self.config.fit.batch_size, self.device.replicas
-        steps_per_epoch(len(self.split.train), size)
+        steps_per_epoch(self.split.train, self.config)
         if size % replicas:
             raise BadUsage(
                 f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
@@ -72,10 +76,10 @@ class Plan:
         words = ["python", "-m", "keras_unet.train", "--output", str(self.source.path)]
         return shlex.join([*words, "--resume"])
 
-    @property
+    @functools.cached_property
     def steps(self) -> int:
         """Training steps per epoch."""
-        return steps_per_epoch(len(self.split.train), self.config.fit.batch_size)
+        return steps_per_epoch(self.split.train, self.config)
 
 
 def compile_network(config: Config, steps: int, device: Device) -> keras.Model:
@@ -89,7 +93,7 @@ def compile_network(config: Config, steps: int, device: Device) -> keras.Model:
     keras.utils.set_random_seed(config.fit.seed)
     classes, names = config.model.classes, config.data.class_names
     with device.strategy.scope():
-        network = build_network(config.model)
+        network = _network(config)
         network.compile(
             optimizer=make_optimizer(config.fit, config.fit.epochs * steps, network),
             loss=SegmentationLoss(config.loss, classes),
@@ -98,6 +102,13 @@ def compile_network(config: Config, steps: int, device: Device) -> keras.Model:
         )
         network.optimizer.build(network.trainable_variables)
     return network
+
+
+def _network(config: Config) -> keras.Model:
+    if config.data.tiles and config.model.padding == "valid":
+        # Pieces bring what the paper's network sees around them.
+        return build_unet(config.model)
+    return build_network(config.model)
 
 
 def fit(plan: Plan) -> TrainingProgress:
@@ -152,7 +163,7 @@ def _fit(plan: Plan) -> TrainingProgress:
         )
     alone = cluster.workers() == 1
     stop = StopOnInterrupt(recorder, alone, f"Go on with: {plan.resume_command}")
-    beside = [*_callbacks(plan, recorder), stop]
+    beside = _with_whole_images([*_callbacks(plan, recorder), stop], plan)
     try:
         with stop:
             if progress.step == (progress.epoch + 1) * plan.steps:
@@ -177,18 +188,14 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     fit, device = plan.config.fit, plan.device
     # Several workers read the state together, which a clock of each cannot arrange.
     minutes = math.inf if cluster.workers() > 1 else fit.checkpoint_minutes
-    shape = (*plan.config.data.image_size, plan.config.model.channels)
-    devices.prepare(
-        network,
-        device.strategy,
-        devices.blank_batch(fit.batch_size // device.replicas, *shape),
-    )
+    share = devices.blank_batch(fit.batch_size // device.replicas, plan.config)
+    devices.prepare(network, device.strategy, share)
     average = WeightAverage(network, fit.ema) if fit.ema else None
     file = plan.source.checkpoint / checkpoint.FILE
     if not file.is_file():
         return callbacks.Recorder(plan.run, TrainingProgress(), minutes, (), average)
     # Keras makes the metrics' variables when it first needs them.
-    network.test_on_batch(*devices.blank_batch(fit.batch_size, *shape))
+    network.test_on_batch(*devices.blank_batch(fit.batch_size, plan.config))
     progress = checkpoint.restore(file, network, average.state if average else ())
     if not 0 <= progress.step - progress.epoch * plan.steps <= plan.steps:
         raise BadData(
@@ -211,9 +218,12 @@ def _fit_until(
 ) -> None:
     """Trains to the end of that epoch; the first one may be half done."""
     config, split = plan.config, plan.split
+    validation = None
+    if not config.data.tiles:
+        validation = pipeline.validation_batches(split.validation, config)
     network.fit(
         pipeline.training_batches(split.train, config, progress.step),
-        validation_data=pipeline.validation_batches(split.validation, config),
+        validation_data=validation,
         initial_epoch=progress.epoch,
         epochs=epochs,
         shuffle=False,
@@ -231,9 +241,15 @@ def _validate(
 ) -> None:
     """Ends an epoch that was stopped in its validation, as ``model.fit`` would."""
     logs = dict(network.get_metrics_result())
-    batches = pipeline.validation_batches(plan.split.validation, plan.config)
-    scores = network.evaluate(batches, callbacks=beside, verbose=0, return_dict=True)
-    logs |= {f"val_{name}": value for name, value in scores.items()}
+    if plan.config.data.tiles:
+        for callback in beside:
+            callback.set_model(network)
+    else:
+        batches = pipeline.validation_batches(plan.split.validation, plan.config)
+        scores = network.evaluate(
+            batches, callbacks=beside, verbose=0, return_dict=True
+        )
+        logs |= {f"val_{name}": value for name, value in scores.items()}
     # The recorder raises it.
     epoch = progress.epoch
     for callback in beside:
@@ -245,8 +261,7 @@ def _callbacks(
 ) -> list[keras.callbacks.Callback]:
     progress = recorder.progress
     spread = plan.split.validation[:: max(1, len(plan.split.validation) // 4)]
-    strip = pipeline.validation_batches(spread[:4], plan.config)
-    images, masks = next(strip.unbatch().batch(4).as_numpy_iterator())
+    images, masks = _strip(spread[:4], plan.config)
     logs = plan.run.logs if find_spec("tensorboard") else None
 
     def files_of_step(step: int) -> list[Path]:
@@ -263,6 +278,26 @@ def _callbacks(
     ]
 
 
+def _strip(pairs: Sequence[Pair], config: Config) -> tuple[Any, Any]:
+    """Returns images (b, h, w, c) and masks (b, h, w, 1) as the network sees them."""
+    if config.data.tiles:
+        batches = pipeline.first_pieces(pairs, config)
+    else:
+        batches = pipeline.validation_batches(pairs, config).unbatch().batch(4)
+    images, masks = next(batches.as_numpy_iterator())
+    return images, masks
+
+
+def _with_whole_images(
+    beside: list[keras.callbacks.Callback], plan: Plan
+) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks, before them what validates where pieces are trained."""
+    if not plan.config.data.tiles:
+        return beside
+    batches = pipeline.validation_batches(plan.split.validation, plan.config)
+    return [callbacks.WholeImages(batches, plan.config, beside), *beside]
+
+
 def _worker_lost(plan: Plan) -> str:
     return (
         "another worker stopped answering, so this one stops too. Go on from the last "
@@ -271,9 +306,10 @@ def _worker_lost(plan: Plan) -> str:
 
 
 def _out_of_memory(config: Config) -> str:
-    batch, (height, width) = config.fit.batch_size, config.data.image_size
+    batch, (height, width) = config.fit.batch_size, config.data.network_size
     smaller = f"--batch-size {batch // 2}, or " if batch > 1 else ""
+    flag = config.data.size_flag
     return (
-        f"the device has too little memory for --batch-size {batch} at --image-size "
-        f"{height} {width}. Try {smaller}--image-size {height // 2} {width // 2}."
+        f"the device has too little memory for --batch-size {batch} at {flag} "
+        f"{height} {width}. Try {smaller}{flag} {height // 2} {width // 2}."
     )

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.console import Say
+from keras_unet.data.pair_cache import cache_line
 from keras_unet.data.pairs import Split, steps_per_epoch
-from keras_unet.data.pipeline import cache_line
+from keras_unet.data.pieces import middle, seen_sizes
 from keras_unet.data.warp import has_xla
 from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
 from keras_unet.model.head import class_logits, most_probable
@@ -36,8 +37,10 @@ def describe(
     say: Say,
 ) -> None:
     """Says what is about to happen: device, network, data, steps and where it goes."""
-    height, width = config.data.image_size
-    steps = steps_per_epoch(len(split.train), config.fit.batch_size)
+    height, width = config.data.network_size
+    steps = steps_per_epoch(split.train, config)
+    sizes = seen_sizes(split.train, config.data)
+    shown = "pieces" if config.data.tiles else "images"
     for title, text in [
         ("device", device.name),
         ("precision", f"{device.precision} ({device.precision_reason})"),
@@ -47,9 +50,9 @@ def describe(
         (
             "training",
             f"{config.fit.epochs} epochs of {steps} steps of "
-            f"{config.fit.batch_size} images, {height}×{width}",
+            f"{config.fit.batch_size} {shown}, {height}×{width}",
         ),
-        ("cache", cache_line(len(split.train), config)),
+        ("cache", cache_line(sizes, config)),
         ("run folder", str(folder.path)),
     ]:
         say(f"{title:>10}  {text}")
@@ -145,7 +148,7 @@ class ValidationStrip(keras.callbacks.Callback):
 
     Args:
         images: uint8 (b, h, w, c).
-        masks: class ids (b, h, w).
+        masks: class ids (b, h, w), of the images' middle if they are smaller.
         progress: where the training stands; its last row is drawn as scalars.
         logs: TensorBoard's folder, or None where the extra is not installed.
         say: prints a line.
@@ -190,7 +193,8 @@ class ValidationStrip(keras.callbacks.Callback):
         with writer.as_default(step=epoch):
             for name, value in self.progress.history[-1].items():
                 tf.summary.scalar(name, value)
-            strip = draw_strip(self.images, self.masks, predictions)
+            images = middle(self.images, self.masks.shape[1:])
+            strip = draw_strip(images, self.masks, predictions)
             tf.summary.image("truth, prediction, error", strip[np.newaxis])
         writer.flush()
 

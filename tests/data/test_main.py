@@ -255,6 +255,59 @@ def test_records_for_a_preset_have_its_size_and_check_has_nothing_to_note(
     assert "note:" not in capsys.readouterr().out
 
 
+def test_records_are_of_one_size_but_seen_in_pieces(records, root, tmp_path, capsys):
+    for command in (
+        ["check", str(records), "--resolution", "1"],
+        ["records", str(root), "--output", str(tmp_path / "r"), "--resolution", "1"],
+    ):
+        assert main(command) == 2
+        assert "records hold them at one: give --image-size" in capsys.readouterr().err
+    flags = ["--data", str(records), "--output", str(tmp_path / "run"), "--formats"]
+    flags += ["--image-size", "32", "48", "--tile-size", "16", "16", "--depth", "2"]
+    flags += ["--filters", "2", "--epochs", "1", "--batch-size", "4"]
+    assert train(flags) == 0
+    assert "2 steps of 4 pieces, 16×16" in capsys.readouterr().out
+
+
+def write_cells(folder: Path, size: tuple[int, int], across: int) -> Path:
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    mask = np.zeros(size, np.uint8)
+    for row in range(4, size[0] - across, 4 * across):
+        mask[row : row + across, 4 : 4 + across] = 255
+    for number in range(3):
+        image = np.full(size, 40 * number, np.uint8)
+        Image.fromarray(image).save(folder / f"images/{number}.png")
+        Image.fromarray(mask).save(folder / f"masks/{number}.png")
+    return folder
+
+
+PIECES_ADVICE = "--resolution 1 --tile-size 256 256"
+
+
+def test_check_advises_pieces_where_small_objects_would_vanish(tmp_path, capsys):
+    small = write_cells(tmp_path / "small", (640, 960), 16)
+    large = write_cells(tmp_path / "large", (640, 960), 80)
+    assert main(["check", str(small)]) == 0
+    shown = capsys.readouterr().out
+    assert "the median object is 5 pixels across (images of 960×640)" in shown
+    assert PIECES_ADVICE in shown
+    assert main(["check", str(large)]) == 0
+    assert PIECES_ADVICE not in capsys.readouterr().out
+    assert main(["check", str(small), "--image-size", "640", "960"]) == 0
+    assert PIECES_ADVICE not in capsys.readouterr().out
+    assert main(["check", str(small), "--resolution", "1"]) == 0
+    assert PIECES_ADVICE not in capsys.readouterr().out
+
+
+def test_check_advises_pieces_where_images_would_be_squeezed(tmp_path, capsys):
+    slides = write_cells(tmp_path, (800, 200), 100)
+    assert main(["check", str(slides)]) == 0
+    shown = capsys.readouterr().out
+    assert "3 of 3 become 6.0 times as long or wide as they are" in shown
+    assert PIECES_ADVICE in shown
+
+
 def test_check_takes_the_kind_of_masks_of_the_preset(root, capsys):
     assert main(["check", str(root), "--preset", "hela"]) == 0
     assert "instances" in capsys.readouterr().out

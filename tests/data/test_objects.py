@@ -12,6 +12,7 @@ from keras_unet.data.layouts import find
 from keras_unet.data.look import look_at
 from keras_unet.data.look_cache import LookCache
 from keras_unet.data.masks import read_mask, read_values
+from keras_unet.data.objects import number_pieces
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import prepare, split_of_run
 from keras_unet.data_config import DataConfig
@@ -153,3 +154,30 @@ def test_single_objects_are_no_classes(root):
     data = DataConfig(data=root, mask_kind="classes", class_values=(0, 1, 2))
     with pytest.raises(BadData, match="one object a file, which are no classes"):
         check_data(find(data), data)
+
+
+def test_pieces_that_touch_at_a_corner_are_one():
+    mask = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], np.uint8)
+    found = number_pieces(mask)
+    assert found.dtype == np.uint16
+    assert found.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 2]]
+
+
+def test_pieces_are_of_one_class_and_their_numbers_run_on():
+    mask = np.array([[5, 2, 2, 0, 5], [5, 0, 0, 0, 0], [0, 0, 2, 0, 5]], np.uint8)
+    wanted = [[3, 1, 1, 0, 4], [3, 0, 0, 0, 0], [0, 0, 2, 0, 5]]
+    assert number_pieces(mask).tolist() == wanted
+
+
+def test_nothing_has_no_pieces():
+    assert not number_pieces(np.zeros((3, 4), np.uint8)).any()
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_more_pieces_than_16_bits_number_are_refused(classes):
+    mask = np.zeros((512, 514), np.uint8)
+    mask[::2, ::2] = 1
+    mask[:256] *= classes
+    assert number_pieces(mask[:, :510]).max() == 255 * 256
+    with pytest.raises(BadData, match="has 65792 pieces, and 65535 is the most"):
+        number_pieces(mask)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from splits import remember, split_of
 
-from keras_unet.config import Config
+from keras_unet.config import Config, FitConfig
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import (
@@ -350,4 +350,13 @@ def test_a_file_that_cannot_be_read_is_named(run):
 
 
 def test_a_rest_of_an_epoch_makes_no_step():
-    assert steps_per_epoch(11, 4) == 2
+    pairs = [Pair(Path(f"{n}.png"), None, f"{n}") for n in range(11)]
+    assert steps_per_epoch(pairs, Config(fit=FitConfig(batch_size=4))) == 2
+
+
+def test_pieces_fill_the_last_step_of_an_epoch():
+    sizes = [(100, 100), (9, 9)]
+    pairs = [Pair(Path("a"), None, "a", size=size) for size in sizes]
+    data = DataConfig(resolution=1, tile_size=(32, 32))
+    config = Config(data=data, fit=FitConfig(batch_size=4))
+    assert steps_per_epoch(pairs, config) == 3

@@ -184,9 +184,3 @@ def test_a_photograph_taken_upright_is_turned_as_its_exif_data_say(tmp_path):
     pair = Pair(tmp_path / "a.jpg", tmp_path / "mask.png", "a")
     images, _ = next(iter(pipeline.validation_batches([pair], config())))
     np.testing.assert_allclose(images[0, ..., 0], np.asarray(ramp), atol=4)
-
-
-def test_what_is_kept_where_is_said_in_a_line():
-    memory = config(data=DataConfig(image_size=(1000, 1000), cache="memory"))
-    assert "400 MB of memory" in pipeline.cache_line(100, memory)
-    assert "images, which fill 30%" in pipeline.cache_line(10**9, memory)

@@ -26,6 +26,57 @@ def test_decoding_gives_back_the_encoded_mask(mask):
     np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)
 
 
+def reference(mask, columns):
+    """Returns the run lengths as the loop over pixels finds them."""
+    runs, last = [], False
+    for place, value in enumerate((mask.T if columns else mask).ravel().tolist(), 1):
+        if value and not last:
+            runs.append([place, 0])
+        if value:
+            runs[-1][1] += 1
+        last = bool(value)
+    return " ".join(f"{start} {length}" for start, length in runs)
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_ten_thousand_random_masks_are_written_right_and_come_back(columns):
+    chance = np.random.default_rng(0)
+    for number in range(10_000):
+        shape = tuple(chance.integers(1, 24, 2))
+        mask = (chance.random(shape) < chance.random()).astype(np.uint8)
+        mask = mask if number % 2 else mask.repeat(9, axis=number // 2 % 2)
+        text = rle.encode(mask * chance.integers(1, 256, mask.shape, np.uint8), columns)
+        assert number % 10 or text == reference(mask, columns)
+        np.testing.assert_array_equal(rle.decode(text, *mask.shape, columns), mask)
+
+
+def test_masks_of_other_numbers_and_parts_of_masks_are_encoded_too():
+    mask = np.array([[0, 256, 0, -1], [0, 0, 0, 2]])
+    assert rle.encode(mask) == rle.encode(mask != 0) == "2 1 4 1 8 1"
+    assert rle.encode(mask[:, ::2]) == ""
+    assert rle.encode(mask[::-1, 1:], columns=True) == "2 1 5 2"
+
+
+def test_columns_are_those_of_pycocotools():
+    coco = pytest.importorskip("pycocotools.mask", reason="needs the extra coco")
+    chance = np.random.default_rng(1)
+    for _ in range(200):
+        shape = tuple(chance.integers(1, 40, 2))
+        mask = (chance.random(shape) < chance.random()).astype(np.uint8)
+        theirs = coco.encode(np.asfortranarray(mask))
+        text = rle.encode(mask, columns=True)
+        np.testing.assert_array_equal(
+            rle.decode(text, *shape, columns=True), coco.decode(theirs)
+        )
+        numbers = np.array(text.split(), int).reshape(-1, 2)
+        ends = np.stack([numbers[:, 0] - 1, numbers.sum(1) - 1], axis=1).ravel()
+        counts = np.diff(ends, prepend=0, append=mask.size)
+        ours = {"size": list(map(int, shape)), "counts": counts.tolist()}
+        if not counts[-1]:
+            ours["counts"].pop()
+        assert coco.frPyObjects(ours, *ours["size"])["counts"] == theirs["counts"]
+
+
 def test_runs_go_along_rows_and_count_from_one():
     mask = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1]], np.uint8)
     assert rle.encode(mask) == "2 3 9 1"
@@ -75,15 +126,6 @@ def test_malformed_run_lengths_are_refused(text, said):
         rle.decode(text, 2, 3)
 
 
-@pytest.mark.real_data
-@pytest.mark.skipif(not CARVANA.exists(), reason="needs the Carvana photos")
-def test_a_real_mask_comes_back():
-    file = min((CARVANA / "train_masks").iterdir())
-    with Image.open(file) as image:
-        mask = np.asarray(image)
-    np.testing.assert_array_equal(rle.decode(rle.encode(mask), *mask.shape), mask)
-
-
 def test_runs_may_go_down_the_columns():
     mask = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
     text = rle.encode(mask, columns=True)
@@ -97,3 +139,16 @@ def test_objects_on_lines_of_their_own_are_numbered_and_the_later_one_wins():
 
 def test_a_single_object_is_a_mask_of_0_and_1():
     assert rle.decode_objects("2 2", (1, 4)).tolist() == [[0, 1, 1, 0]]
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.skipif(not CARVANA.exists(), reason="needs the Carvana photos")
+def test_every_real_mask_comes_back():
+    for file in sorted((CARVANA / "train_masks").iterdir()):
+        with Image.open(file) as image:
+            mask = np.asarray(image)
+        for columns in (False, True):
+            text = rle.encode(mask, columns)
+            found = rle.decode(text, *mask.shape, columns)
+            assert np.array_equal(found, mask > 0), file

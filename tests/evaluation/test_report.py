@@ -5,10 +5,11 @@ import dataclasses
 import json
 
 import pytest
-from bright_run import make_data, make_run
+from bright_run import SIZE, make_data, make_run
 from PIL import Image
 from splits import split_of
 
+from keras_unet.data.layouts import find
 from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.report import (
@@ -44,6 +45,55 @@ def test_metrics_have_the_scores_of_both_parts(scored):
     assert 0 < metrics["validation"]["dice"] <= 1
 
 
+def test_metrics_have_intervals_and_where_the_data_are(scored):
+    run, _ = scored
+    test = json.loads(run.metrics_file.read_text())["test"]
+    low, high = test["intervals"]["dice"]
+    assert low <= test["dice"] <= high
+    assert test["data"] == str(run.load_config().data.data)
+    assert (test["classes"], test["groups"]) == ({}, {})
+
+
+def test_groups_of_several_images_are_in_the_metrics_and_the_tables(tmp_path):
+    run = make_run(
+        tmp_path / "run", data=make_data(tmp_path / "data", count=8, wrong=4)
+    )
+    data = run.load_config().data
+    pairs = [
+        dataclasses.replace(pair, group=f"car {place // 2}")
+        for place, pair in enumerate(find(data).pairs)
+    ]
+    told = []
+    score_parts(run, {"test": pairs}, data, told.append)
+    groups = json.loads(run.metrics_file.read_text())["test"]["groups"]
+    assert [groups[f"car {n}"]["dice"] for n in range(4)] == [0.6, 0.6, 1.0, 1.0]
+    assert [table.columns[0].header for table in told[1:]] == [
+        "score",
+        "worst group, test",
+    ]
+
+
+def test_what_is_no_number_is_null_in_the_metrics(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data", count=4))
+    data = run.load_config().data
+    for file in (data.data / "masks").iterdir():
+        Image.new("L", SIZE[::-1]).save(file)
+    score_parts(run, {"test": find(data).pairs}, data, lambda line: None)
+    metrics = json.loads(run.metrics_file.read_text())
+    assert metrics["test"]["hausdorff_95"] is None
+    assert "hausdorff_95" not in metrics["test"]["intervals"]
+    assert {row["hausdorff_95"] for row in read_rows(run)} == {"nan"}
+
+
+def test_rows_of_an_earlier_version_stay(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
+    run.per_image_file.write_text("part,image,group,dice\nold,a.png,a,0.5\n")
+    data = run.load_config().data
+    score_parts(run, {"test": split_of(data).test}, data, lambda line: None)
+    assert read_rows(run)[0]["boundary_iou"] == ""
+    assert read_rows(run)[1]["boundary_iou"] == "1.0"
+
+
 def test_images_and_seconds_are_sums_over_the_parts(scored):
     run, split = scored
     metrics = json.loads(run.metrics_file.read_text())
@@ -77,7 +127,7 @@ def test_other_parts_are_added_and_earlier_ones_stay(tmp_path):
     data = run.load_config().data
     for name in ("first", "second", "first"):
         pairs = split_of(data).test
-        score_parts(run, {name: pairs}, data, run.figures, say=lambda line: None)
+        score_parts(run, {name: pairs}, data, say=lambda line: None)
     metrics = json.loads(run.metrics_file.read_text())
     assert metrics.keys() == {"first", "second", "images", "seconds"}
     assert len(read_rows(run)) == 2 * len(split_of(data).test)
@@ -86,7 +136,7 @@ def test_other_parts_are_added_and_earlier_ones_stay(tmp_path):
 def test_each_part_is_told_in_a_line(tmp_path):
     run = make_run(tmp_path / "run", data=make_data(tmp_path / "data"))
     data, lines = run.load_config().data, []
-    score_parts(run, {"test": split_of(data).test}, data, run.figures, lines.append)
+    score_parts(run, {"test": split_of(data).test}, data, lines.append)
     assert lines[0].startswith("test: Dice 1.0000, IoU 1.0000, 3 images")
 
 
@@ -104,7 +154,7 @@ def test_a_metrics_file_of_something_else_is_refused(tmp_path, text, message):
     run = RunFolder(tmp_path)
     run.metrics_file.write_text(text)
     with pytest.raises(BadData, match=rf"metrics\.json: {message}.*; remove"):
-        score_parts(run, {"test": [None]}, DataConfig(), run.figures)
+        score_parts(run, {"test": [None]}, DataConfig())
 
 
 @pytest.mark.parametrize(

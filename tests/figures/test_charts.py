@@ -10,12 +10,19 @@ from saved_figures import figure_of
 from keras_unet.figures import charts
 from keras_unet.figures.charts import PartScores
 
+SCORES = ["dice", "iou", "precision", "recall", "accuracy", "boundary_iou"]
 
-def make_part(name="test", images=4, classes=2):
-    totals = dict.fromkeys(["dice", "iou", "precision", "recall", "accuracy"], 0.9)
-    confusion = np.eye(classes, dtype=np.int64) * 90 + 3
-    names = [f"{index}_$x$_日.jpg" for index in range(images)]
-    return PartScores(name, names, list(np.linspace(0.8, 1, images)), totals, confusion)
+
+def make_part(name="test", images=4, classes=2, group=1):
+    return PartScores(
+        name,
+        names=[f"{index}_$x$_日.jpg" for index in range(images)],
+        groups=[f"$car$ {index // group}" for index in range(images)],
+        dice=list(np.linspace(0.8, 1, images)),
+        totals=dict.fromkeys(SCORES, 0.9) | {"hausdorff_95": math.nan},
+        intervals={"dice": (0.85, 0.95)},
+        confusion=np.eye(classes, dtype=np.int64) * 90 + 3,
+    )
 
 
 def size_of(file):
@@ -25,9 +32,9 @@ def size_of(file):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])
-@pytest.mark.parametrize("images", [1, 300])
-def test_the_evaluation_figure_is_a_readable_png(tmp_path, classes, images):
-    parts = [make_part(name, images, classes) for name in ("validation", "test")]
+@pytest.mark.parametrize(("images", "group"), [(1, 1), (300, 1), (300, 16)])
+def test_the_evaluation_figure_is_a_readable_png(tmp_path, classes, images, group):
+    parts = [make_part(name, images, classes, group) for name in ("validation", "test")]
     names = ["background", *(f"class_{index}" for index in range(1, classes))]
     charts.evaluation_figure(parts, names, tmp_path / "evaluation.png")
     assert min(size_of(tmp_path / "evaluation.png")) > 800
@@ -41,6 +48,25 @@ def panel(tmp_path, title, part, names):
     )
     [found] = [a for a in figure.axes if a.get_title(loc="left").startswith(title)]
     return found
+
+
+def test_the_worst_groups_are_named_with_their_mean(tmp_path):
+    part = make_part(images=40, group=4)
+    axes = panel(tmp_path, "The worst groups", part, ["a", "b"])
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names == [f"$car$ {index}" for index in range(charts.WORST)]
+    assert axes.texts[0].get_text() == "0.8077, 4 images"
+
+
+def test_groups_of_one_image_have_no_panel(tmp_path):
+    with pytest.raises(ValueError, match="not enough values"):
+        panel(tmp_path, "The worst groups", make_part(), ["a", "b"])
+
+
+def test_a_score_is_written_with_its_interval():
+    totals, intervals = {"dice": 0.9, "iou": math.nan}, {"dice": (0.85, 0.95)}
+    assert charts.with_interval("dice", totals, intervals) == "0.9000\n0.8500–0.9500"
+    assert charts.with_interval("iou", totals, intervals) == "nowhere"
 
 
 @pytest.fixture

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadUsage
 from keras_unet.evaluation.scores import confusion, scores
-from keras_unet.model.metrics import segmentation_metrics
+from keras_unet.model.metrics import (
+    best_threshold,
+    count_levels,
+    dice_at_thresholds,
+    segmentation_metrics,
+)
 
 MASKS = np.array([[[0, 1, 1, 0]], [[0, 0, 0, 0]]], np.uint8)[..., None]
 # The first image has one hit, one miss and one false alarm; the second is empty.
@@ -148,3 +153,37 @@ def test_evaluate_gives_numpys_scores(policy, classes, xla):
     wanted = reference(masks, model.predict(images, verbose=0))
     found = {name.replace("_thing ", "_"): found[name] for name in found}
     assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=1e-5)
+
+
+def test_dice_at_each_threshold_is_that_of_the_masks_it_makes():
+    rng = np.random.default_rng(0)
+    probability = rng.random((40, 50)).astype(np.float32)
+    probability[0] = rng.integers(1025, size=50) / 1024
+    mask = (rng.random((40, 50)) < probability).astype(np.uint8)
+    mask[-1] = IGNORE
+    parts = [count_levels(probability[r], mask[r]) for r in (slice(25), slice(25, 40))]
+    dice = dice_at_thresholds(sum(parts))
+    for place in (0, 1, 300, 511, 512, 1022):
+        made = (probability > (place + 1) / 1024).astype(np.uint8)
+        assert dice[place] == pytest.approx(scores(confusion(mask, made, 2))["dice"])
+
+
+def test_without_foreground_anywhere_dice_is_1_above_the_highest_probability():
+    levels = count_levels(np.full((2, 2), 0.75, np.float32), np.zeros((2, 2), np.uint8))
+    dice = dice_at_thresholds(levels)
+    assert dice[766] == 0
+    assert dice[767] == 1
+
+
+def test_probabilities_beyond_1_by_rounding_and_nan_are_counted():
+    probability = np.array([[1.0000001, np.nan, 0.0]], np.float32)
+    assert count_levels(probability, np.ones((1, 3), np.uint8)).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("best", "threshold"), [([5], 6 / 1024), ([0, 700], 701 / 1024), (range(1023), 0.5)]
+)
+def test_of_equally_good_thresholds_the_nearest_to_a_half_is_taken(best, threshold):
+    dice = np.zeros(1023)
+    dice[list(best)] = 0.9
+    assert best_threshold(dice) == (threshold, 0.9)

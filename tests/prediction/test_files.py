@@ -2,14 +2,16 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from bright_run import draw, load, make_run, square
+from bright_run import SIZE, draw, load, make_run, square
 from PIL import Image
 
 from keras_unet.errors import BadUsage
 from keras_unet.predict import main
 from keras_unet.prediction.files import Wanted, check_names, segment
-from keras_unet.prediction.inputs import Input
+from keras_unet.prediction.inputs import Input, list_inputs
+from keras_unet.prediction.segmenter import Segmenter
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,14 @@ def named(file):
 
 def test_progress_counts_the_images_that_failed(run, images, tmp_path):
     (images / "z.png").write_bytes(b"no image")
-    inputs = [images, tmp_path / "gone.png"]
+    files, _ = list_inputs([images])
     seen = []
-    segment(run, inputs, Wanted(tmp_path / "out"), lambda *counts: seen.append(counts))
-    assert seen[-1] == (4, 4)
+    failed = segment(
+        *(run, Segmenter(run), files, Wanted(tmp_path / "out")),
+        lambda *counts: seen.append(counts),
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert [error.file.name for error in failed] == ["z.png"]
 
 
 def test_two_images_with_one_output_are_refused_before_any_work(
@@ -56,11 +62,6 @@ def test_on_windows_names_that_differ_in_case_alone_are_one_output(tmp_path):
     files = [named(tmp_path / "x" / "A.jpg"), named(tmp_path / "y" / "a.jpg")]
     with pytest.raises(BadUsage, match="would both be written"):
         check_names(files, Wanted(tmp_path / "out"))
-
-
-def test_no_input_is_wrong_usage(run, tmp_path):
-    with pytest.raises(BadUsage, match="INPUT"):
-        segment(run, [], Wanted(tmp_path / "out"))
 
 
 def test_probabilities_of_several_classes_are_not_written_over_an_input(tmp_path):
@@ -93,7 +94,7 @@ def test_masks_of_images_in_folders_lie_in_folders_of_the_same_names(
 def test_an_output_within_the_input_is_not_taken_for_images(run, images):
     for _ in range(2):
         assert predict(run, images, "--output", images / "masks") == 0
-        assert len(list((images / "masks").rglob("*"))) == 2
+        assert len(list((images / "masks").rglob("*.png"))) == 2
 
 
 def test_two_images_of_one_name_in_two_inputs_are_refused(
@@ -117,7 +118,30 @@ def test_pipes_are_named_and_the_others_are_done(run, images, tmp_path, capsys):
         f"error: {path}: is a pipe, socket or device, not a file"
         for path in [images / "c.png", images / "d.png", "/dev/zero"]
     ]
-    assert {file.stem for file in (tmp_path / "out").iterdir()} == {"a", "b"}
+    assert {file.stem for file in (tmp_path / "out").glob("*.png")} == {"a", "b"}
+
+
+def test_a_run_in_tiles_writes_the_same_masks_of_large_and_small_images(tmp_path):
+    run = make_run(tmp_path / "run", resolution=1.0, tile_size=SIZE)
+    large = np.kron(square(), np.ones((5, 4), np.uint8))
+    draw(tmp_path / "in" / "a.png", large)
+    draw(tmp_path / "in" / "b.png", square())
+    (tmp_path / "in" / "c.png").write_bytes(b"no image")
+    words = ["--output", tmp_path / "out", "--overlay", "--probabilities"]
+    assert predict(run, tmp_path / "in", *words) == 1
+    np.testing.assert_array_equal(load(tmp_path / "out" / "a.png"), large * 255)
+    np.testing.assert_array_equal(load(tmp_path / "out" / "b.png"), square() * 255)
+    assert (load(tmp_path / "out" / "a_probability.png") > 32767).sum() == large.sum()
+
+
+def test_images_are_read_and_masks_written_beside_the_network(run, tmp_path):
+    for number in range(40):
+        draw(tmp_path / "in" / f"{number}.png", square(shift=number % 9))
+    (tmp_path / "in" / "7.png").write_bytes(b"no image")
+    assert predict(run, tmp_path / "in", "--output", tmp_path / "out") == 1
+    for number in set(range(40)) - {7}:
+        wanted = square(shift=number % 9) * 255
+        np.testing.assert_array_equal(load(tmp_path / "out" / f"{number}.png"), wanted)
 
 
 PEAK = """

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from unprivileged import as_python_3_14, close, open_copy
 
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.predict import main
-from keras_unet.prediction.inputs import list_inputs
+from keras_unet.prediction.inputs import Shard, list_inputs
 from keras_unet.prediction.segmenter import Segmenter
 
 
@@ -165,6 +166,11 @@ def places(*inputs, output=None):
     return [one.place.as_posix() for one in list_inputs(inputs, output)[0]]
 
 
+def test_no_input_is_wrong_usage():
+    with pytest.raises(BadUsage, match="INPUT"):
+        list_inputs([])
+
+
 def test_an_image_named_twice_is_listed_once(images):
     draw(images / "x" / "c.png", square())
     assert places(images, images / "a.png", images / "x") == [
@@ -220,3 +226,89 @@ def test_a_folder_within_that_may_not_be_looked_at_is_named(images):
     assert [str(error) for error in failed] == [
         f"{copy / 'x'}: may not be read (no permission)"
     ]
+
+
+def test_a_pattern_is_what_the_shell_would_make_of_it_below_its_first_wildcard(images):
+    for name in ("x/c.png", "x/y/d.jpg", "x/y/e.png", ".f.png", "x/notes.txt"):
+        draw(images / "g.png", square())
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / "g.png").rename(images / name)
+    assert places(images / "*.png") == ["a.png", "b.png"]
+    assert places(images / "**" / "*.png") == ["a.png", "b.png", "x/c.png", "x/y/e.png"]
+    assert places(images / "x" / "?.png") == ["c.png"]
+    assert places(images / "[ax]*") == ["a.png", "x/c.png", "x/y/d.jpg", "x/y/e.png"]
+    everything = ["a.png", "b.png", "x/c.png", "x/y/d.jpg", "x/y/e.png"]
+    assert places(images / "**") == everything
+    assert places(images / "**" / "*", output=images / "x") == ["a.png", "b.png"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_or_a_list_is_that_file(images):
+    for name in ("[ab].png", "@c.png"):
+        draw(images / name, square())
+    assert places(images / "[ab].png") == ["[ab].png"]
+    assert places(images / "@c.png") == ["@c.png"]
+
+
+def test_a_pattern_without_images_is_said_so(images):
+    with pytest.raises(BadData, match=r"\*\.tif: matches no images"):
+        list_inputs([images / "*.tif"])
+
+
+def listed(file, *lines):
+    file.write_text("\n".join(map(str, lines)))
+    return Path(f"@{file}")
+
+
+def test_a_list_s_paths_count_from_its_folder_and_keep_their_order(images, tmp_path):
+    draw(tmp_path / "elsewhere" / "c.png", square())
+    draw(images / "x" / "d.png", square())
+    elsewhere = tmp_path / "elsewhere" / "c.png"
+    words = listed(images / "l.txt", "b.png", "", "x", "./a.png", elsewhere, "b.png")
+    absolute = elsewhere.relative_to(elsewhere.anchor).as_posix()
+    assert places(words) == ["b.png", "x/d.png", "a.png", absolute]
+    words = listed(images / "x" / "l.txt", "../../elsewhere/c.png")
+    assert places(words) == [absolute]
+
+
+def test_a_line_that_names_no_image_is_told_by_its_number(images):
+    (images / "empty").mkdir()
+    words = listed(images / "l.txt", "a.png", "gone.png", "", "empty", "b\0.png")
+    files, failed = list_inputs([words])
+    assert [one.place.name for one in files] == ["a.png"]
+    list_ = images / "l.txt"
+    assert [str(error).replace("\0", "") for error in failed] == [
+        f"{images}/gone.png: there is no such file or folder ({list_}, line 2)",
+        f"{images}/empty: holds no images ({list_}, line 4)",
+        f"{images}/b.png: there is no such file or folder ({list_}, line 5)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"), [([], "the list names no files"), (None, "cannot be read")]
+)
+def test_a_list_of_nothing_is_said_so(tmp_path, lines, said):
+    words = Path(f"@{tmp_path / 'l.txt'}")
+    if lines is not None:
+        listed(tmp_path / "l.txt", *lines)
+    with pytest.raises(BadData, match=rf"l\.txt: .*{said}"):
+        list_inputs([words])
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 100])
+def test_every_item_belongs_to_one_shard_and_their_order_stays(count):
+    items = list(range(37))
+    shards = [Shard.parse(f"{number + 1}/{count}") for number in range(count)]
+    parts = [shard.of(items) for shard in shards]
+    assert list(itertools.chain(*parts)) == items
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_files_of_shards_have_names_that_sort():
+    assert Shard.parse("3/16").name(Path("x/a.csv")) == Path("x/a-03-of-16.csv")
+    assert Shard.parse("1/1").name(Path("a.csv")) == Path("a.csv")
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "3", "a/b", "-1/4", "1/0", "1/2/3"])
+def test_what_is_no_shard_is_refused(text):
+    with pytest.raises(BadUsage, match=r"--shard must be .* such as 3/16, not"):
+        Shard.parse(text)

@@ -2,15 +2,18 @@ import csv
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import killed_fit
 import numpy as np
 import pytest
-from tiny_fit import make_config, plan_of, state
+from tiny_fit import in_pieces, make_config, plan_of, state
 
 import keras_unet
 from keras_unet.files import read_rows
+from keras_unet.model.unet import build_network
+from keras_unet.prediction.weights_file import load_weights
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import devices
 from keras_unet.training.fit import compile_network, fit
@@ -29,11 +32,20 @@ def whole(config, tmp_path_factory):
     return folder
 
 
-def end_a_fit(config, folder, when, status=-9):
+@pytest.fixture(scope="module")
+def whole_in_pieces(config, tmp_path_factory):
+    """Returns the run folder of a training on pieces that was never stopped."""
+    folder = tmp_path_factory.mktemp("pieces")
+    fit(plan_of(in_pieces(config), folder))
+    return folder
+
+
+def end_a_fit(config, folder, when, *more, status=-9):
     command = [sys.executable, "-m", "killed_fit", str(config.data.data), str(folder)]
     places = [Path(keras_unet.__file__).parents[1], Path(killed_fit.__file__).parent]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
-    done = subprocess.run([*command, when], env=environment, capture_output=True)
+    command += [when, *more]
+    done = subprocess.run(command, env=environment, capture_output=True)
     assert done.returncode == status, done.stderr.decode()
 
 
@@ -55,8 +67,39 @@ def test_a_training_ended_four_times_equals_one_that_was_never_stopped(
         end_a_fit(config, tmp_path, when)
     fit(plan_of(config, tmp_path))
 
-    assert scores(tmp_path) == scores(whole)
-    never_stopped, stopped = state(whole), state(tmp_path)
+    assert_same(tmp_path, whole)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_training_on_pieces_that_was_ended_equals_one_never_stopped(
+    config, whole_in_pieces, tmp_path
+):
+    end_a_fit(config, tmp_path, "state.npz 3", "pieces")
+    end_a_fit(config, tmp_path, "validation", "pieces", status=143)
+    end_a_fit(config, tmp_path, "history.csv 1", "pieces")
+    fit(plan_of(in_pieces(config), tmp_path))
+    assert_same(tmp_path, whole_in_pieces)
+
+
+def test_weights_trained_on_pieces_are_those_of_the_network(config, whole_in_pieces):
+    network = build_network(config.model)
+    load_weights(network, RunFolder(whole_in_pieces).weights_file)
+
+
+def test_the_papers_network_learns_pieces_with_their_context(config, tmp_path):
+    model = replace(config.model, padding="valid", normalization="none")
+    fit_config = replace(config.fit, epochs=1)
+    valid = replace(in_pieces(config), model=model, fit=fit_config)
+    fit(plan_of(valid, tmp_path))
+    load_weights(build_network(model), RunFolder(tmp_path).weights_file)
+    assert 0 <= float(scores(tmp_path)[0]["val_dice"]) <= 1
+
+
+def assert_same(run, other):
+    assert scores(run) == scores(other)
+    never_stopped, stopped = state(other), state(run)
     assert never_stopped.keys() == stopped.keys()
     for name, array in never_stopped.items():
         np.testing.assert_array_equal(array, stopped[name], err_msg=name)

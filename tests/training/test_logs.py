@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_unet.training.callbacks import WeightAverage
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.logs import ValidationStrip, draw_strip
+from keras_unet.training.optimizers import WeightAverage
 
 IMAGES = np.zeros((2, 8, 8, 3), "uint8")
 

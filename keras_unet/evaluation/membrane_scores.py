@@ -1,0 +1,240 @@
+"""Scores of pieces that thin membranes or narrow gaps keep apart.
+
+V_Rand and V_Info are those of the ISBI 2012 challenge (Arganda-Carreras et al. 2015,
+doi 10.3389/fnana.2015.00142, "Evaluation of segmentation"): restricted to the pixels
+that are inside a cell in truth, after the border of the prediction was thinned, both
+with equal weight of splits and mergers. SEG is that of the Cell Tracking Challenge
+(Maška et al. 2014, doi 10.1093/bioinformatics/btu080) and of the U-Net paper's table 2.
+
+By hand, because scikit-image's ``adapted_rand_error`` takes the border for one more
+piece where the challenge takes each of its pixels for a piece of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from keras_unet.errors import BadUsage
+
+Ids = npt.NDArray[Any]
+"""Numbers of pieces (h, w), 0 between them."""
+
+Bools = npt.NDArray[np.bool_]
+
+THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+"""At which the challenge looks at a probability; 0 and 1 leave nothing to compare."""
+
+
+@dataclass(frozen=True)
+class MembraneScores:
+    """What the challenge says of a stack of images, each at its best threshold.
+
+    Attributes:
+        v_rand: 1 is perfect; mean over the images.
+        v_info: likewise.
+        rand_error: 1 − V_Rand without thinning, the challenge's first score.
+        warping_error: share of pixels that no change of shape explains: gaps, holes,
+            splits and mergers (Jain et al. 2010).
+        pixel_error: share of pixels on the wrong side.
+        thresholds: where the best of each of them is, by name.
+    """
+
+    v_rand: float
+    v_info: float
+    rand_error: float
+    warping_error: float
+    pixel_error: float
+    thresholds: dict[str, float]
+
+
+def membrane_scores(
+    inside: Sequence[npt.NDArray[np.floating[Any]]],
+    truth: Sequence[Bools],
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> MembraneScores:
+    """Returns the scores of a stack of images.
+
+    Args:
+        inside: of each image the probability (h, w) that a pixel is inside a cell.
+        truth: of each image whether it is.
+        thresholds: what is above one of them counts as inside.
+
+    Raises:
+        BadUsage: scikit-image, the extra science, is not installed.
+    """
+    found: dict[str, list[float]] = {}
+    for threshold in thresholds:
+        rows = [
+            _scores_at(p > threshold, t) for p, t in zip(inside, truth, strict=True)
+        ]
+        for name in rows[0]:
+            mean = float(np.mean([row[name] for row in rows]))
+            found.setdefault(name, []).append(mean)
+    best = {
+        name: int(
+            np.argmax(values) if name in ("v_rand", "v_info") else np.argmin(values)
+        )
+        for name, values in found.items()
+    }
+    return MembraneScores(
+        **{name: found[name][place] for name, place in best.items()},
+        thresholds={name: thresholds[place] for name, place in best.items()},
+    )
+
+
+def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:
+    cells, _ = ndimage.label(truth)
+    v_rand, v_info = agreement(thinned(inside), cells)
+    as_they_are, _ = agreement(ndimage.label(inside)[0], cells)
+    return {
+        "v_rand": v_rand,
+        "v_info": v_info,
+        "rand_error": 1 - as_they_are,
+        "warping_error": warping_error(inside, truth),
+        "pixel_error": float(np.mean(inside != truth)),
+    }
+
+
+def thinned(inside: Bools) -> Ids:
+    """Returns the 4-connected pieces of ``inside``, grown until a line parts them.
+
+    Raises:
+        BadUsage: scikit-image, the extra science, is not installed.
+    """
+    try:
+        from skimage import segmentation
+    except ImportError:
+        raise BadUsage(
+            'scores of membranes need scikit-image: pip install ".[science]"'
+        ) from None
+    pieces, _ = ndimage.label(inside)
+    watershed: Any = segmentation.watershed
+    grown: Ids = watershed(~inside, pieces, connectivity=1, watershed_line=True)
+    return grown
+
+
+def agreement(pieces: Ids, truth: Ids) -> tuple[float, float]:
+    """Returns V_Rand and V_Info, 0 to 1, of pieces against the true ones.
+
+    Pixels that are 0 in ``truth`` do not count; each that is 0 in ``pieces`` is a piece
+    of its own. Without a true piece both are 1.
+
+    Args:
+        pieces: ids (h, w).
+        truth: ids of the same shape.
+    """
+    counted = truth != 0
+    total = int(counted.sum())
+    if not total:
+        return 1.0, 1.0
+    loose = int((pieces[counted] == 0).sum())
+    both = counted & (pieces != 0)
+    # The share of pixels in each pair of pieces, in each true one, in each found one.
+    joint = _counts(truth[both].astype(np.int64) << 32 | pieces[both]) / total
+    true, found = _counts(truth[counted]) / total, _counts(pieces[both]) / total
+    alone = loose / total / total
+    squares = [float((share**2).sum()) for share in (joint, found, true)]
+    v_rand = 2 * (squares[0] + alone) / (squares[1] + alone + squares[2])
+    of_loose = loose / total * np.log(total)
+    joint_bits, found_bits = (
+        of_loose - float((share * np.log(share)).sum()) for share in (joint, found)
+    )
+    true_bits = -float((true * np.log(true)).sum())
+    if true_bits + found_bits == 0:
+        return v_rand, 1.0
+    mutual = true_bits + found_bits - joint_bits
+    return v_rand, max(0.0, 2 * mutual / (true_bits + found_bits))
+
+
+def _counts(ids: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    counts: npt.NDArray[np.int64] = np.unique(ids, return_counts=True)[1]
+    return counts
+
+
+def seg_scores(pieces: Ids, truth: Ids) -> list[float]:
+    """Returns the Cell Tracking Challenge's score of each true piece; SEG is the mean.
+
+    It is the Jaccard index with the one piece that has more than half of its pixels,
+    or 0 if none has.
+
+    Args:
+        pieces: ids (h, w).
+        truth: ids of the same shape.
+    """
+    found = []
+    sizes = dict(zip(*np.unique(pieces, return_counts=True), strict=True))
+    for number in np.unique(truth[truth != 0]):
+        under, counts = np.unique(pieces[truth == number], return_counts=True)
+        most = int(counts.argmax())
+        common, size = int(counts[most]), int(counts.sum())
+        matches = under[most] != 0 and 2 * common > size
+        union = size + int(sizes[under[most]]) - common
+        found.append(common / union if matches else 0.0)
+    return found
+
+
+def warping_error(inside: Bools, truth: Bools) -> float:
+    """Returns the share of pixels that differ once ``truth`` is bent towards the other.
+
+    Pixels of the truth change sides one after the other as long as that changes no
+    topology: pieces are 4-connected, what is between them 8-connected. Beyond the
+    image's edge nothing is inside.
+    """
+    warped = np.pad(truth, 1).astype(np.uint8)
+    goal = np.pad(inside, 1).astype(np.uint8)
+    # The surest first: those deep in what they are to become.
+    depth = ndimage.distance_transform_edt(warped != goal)
+    places = np.argwhere(warped != goal).tolist()
+    waiting = [(-float(depth[y, x]), y, x) for y, x in places]
+    heapq.heapify(waiting)
+    simple = _simple_points()
+    while waiting:
+        _, y, x = heapq.heappop(waiting)
+        if warped[y, x] == goal[y, x] or not simple[_code(warped, y, x)]:
+            continue
+        warped[y, x] = goal[y, x]
+        # What could not change before may now.
+        for y2, x2 in ((y + dy, x + dx) for dy, dx in _RING):
+            if warped[y2, x2] != goal[y2, x2]:
+                heapq.heappush(waiting, (-float(depth[y2, x2]), y2, x2))
+    return float((warped != goal).sum() / truth.size)
+
+
+_RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
+"""A pixel's eight neighbours, in turn."""
+
+
+def _code(mask: npt.NDArray[np.uint8], y: int, x: int) -> int:
+    return sum(int(mask[y + dy, x + dx]) << bit for bit, (dy, dx) in enumerate(_RING))
+
+
+@functools.cache
+def _simple_points() -> Bools:
+    """Returns, for each code of a ring, whether its middle may change sides."""
+    return np.array([_is_simple(code) for code in range(256)])
+
+
+def _is_simple(code: int) -> bool:
+    ring = np.zeros((3, 3), bool)
+    for bit, (dy, dx) in enumerate(_RING):
+        ring[1 + dy, 1 + dx] = code >> bit & 1
+    around = ~ring
+    around[1, 1] = False
+    pieces = _touching(ring, ndimage.generate_binary_structure(2, 1))
+    gaps = _touching(around, ndimage.generate_binary_structure(2, 2))
+    return pieces == 1 and gaps == 1
+
+
+def _touching(ring: Bools, structure: Bools) -> int:
+    """Returns how many pieces of a ring touch its middle."""
+    pieces, _ = ndimage.label(ring, structure)
+    beside = pieces[structure & (pieces > 0)]
+    return len(np.unique(beside))
