@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from keras_unet.config import Config
+from keras_unet.config import Config, PredictConfig
 from keras_unet.console import (
     load_tensorflow,
     parse,
@@ -41,11 +41,17 @@ class Arguments:
         run: run folder that keras_unet.train wrote.
         data: score the images of this folder instead; all of them without --split.
         split: score this part only.
+        threshold: foreground is what is more probable; by default the run's own; best
+            is that of the best Dice on validation, found by an evaluation before.
+        test_time_flips: the probability is the mean over the image and its mirrored
+            forms, along the axes that --flip of the training names.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     data: Path | None = None
     split: Literal["test", "validation", "train", "all"] | None = None
+    threshold: float | Literal["best"] | None = None
+    test_time_flips: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,26 +67,26 @@ def evaluate(arguments: Arguments) -> None:
 
     Raises:
         BadData: the run's network is missing, or the images or masks are not right.
-        BadUsage: another command is writing to the run.
+        BadUsage: another command is writing to the run, or the threshold is none.
     """
     run = RunFolder(arguments.run)
-    config = run.load_config()
+    predict = run.predict_config(arguments.threshold, arguments.test_time_flips)
     run.require_weights()
     with run.hold():
-        _evaluate(run, config, arguments)
+        _evaluate(run, predict, arguments)
 
 
-def _evaluate(run: RunFolder, config: Config, arguments: Arguments) -> None:
+def _evaluate(run: RunFolder, predict: PredictConfig, arguments: Arguments) -> None:
     load_tensorflow()
     from keras_unet.evaluation.report import evaluate_run, score_parts
 
     folder = run.figures
     with progress_bar("images") as progress:
         if arguments.data is None and arguments.split is None:
-            evaluate_run(run, _split_of(run), speaker(), progress)
+            evaluate_run(run, _split_of(run), speaker(), progress, predict)
         else:
-            name, pairs, data = choose(run, config, arguments)
-            score_parts(run, {name: pairs}, data, speaker(), progress)
+            name, pairs, data = choose(run, run.load_config(), arguments)
+            score_parts(run, {name: pairs}, data, speaker(), progress, predict)
             folder /= name
     print(f"scores: {run.metrics_file}, {run.per_image_file}; figures: {folder}")
 

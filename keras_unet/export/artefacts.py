@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +69,20 @@ def export_run(
     config = replace(config, predict=predict or config.predict)
     network = load_network(run)
     split = split or split_of_run(run)[0]
-    report = _Report(run, len(split.validation), config.predict)
+    report = _Report(run, len(split.validation))
     with _folder_aside(run) as aside:
         made = _write(network, config, split, formats, aside)
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
+        for figures in measured.values():
+            figures["predict"] = asdict(config.predict)
         report.begin(made)
         for name, path in made.items():
             measured[name]["path"] = _put_in_place(run, name, path)
         if "saved_model" in made:
             with write_whole(run.serving) as folder:
                 serving.write_serving(folder, config)
-        if run.tflite.is_dir():
+        if set(made) - {"saved_model"}:
             tflite.write_client(run.tflite, config)
     report.end(measured)
     return measured
@@ -172,7 +174,6 @@ class _Written:
 
     validation_images: int
     artefacts: dict[str, dict[str, Any]]
-    predict: dict[str, Any] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
 
 
@@ -183,8 +184,8 @@ class _Report:
     What earlier exports measured of other files stays in it.
     """
 
-    def __init__(self, run: RunFolder, images: int, predict: PredictConfig) -> None:
-        self.file, self.images, self.predict = run.export_report, images, predict
+    def __init__(self, run: RunFolder, images: int) -> None:
+        self.file, self.images = run.export_report, images
         self.artefacts: dict[str, dict[str, Any]] = {}
         if self.file.is_file():
             try:
@@ -202,11 +203,7 @@ class _Report:
         self._write()
 
     def _write(self, **more: Any) -> None:
-        report = {
-            "validation_images": self.images,
-            "predict": asdict(self.predict),
-            "artefacts": self.artefacts,
-        }
+        report = {"validation_images": self.images, "artefacts": self.artefacts}
         with write_whole(self.file) as file:
             file.write_text(json.dumps(report | more, indent=2) + "\n", "utf-8")
 

@@ -105,12 +105,10 @@ class Network:
     def __init__(self, file: Path) -> None:
         """Opens it."""
         try:
-            from ai_edge_litert.interpreter import Interpreter
+            from ai_edge_litert import interpreter
         except ImportError:
-            import tensorflow
-
-            Interpreter = tensorflow.lite.Interpreter
-        self._interpreter = Interpreter(str(file))
+            from tensorflow import lite as interpreter
+        self._interpreter = interpreter.Interpreter(str(file))
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]

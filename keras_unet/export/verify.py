@@ -263,7 +263,7 @@ class OpenedTFLite:
 
     def _predict(self, tiles: Tensor) -> Tensor:
         """Returns the probability of tiles, one after the other."""
-        found = tf.numpy_function(self._found, [tiles], tf.float32, stateful=False)
+        found = tf.numpy_function(self._found, [tiles], tf.float32)
         return tf.ensure_shape(found, (None, *self._output["shape"][1:]))
 
     def _found(self, tiles: npt.NDArray[np.float32]) -> Probability:

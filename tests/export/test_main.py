@@ -37,7 +37,7 @@ def test_nothing_but_the_table_is_printed(printed):
 
 
 def test_only_the_asked_formats_are_written(printed):
-    names = {path.name for path in (printed[0] / "tflite").iterdir()}
+    names = {path.name for path in (printed[0] / "tflite").glob("*.tflite")}
     assert names == {"model_float32.tflite", "model_int8.tflite"}
 
 
