@@ -1,13 +1,10 @@
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 
 import bright_run
 import numpy as np
 import pytest
-import random_run
 import tiny_run
 from PIL import Image
 from splits import remember, split_of
@@ -15,7 +12,6 @@ from splits import remember, split_of
 from keras_unet.config import PredictConfig
 from keras_unet.errors import BadData
 from keras_unet.export.artefacts import export_run
-from keras_unet.prediction.segmenter import Segmenter
 from keras_unet.run_folder import RunFolder
 
 ALL = ("saved_model", "float32", "float16", "dynamic", "int8")
@@ -189,21 +185,3 @@ def test_the_report_says_how_masks_are_made(tiled):
     for name in ALL:
         assert report[name]["predict"] == dataclasses.asdict(predict)
     assert run.load_config().predict == PredictConfig()
-
-
-@pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_the_client_beside_the_tflite_files_tiles_as_the_segmenter(
-    tiled, tmp_path, kind
-):
-    run, predict, _ = tiled
-    size = (70, 53)
-    noise = random_run.noise(size)
-    Image.fromarray(noise).save(tmp_path / "a.png")
-    model = run.tflite / f"model_{kind}.tflite"
-    command = [sys.executable, run.tflite / "client.py", model]
-    subprocess.run([*command, tmp_path / "a.png", tmp_path / "m.png"], check=True)
-    with Image.open(tmp_path / "m.png") as file:
-        mask = np.asarray(file)
-    wanted = 255 * Segmenter(run, predict).masks([noise])[0]
-    assert 0.1 < np.mean(wanted > 0) < 0.9
-    assert np.mean(mask != wanted) <= (0.001 if kind == "float32" else 0.05)
