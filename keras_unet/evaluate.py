@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from keras_unet.config import Config
+from keras_unet.config import Config, PredictConfig
 from keras_unet.console import (
     load_tensorflow,
     parse,
@@ -42,6 +42,10 @@ class Arguments:
         run: run folder that keras_unet.train wrote.
         data: score the images of this folder instead; all of them without --split.
         split: score this part only.
+        threshold: foreground is what is more probable; by default the run's own; best
+            is that of the best Dice on validation, found by an evaluation before.
+        test_time_flips: the probability is the mean over the image and its mirrored
+            forms, along the axes that --flip of the training names.
         instances: also score the instances that keras_unet.predict --instances writes
             against those of the masks: SEG of the Cell Tracking Challenge.
         membranes: also score the foreground as the ISBI 2012 challenge scores what lies
@@ -51,6 +55,8 @@ class Arguments:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     data: Path | None = None
     split: Literal["test", "validation", "train", "all"] | None = None
+    threshold: float | Literal["best"] | None = None
+    test_time_flips: bool = False
     instances: bool = False
     membranes: bool = False
 
@@ -68,14 +74,14 @@ def evaluate(arguments: Arguments) -> None:
 
     Raises:
         BadData: the run's network is missing, or the images or masks are not right.
-        BadUsage: another command is writing to the run.
+        BadUsage: another command is writing to the run, or the threshold is none.
     """
     run = RunFolder(arguments.run)
-    config = run.load_config()
+    predict = run.predict_config(arguments.threshold, arguments.test_time_flips)
     run.require_weights()
-    _require_fitting(config, arguments)
+    _require_fitting(run.load_config(), arguments)
     with run.hold():
-        _evaluate(run, config, arguments)
+        _evaluate(run, predict, arguments)
 
 
 def _require_fitting(config: Config, arguments: Arguments) -> None:
@@ -97,18 +103,18 @@ def _require_fitting(config: Config, arguments: Arguments) -> None:
         find_watershed("--membranes" if arguments.membranes else "--instances")
 
 
-def _evaluate(run: RunFolder, config: Config, arguments: Arguments) -> None:
+def _evaluate(run: RunFolder, predict: PredictConfig, arguments: Arguments) -> None:
     load_tensorflow()
     from keras_unet.evaluation.predictions import Scoring
     from keras_unet.evaluation.report import evaluate_run, score_parts
 
-    how = Scoring(instances=arguments.instances, membranes=arguments.membranes)
+    how = Scoring(predict, arguments.instances, arguments.membranes)
     folder = run.figures
     with progress_bar("images") as progress:
         if arguments.data is None and arguments.split is None:
             evaluate_run(run, _split_of(run), speaker(), progress, how)
         else:
-            name, pairs, data = choose(run, config, arguments)
+            name, pairs, data = choose(run, run.load_config(), arguments)
             score_parts(run, {name: pairs}, data, speaker(), progress, how)
             folder /= name
     print(f"scores: {run.metrics_file}, {run.per_image_file}; figures: {folder}")

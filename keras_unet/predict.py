@@ -127,17 +127,7 @@ def _how(run: RunFolder, arguments: Arguments) -> PredictConfig:
     config = run.load_config()
     if arguments.submission and config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
-    best, given = arguments.threshold == "best", arguments.threshold
-    threshold = run.best_threshold() if best else given
-    try:
-        how = PredictConfig(
-            config.predict.threshold if threshold is None else float(threshold),
-            config.predict.test_time_flips or arguments.test_time_flips,
-        )
-    except ValueError as error:
-        raise BadUsage(str(error)) from None
-    # It refuses what does not fit the network.
-    return dataclasses.replace(config, predict=how).predict
+    return run.predict_config(arguments.threshold, arguments.test_time_flips)
 
 
 def _wanted(arguments: Arguments) -> Wanted:

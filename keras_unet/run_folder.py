@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_unet import __version__
-from keras_unet.config import Config
+from keras_unet.config import Config, PredictConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import (
     as_type,
@@ -128,6 +128,32 @@ class RunFolder:
                 f"run python -m keras_unet.evaluate {self.path}, or give a number "
                 "between 0 and 1 instead of best"
             ) from None
+
+    def predict_config(
+        self, threshold: float | str | None = None, test_time_flips: bool = False
+    ) -> PredictConfig:
+        """Returns how a command makes masks: as its flags say, else as the run does.
+
+        Args:
+            threshold: a number, "best" on the validation images, or the run's own.
+            test_time_flips: take them, whether or not the run does.
+
+        Raises:
+            BadUsage: a threshold that is none, or is of no use to the run's network.
+            BadData: as by ``load_config`` and ``best_threshold``.
+        """
+        config = self.load_config()
+        if threshold is None:
+            threshold = config.predict.threshold
+        elif threshold == "best":
+            threshold = self.best_threshold()
+        flips = test_time_flips or config.predict.test_time_flips
+        try:
+            predict = PredictConfig(float(threshold), flips)
+            dataclasses.replace(config, predict=predict)
+        except ValueError as error:
+            raise BadUsage(str(error)) from None
+        return predict
 
     def present(self) -> list[str]:
         """Returns the names of what a run has written here."""

@@ -14,9 +14,11 @@ from keras_unet.run_folder import RunFolder
 SIZE = (16, 24)
 
 
-def make_run(folder, classes=1, **data):
+def make_run(folder, classes=1, padding="same", **data):
     """Returns a run folder whose network puts pixels into classes by brightness."""
-    model = UNetConfig(classes=classes, filters=1, depth=1, dropout=0.0)
+    model = UNetConfig(
+        classes=classes, filters=1, depth=1, dropout=0.0, padding=padding
+    )
     meaning = {"mask_kind": "binary", "foreground_above": 127}
     config = Config(
         data=DataConfig(**{"image_size": SIZE, **meaning, **data}),

@@ -210,3 +210,26 @@ def test_instances_of_classes_are_refused(tmp_path, capsys):
     run = make_run(tmp_path / "run", 3, mask_kind="classes", class_values=(0, 1, 2))
     assert evaluate(run, "--instances") == 2
     assert "this one's say classes" in capsys.readouterr().err
+
+
+def test_a_threshold_is_taken_by_its_number_or_as_the_best(tmp_path):
+    run = remember(make_run(tmp_path / "run", data=make_data(tmp_path / "data")))
+    assert evaluate(run, "--split", "validation", "--threshold", "0.9999999") == 0
+    assert metrics_of(run)["validation"]["dice"] < 1
+    assert evaluate(run, "--split", "validation", "--threshold", "best") == 0
+    assert metrics_of(run)["validation"]["dice"] == 1.0
+    assert evaluate(run, "--split", "validation", "--test-time-flips") == 0
+
+
+@pytest.mark.parametrize(
+    ("threshold", "status", "message"),
+    [
+        ("best", 1, "run python -m keras_unet.evaluate"),
+        ("1.5", 2, "--threshold must be above 0 and below 1, not 1.5"),
+        ("nan", 2, "--threshold must be above 0 and below 1, not nan"),
+    ],
+)
+def test_a_threshold_that_is_none_is_told(tmp_path, capsys, threshold, status, message):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data", count=3))
+    assert evaluate(run, "--threshold", threshold) == status
+    assert message in capsys.readouterr().err

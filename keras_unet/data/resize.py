@@ -1,7 +1,11 @@
-"""Images at the network's size: the resampling that training and serving share."""
+"""Images at the network's size: the resampling that training and serving share.
+
+And the way back, of probability that comes in strips.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ import tensorflow as tf
 from keras_unet.data.images import Header, decode_image, read_header
 from keras_unet.data.opening import Undecodable, opened
 from keras_unet.data_config import DataConfig
-from keras_unet.types import Image, Tensor
+from keras_unet.types import Image, Probability, Tensor
 
 
 def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
@@ -108,16 +112,24 @@ def resize_rows(
         last: that of the row behind the last.
     """
     old = image.shape if isinstance(image, np.ndarray) else tf.shape(image)
+    return tf.cond(
+        tf.reduce_all(tf.equal(size, old[:2])),
+        lambda: tf.cast(image[first:last], tf.float32),
+        lambda: _resized_rows(image, old, size, tf.range(first, last)),
+    )
+
+
+def _resized_rows(image: Tensor, old: Tensor, size: Tensor, rows: Tensor) -> Tensor:
     scale = tf.cast(old[0] / size[0], tf.float32)
-    top = tf.cast(tf.cast(first, tf.float32) * scale - 1, tf.int32)
-    bottom = tf.cast(tf.cast(last, tf.float32) * scale + 2, tf.int32)
+    top = tf.cast(tf.cast(rows[0], tf.float32) * scale - 1, tf.int32)
+    bottom = tf.cast(tf.cast(rows[-1] + 1, tf.float32) * scale + 2, tf.int32)
     top, bottom = tf.maximum(top, 0), tf.minimum(bottom, old[0])
     part = tf.cast(image[top:bottom], tf.float32)
-    rows = _shares(tf.range(first, last), tf.range(top, bottom), scale, old[0])
-    part = tf.tensordot(rows, part, 1)
+    shares = _shares(rows, tf.range(top, bottom), scale, old[0])
+    part = tf.tensordot(shares, part, 1)
     width = tf.minimum(old[1], size[1])
-    part = _to(part, tf.stack([last - first, width]), "area")
-    return _to(part, tf.stack([last - first, size[1]]), "bilinear")
+    part = _to(part, tf.stack([tf.size(rows), width]), "area")
+    return _to(part, tf.stack([tf.size(rows), size[1]]), "bilinear")
 
 
 def _shares(new: Tensor, old: Tensor, scale: Tensor, count: Tensor) -> Tensor:
@@ -134,3 +146,65 @@ def _shares(new: Tensor, old: Tensor, scale: Tensor, count: Tensor) -> Tensor:
 def _to(image: Tensor, size: Tensor, method: str) -> Tensor:
     # TensorFlow leaves an image that has the size already as it is, whole numbers too.
     return tf.cast(tf.image.resize(image, size, method), tf.float32)
+
+
+Strips = Iterator[tuple[slice, Probability]]
+"""Rows of an image from the top down, and the probability in them, (rows, w, c)."""
+
+STRIP = 250_000
+"""Numbers of a probability that are at hand at a time."""
+
+
+def strips(probability: Probability, size: tuple[int, int]) -> Strips:
+    """Yields rows and the probability in them, (rows, w, classes).
+
+    They are those of ``tf.image.resize``, to the bit: bilinear, pixels taken as areas.
+
+    Args:
+        probability: at the network's size, (h', w', classes).
+        size: (h, w), the image's own.
+    """
+    height, width, classes = probability.shape
+    step = max(1, STRIP // (max(width, size[1]) * classes))
+    cuts = [slice(top, top + step) for top in range(0, height, step)]
+    return resampled(((rows, probability[rows]) for rows in cuts), height, size)
+
+
+def resampled(stream: Strips, height: int, size: tuple[int, int]) -> Strips:
+    """Yields what ``strips`` does of a probability that comes in strips itself.
+
+    Args:
+        stream: (rows, w', classes) each, at the network's size.
+        height: of all of them.
+        size: (h, w), the image's own.
+    """
+    above, below, share = map(np.asarray, neighbours(height, size[0]))
+    done, held = 0, None
+    for rows, part in stream:
+        part = tf.image.resize(part, (len(part), size[1])).numpy()
+        # The last row's neighbour is the first of those that come.
+        held = part if held is None else np.concatenate([held[-1:], part])
+        end = rows.start + len(part)
+        first = end - len(held)
+        until = int(np.searchsorted(below, end))
+        step = max(1, STRIP // part[0].size)
+        for top in range(done, until, step):
+            some = slice(top, min(top + step, until))
+            upper, lower = held[above[some] - first], held[below[some] - first]
+            yield some, upper + (lower - upper) * share[some, None, None]
+        done = until
+
+
+def neighbours(old: Tensor, new: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns each new row's neighbours among ``old`` ones, as TensorFlow does.
+
+    Returns:
+        the rows above and below, int32 (new,), and the share of the one below, float32.
+    """
+    # In float32 and in this order, as TensorFlow's own kernel.
+    scale = tf.cast(old, tf.float32) / tf.cast(new, tf.float32)
+    place = (tf.cast(tf.range(new), tf.float32) + 0.5) * scale - 0.5
+    start = tf.floor(place)
+    above = tf.cast(tf.maximum(start, 0), tf.int32)
+    below = tf.minimum(tf.cast(tf.math.ceil(place), tf.int32), old - 1)
+    return above, below, place - start

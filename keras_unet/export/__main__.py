@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from keras_unet.config import PredictConfig
 from keras_unet.console import load_tensorflow, parse, run_verb
 from keras_unet.run_folder import RunFolder
 
@@ -26,6 +27,10 @@ class Arguments:
         run: run folder that keras_unet.train wrote.
         formats: what to write: the SavedModel, and TFLite files by their numbers.
         data: where the run's images are, if they have moved since.
+        threshold: foreground is what is more probable than this; best is that of the
+            best Dice on the validation images. By default as the run was trained.
+        test_time_flips: the files' probability is the mean over the image and its
+            mirrored forms, along the axes that --flip of the training names.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -33,6 +38,8 @@ class Arguments:
         Literal["saved_model", "float32", "float16", "dynamic", "int8"], ...
     ] = ("saved_model", "float32", "float16", "dynamic", "int8")
     data: Path | None = None
+    threshold: float | Literal["best"] | None = None
+    test_time_flips: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,13 +56,13 @@ def export(arguments: Arguments) -> None:
         BadUsage: another command is writing to the run.
     """
     run = RunFolder(arguments.run)
-    run.load_config()
+    predict = run.predict_config(arguments.threshold, arguments.test_time_flips)
     run.require_weights()
     with run.hold():
-        _export(run, arguments)
+        _export(run, arguments, predict)
 
 
-def _export(run: RunFolder, arguments: Arguments) -> None:
+def _export(run: RunFolder, arguments: Arguments, predict: PredictConfig) -> None:
     load_tensorflow()
     from keras_unet.data.pairs import split_of_run
     from keras_unet.export.artefacts import artefact_table, export_run
@@ -65,7 +72,7 @@ def _export(run: RunFolder, arguments: Arguments) -> None:
         print(note)
     console = Console(highlight=False)
     with console.status("exporting and measuring"):
-        measured = export_run(run, arguments.formats, split)
+        measured = export_run(run, arguments.formats, split, predict)
     console.print(artefact_table(measured))
     console.print(f"report: {run.export_report}", soft_wrap=True)
 

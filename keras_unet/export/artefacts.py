@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from rich.table import Table
 
-from keras_unet.config import Config
+from keras_unet.config import Config, PredictConfig
 from keras_unet.data import records
 from keras_unet.data.images import read_image
 from keras_unet.data.pair import Pair
@@ -33,6 +33,7 @@ from keras_unet.files import (
     write_whole,
 )
 from keras_unet.prediction.segmenter import class_names, load_network
+from keras_unet.prediction.tiles import pixels_of_row, tile_network, tilings
 from keras_unet.run_folder import RunFolder
 
 REPRESENTATIVE_IMAGES = 100
@@ -40,7 +41,10 @@ REPRESENTATIVE_IMAGES = 100
 
 
 def export_run(
-    run: RunFolder, formats: Sequence[str], split: Split | None = None
+    run: RunFolder,
+    formats: Sequence[str],
+    split: Split | None = None,
+    predict: PredictConfig | None = None,
 ) -> dict[str, Any]:
     """Writes the run's network in each of the formats, and export_report.json.
 
@@ -52,6 +56,7 @@ def export_run(
         run: folder of a finished training.
         formats: of ``ExportConfig.formats``.
         split: the run's pairs, if they are known; else its split.csv tells them.
+        predict: how probabilities become masks; by default as the run's config says.
 
     Returns:
         What was measured of each format and of "keras", as in the report.
@@ -61,6 +66,7 @@ def export_run(
         OSError: the disk is full; the files of before were kept.
     """
     config = run.load_config()
+    config = replace(config, predict=predict or config.predict)
     network = load_network(run)
     split = split or split_of_run(run)[0]
     report = _Report(run, len(split.validation))
@@ -68,12 +74,16 @@ def export_run(
         made = _write(network, config, split, formats, aside)
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
+        for figures in measured.values():
+            figures["predict"] = asdict(config.predict)
         report.begin(made)
         for name, path in made.items():
             measured[name]["path"] = _put_in_place(run, name, path)
         if "saved_model" in made:
             with write_whole(run.serving) as folder:
                 serving.write_serving(folder, config)
+        if set(made) - {"saved_model"}:
+            tflite.write_client(run.tflite, config)
     report.end(measured)
     return measured
 
@@ -108,7 +118,11 @@ def _write(
         return made
     images = _representative(split.train, config) if "int8" in kinds else []
     labels = class_names(config)
-    with tflite.frozen(network, config.data.image_size) as source:
+    part, size = network, config.data.image_size
+    if config.data.tiles:
+        rows, columns = tilings(config)
+        part, size = tile_network(network), (rows.tile, columns.tile)
+    with tflite.frozen(part, size) as source:
         for kind in kinds:
             made[kind] = folder / f"model_{kind}.tflite"
             tflite.write_tflite(source, kind, made[kind], labels, images)
@@ -118,7 +132,17 @@ def _write(
 def _representative(pairs: Sequence[Pair], config: Config) -> list[np.ndarray]:
     step = max(1, len(pairs) // REPRESENTATIVE_IMAGES)
     chosen = pairs[::step][:REPRESENTATIVE_IMAGES]
+    if config.data.tiles:
+        return [_middle_tile(_image(pair, config.data), config) for pair in chosen]
     return [_image(pair, config.data, config.data.image_size) for pair in chosen]
+
+
+def _middle_tile(image: np.ndarray, config: Config) -> np.ndarray:
+    size = config.data.seen_size(image.shape[:2])
+    rows, columns = tilings(config)
+    strip = pixels_of_row(rows, image, size, rows.starts(size[0])[-1] // 2)
+    place = columns.pixels(size[1], columns.starts(size[1])[-1] // 2)
+    return np.asarray(tf.gather(strip, place, axis=1))
 
 
 def _image(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data.images import BRIGHTEST
-from keras_unet.data.resize import resize_image
-from keras_unet.model.head import most_probable
-from keras_unet.prediction.segmenter import class_values, probability_of
+from keras_unet.data.resize import STRIP, neighbours, resize_image
+from keras_unet.data_config import DataConfig
+from keras_unet.model.head import to_mask
+from keras_unet.prediction.segmenter import class_values, probability_function, tiler
+from keras_unet.prediction.tiles import RowsOfTiles, Tiler, with_background
 from keras_unet.types import Tensor
 
 
@@ -33,8 +36,9 @@ def write_saved_model(network: keras.Model, config: Config, folder: Path) -> Non
 
     Args:
         network: size-keeping, float32, from (b, h, w, channels) to logits.
-        config: of the run; its image size, pixel limit, white and bands are in the
-            graph. Bands above 3 must be picked by whoever sends the image.
+        config: of the run; its image size or tiles, pixel limit, white, bands,
+            threshold and flips are in the graph. Bands above 3 must be picked by
+            whoever sends the image.
         folder: the version's folder, not yet there.
     """
     graph = ServingGraph(network, config)
@@ -65,8 +69,9 @@ class ServingGraph:
 
     def __init__(self, network: keras.Model, config: Config) -> None:
         """Keeps what the graph holds."""
-        self.network = network
-        self.size = config.data.image_size
+        self.config, self.size = config, config.data.image_size
+        self.predict = probability_function(network, config)
+        self.tiler: Any = tiler(network, config) if config.data.tiles else None
         self.max_pixels = config.export.serve_max_pixels
         self.white = config.data.white or BRIGHTEST
         self.bands = _bands_of_rgb(config.data.bands)
@@ -74,6 +79,8 @@ class ServingGraph:
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
         """Returns the classes' probabilities (b, h, w, classes) of (b, h, w, 3)."""
+        if self.tiler:
+            return {"probability": self._tiled_probability(image)}
         probability = self._probability(resize_image(image, self.size))
         own_size = tf.shape(image)[1:3]
         return {"probability": tf.image.resize(probability, own_size)}
@@ -82,9 +89,13 @@ class ServingGraph:
         """Returns one PNG an image; the images are files' bytes, of any sizes."""
         with tf.control_dependencies([assert_images(image_bytes)]):
             image_bytes = tf.identity(image_bytes)
+        files = image_bytes, tf.range(tf.size(image_bytes))
+        if self.tiler:
+            masks = _one_by_one(self._tiled_mask, files, tf.TensorSpec((), tf.string))
+            return {"mask_png_bytes": masks}
         resized, own_sizes = tf.map_fn(
             self._read,
-            (image_bytes, tf.range(tf.size(image_bytes))),
+            files,
             fn_output_signature=(
                 tf.TensorSpec((*self.size, 3), tf.float32),
                 tf.TensorSpec((2,), tf.int32),
@@ -102,24 +113,123 @@ class ServingGraph:
         # The network's border cannot be mirrored around no image.
         return tf.cond(
             tf.shape(images)[0] > 0,
-            lambda: probability_of(self.network, images),
+            lambda: self.predict(images),
             lambda: none,
         )
 
     def _read(self, one: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        image_bytes, position = one
-        image = decode_in_graph(image_bytes, position, self.max_pixels, self.white)
-        if self.bands:
-            image = tf.gather(image, self.bands, axis=-1)
+        image = self._decode(one)
         return resize_image(image, self.size), tf.shape(image)[:2]
+
+    def _decode(self, one: tuple[Tensor, Tensor]) -> Tensor:
+        image = decode_in_graph(*one, self.max_pixels, self.white)
+        return tf.gather(image, self.bands, axis=-1) if self.bands else image
 
     def _encode(self, one: tuple[Tensor, Tensor]) -> Tensor:
         probability, own_size = one
-        own = tf.image.resize(probability, own_size)
-        values = tf.constant(self.values.reshape((len(self.values), -1)))
-        return tf.io.encode_png(
-            tf.gather(values, tf.cast(most_probable(own), tf.int32))
+        return tf.io.encode_png(self._written(tf.image.resize(probability, own_size)))
+
+    def _tiled_probability(self, images: Tensor) -> Tensor:
+        classes = len(self.values)
+        none = tf.zeros((0, tf.shape(images)[1], tf.shape(images)[2], classes))
+        return tf.cond(
+            tf.shape(images)[0] > 0,
+            lambda: _one_by_one(
+                lambda image: self._tiled(image, tf.identity, classes, tf.float32),
+                images,
+                tf.TensorSpec((None, None, classes), tf.float32),
+            ),
+            lambda: none,
         )
+
+    def _tiled_mask(self, one: tuple[Tensor, Tensor]) -> Tensor:
+        channels, dtype = self.values[0].size, self.values.dtype
+        image = self._decode(one)
+        return tf.io.encode_png(self._tiled(image, self._written, channels, dtype))
+
+    def _tiled(self, image: Tensor, *made: Any) -> Tensor:
+        return _Tiled(self.tiler, self.config.data, image).made(*made)
+
+    def _written(self, probability: Tensor) -> Tensor:
+        """Returns what is written of the classes' probability, (h, w, 1 or 3)."""
+        values = tf.constant(self.values.reshape((len(self.values), -1)))
+        mask = to_mask(probability, self.config.predict.threshold)
+        return tf.gather(values, tf.cast(mask, tf.int32))
+
+
+def _seen_size(data: DataConfig, own_size: Tensor) -> Any:
+    """Returns what ``data.seen_size`` does, in a graph."""
+    if data.resolution is None:
+        return data.image_size
+    if data.resolution == 1:
+        return own_size
+    seen = tf.round(tf.cast(own_size, tf.float64) * data.resolution)
+    return tf.unstack(tf.maximum(tf.cast(seen, tf.int32), 1))
+
+
+def _one_by_one(made: Callable[[Any], Tensor], of: Any, spec: tf.TensorSpec) -> Tensor:
+    # Images that are tiled are large: no two of them at a time.
+    return tf.map_fn(made, of, fn_output_signature=spec, parallel_iterations=1)
+
+
+class _Tiled:
+    """What ``Segmenter.strips`` does of a tiled run, as a part of a graph.
+
+    No more than a row of tiles is in memory beside the image and what is made of it.
+    """
+
+    def __init__(self, tiler: Tiler, data: DataConfig, image: Tensor) -> None:
+        """Lays tiles over an image, uint8 (h, w, 3)."""
+        self.kept, self.own = tiler.kept, tf.shape(image)[:2]
+        seen = _seen_size(data, self.own)
+        self.rows = RowsOfTiles(tiler, image, seen)
+        self.above, self.below, self.share = neighbours(seen[0], self.own[0])
+
+    def made(self, make: Callable[[Tensor], Tensor], channels: int, dtype: Any) -> Any:
+        """Returns (h, w, channels): what is made of the probability of some rows."""
+        out = tf.TensorArray(
+            dtype, 0, dynamic_size=True, infer_shape=False, element_shape=(None,)
+        )
+        nothing = self.rows.nothing
+        number, anything = tf.TensorShape(()), tf.TensorShape((None, None, self.kept))
+
+        def of_row(
+            row: Tensor, done: Tensor, sums: Tensor, last: Tensor, out: Any
+        ) -> tuple[Any, ...]:
+            until, sums, finished = self.rows.add(row, done, sums)
+            # The last row's neighbour is the first of those that come.
+            held = tf.concat([last, finished], 0)
+            return row + 1, until, sums, held[-1:], self._write(out, held, done, make)
+
+        *_, out = tf.while_loop(
+            lambda row, *_: row < tf.size(self.rows.starts),
+            of_row,
+            (0, 0, nothing, nothing[:1], out),
+            shape_invariants=(number, number, anything, anything, tf.TensorShape(None)),
+            parallel_iterations=1,
+        )
+        return tf.reshape(out.concat(), (self.own[0], self.own[1], channels))
+
+    def _write(
+        self, out: Any, held: Tensor, done: Tensor, make: Callable[[Tensor], Tensor]
+    ) -> Any:
+        """Writes what is made of the image's rows between those that are held."""
+        first, behind = done - 1, done - 1 + tf.shape(held)[0]
+        held = tf.image.resize(held, (behind - first, self.own[1]))
+        top, bottom = tf.unstack(tf.searchsorted(self.below, [done, behind]))
+        step = tf.maximum(1, STRIP // (self.own[1] * self.kept))
+
+        def of_some(top: Tensor, out: Any) -> tuple[Tensor, Any]:
+            some = slice(top, tf.minimum(top + step, bottom))
+            upper = tf.gather(held, self.above[some] - first)
+            lower = tf.gather(held, self.below[some] - first)
+            found = upper + (lower - upper) * self.share[some, None, None]
+            flat = tf.reshape(make(with_background(found)), (-1,))
+            return some.stop, out.write(out.size(), flat)
+
+        return tf.while_loop(
+            lambda top, _: top < bottom, of_some, (top, out), parallel_iterations=1
+        )[1]
 
 
 def _bands_of_rgb(bands: tuple[int, ...]) -> list[int]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_unet.config import Config
 from keras_unet.console import held_back_stderr
+from keras_unet.data.images import BRIGHTEST
 from keras_unet.errors import BadData
+from keras_unet.export import tflite_client
 from keras_unet.export.tflite_tables import (
     operators,
     with_float16_weights,
     with_metadata,
 )
-from keras_unet.prediction.segmenter import probability_of
+from keras_unet.files import write_whole
+from keras_unet.prediction.segmenter import (
+    class_values,
+    flipped_axes,
+    probability_of,
+)
+from keras_unet.prediction.tiles import whole_or_tilings
 
 MOBILE_GPU_OPERATORS = frozenset(
     {
@@ -132,3 +144,24 @@ def _spanning(images: Iterable[np.ndarray]) -> Iterator[list[Any]]:
         # With both ends of the range present, the uint8 input is the pixel itself.
         spanning[0, 0], spanning[-1, -1] = 0.0, 255.0
         yield [spanning[np.newaxis]]
+
+
+def write_client(folder: Path, config: Config) -> None:
+    """Writes client.py, which needs no package of ours, and what it must know."""
+    rows, columns = whole_or_tilings(config)
+    values = class_values(config)
+    told = {
+        "image_size": config.data.image_size,
+        "resolution": config.data.resolution,
+        "rows": asdict(rows),
+        "columns": asdict(columns),
+        "flips": flipped_axes(config),
+        "threshold": config.predict.threshold,
+        "classes": len(values),
+        "values": values.tolist(),
+        "white": config.data.white or BRIGHTEST,
+    }
+    with write_whole(folder / "client.json") as file:
+        file.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    with write_whole(folder / "client.py") as file:
+        shutil.copyfile(tflite_client.__file__, file)

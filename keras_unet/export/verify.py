@@ -26,13 +26,14 @@ from keras_unet.config import Config
 from keras_unet.console import run_verb
 from keras_unet.data.masks import read_pair
 from keras_unet.data.pair import Pair
-from keras_unet.data.resize import resize_image
+from keras_unet.data.resize import resampled, resize_image
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import confusion, scores
 from keras_unet.export.serving import BATCHES, within_limit
 from keras_unet.export.tflite_tables import operators
-from keras_unet.model.head import most_probable
-from keras_unet.prediction.segmenter import Segmenter
+from keras_unet.model.head import to_mask
+from keras_unet.prediction.segmenter import Segmenter, flipped_axes, with_flips
+from keras_unet.prediction.tiles import Tiler, whole_or_tilings
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
 
@@ -150,11 +151,11 @@ def measure(
     TFLite file, of a whole request of the SavedModel. Probabilities and masks are
     those at the images' own size.
     """
-    opened: dict[str, Any] = {"keras": OpenedRun(run)}
+    opened: dict[str, Any] = {"keras": OpenedRun(run, config)}
     for name, path in artefacts.items():
         kind = OpenedSavedModel if name == "saved_model" else OpenedTFLite
         opened[name] = kind(path, config)
-    tallies = {name: _Tally(config.model.classes) for name in opened}
+    tallies = {name: _Tally(config) for name in opened}
     for pair in pairs:
         image, mask = read_pair(pair, 3, config.data)
         wanted = opened["keras"].probability(image)
@@ -170,18 +171,19 @@ def measure(
 class OpenedRun:
     """The Keras network that every artefact is compared with."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, config: Config) -> None:
         """Loads the run's best weights, in float32."""
-        self._segmenter = Segmenter(run)
+        self._segmenter = Segmenter(run, config.predict)
 
     def probability(self, image: Image) -> Probability:
         """Returns (h, w, classes) of one image (h, w, 3)."""
-        small = self._segmenter.resized(image)[np.newaxis]
-        return _at_own_size(self._segmenter.forward(small), image)
+        (strips,) = self._segmenter.strips([image])
+        return np.concatenate([strip for _, strip in strips])
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns what is known of the network without the validation images."""
-        small = self._segmenter.resized(image)[np.newaxis]
+        size = self._segmenter.config.data.network_size
+        small = resize_image(image, size)[np.newaxis]
         return {
             "parameters": self._segmenter.network.count_params(),
             "seconds_per_image": _seconds(lambda: self._segmenter.forward(small)),
@@ -236,7 +238,13 @@ class OpenedTFLite:
 
     def __init__(self, file: Path, config: Config) -> None:
         """Loads the file."""
-        self.file = file
+        self.file, self._data = file, config.data
+        axes = [1 + axis for axis in flipped_axes(config)]
+        self._tiler = Tiler(
+            with_flips(self._predict, axes),
+            config.model.classes,
+            *whole_or_tilings(config),
+        )
         with warnings.catch_warnings():
             # Its successor, ai-edge-litert, is not needed for the rest of the package.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
@@ -247,17 +255,31 @@ class OpenedTFLite:
 
     def probability(self, image: Image) -> Probability:
         """Returns (h, w, classes) of one image (h, w, 3)."""
-        self._set(image)
+        height, width = image.shape[:2]
+        seen = self._data.seen_size((height, width))
+        found = self._tiler.strips(image, seen)
+        every = resampled(found, seen[0], (height, width))
+        return np.concatenate([strip for _, strip in every])
+
+    def _predict(self, tiles: Tensor) -> Tensor:
+        """Returns the probability of tiles, one after the other."""
+        found = tf.numpy_function(self._found, [tiles], tf.float32)
+        return tf.ensure_shape(found, (None, *self._output["shape"][1:]))
+
+    def _found(self, tiles: npt.NDArray[np.float32]) -> Probability:
+        return np.concatenate([self._run(tile) for tile in tiles])
+
+    def _run(self, tile: npt.NDArray[np.float32]) -> Probability:
+        self._set(tile)
         self._interpreter.invoke()
-        came = self._interpreter.get_tensor(self._output["index"])
+        came: Probability = self._interpreter.get_tensor(self._output["index"])
         scale, zero = self._output["quantization"]
-        if scale:
-            came = (came.astype(np.float32) - zero) * scale
-        return _at_own_size(came, image)
+        return (came.astype(np.float32) - zero) * scale if scale else came
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns size, operators and the latency of the network alone."""
-        self._set(image)
+        _, height, width, _ = self._input["shape"]
+        self._set(np.asarray(resize_image(image, (height, width))))
         return {
             "bytes": self.file.stat().st_size,
             "operators": operators(self.file.read_bytes()),
@@ -265,19 +287,18 @@ class OpenedTFLite:
             "threads": 1,
         }
 
-    def _set(self, image: Image) -> None:
-        _, height, width, _ = self._input["shape"]
-        small = resize_image(image[np.newaxis], (height, width))
+    def _set(self, tile: npt.NDArray[np.float32]) -> None:
         if self._input["dtype"] == np.uint8:
-            small = tf.cast(small + 0.5, tf.uint8)
-        self._interpreter.set_tensor(self._input["index"], small)
+            tile = (tile + 0.5).astype(np.uint8)
+        self._interpreter.set_tensor(self._input["index"], tile[np.newaxis])
 
 
 class _Tally:
     """Differences and Dice, image after image."""
 
-    def __init__(self, classes: int) -> None:
-        self.classes = max(classes, 2)
+    def __init__(self, config: Config) -> None:
+        self.classes = max(config.model.classes, 2)
+        self.threshold = config.predict.threshold
         self.largest: list[float] = []
         self.mean: list[float] = []
         self.confusions: list[npt.NDArray[np.int64]] = []
@@ -286,9 +307,8 @@ class _Tally:
         difference = np.abs(came - wanted)
         self.largest.append(float(difference.max()))
         self.mean.append(float(difference.mean()))
-        self.confusions.append(
-            confusion(mask, np.asarray(most_probable(came)), self.classes)
-        )
+        found = np.asarray(to_mask(came, self.threshold))
+        self.confusions.append(confusion(mask, found, self.classes))
 
     def figures(self) -> dict[str, Any]:
         if self.classes == 2:
@@ -302,10 +322,6 @@ class _Tally:
             "max_difference": float(np.max(self.largest)),
             "mean_difference": statistics.fmean(self.mean),
         }
-
-
-def _at_own_size(probability: Tensor, image: Image) -> Probability:
-    return np.asarray(tf.image.resize(probability, image.shape[:2])[0])
 
 
 def _seconds(call: Callable[[], Any]) -> float:

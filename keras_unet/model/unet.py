@@ -152,3 +152,36 @@ def build_network(config: UNetConfig) -> keras.Model:
 
 def _input(config: UNetConfig) -> Tensor:
     return keras.Input((None, None, config.channels), name="image")
+
+
+def receptive_radius(model: UNetConfig) -> int:
+    """Returns how many predictions at a tile's end are not those of a larger image.
+
+    Tiles end where the cells of the poolings do, so this is less than the largest
+    distance at which a pixel counts. Group normalisation, which looks at all, is left
+    out.
+    """
+    cell = 2 ** (model.depth + (model.stem_stride == 2))
+    reach = 0
+    for pixel in range(cell):
+        first, last = _field(pixel, model)
+        ends = [(-first, pixel), (last - cell + 1, cell - 1 - pixel)]
+        for beyond, place in ends:
+            reach = max(reach, (-(-beyond // cell) - 1) * cell + place + 1)
+    return reach
+
+
+def _field(pixel: int, model: UNetConfig) -> tuple[int, int]:
+    """Returns the first and the last pixel on which the logits of one depend."""
+    first = last = pixel
+    if model.stem_stride == 2:
+        first, last = (first - 1) // 2, (last + 1) // 2
+    soft = model.upsampling == "bilinear"
+    for _ in range(model.depth):
+        first, last = (first - 2 - soft) // 2, (last + 2 + soft) // 2
+    first, last = first - 2, last + 2
+    for _ in range(model.depth):
+        first, last = 2 * first - 2, 2 * last + 3
+    if model.stem_stride == 2:
+        first, last = 2 * first - 1, 2 * last + 2
+    return first, last

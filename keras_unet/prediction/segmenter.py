@@ -18,13 +18,13 @@ import tensorflow as tf
 
 from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
-from keras_unet.data.resize import resize_image
+from keras_unet.data.resize import Strips as Strips
+from keras_unet.data.resize import resampled, resize_image, strips
 from keras_unet.errors import BadData
 from keras_unet.model.head import to_mask, to_probability
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.inputs import Given, read_all
-from keras_unet.prediction.tiles import Strips as Strips
-from keras_unet.prediction.tiles import Tiler, resampled, strips, tile_network, tilings
+from keras_unet.prediction.tiles import Tiler, tile_network, tilings
 from keras_unet.prediction.weights_file import load_weights
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
@@ -212,7 +212,7 @@ def tiler(network: keras.Model, config: Config) -> Tiler:
     return Tiler(predict, config.model.classes, *tilings(config))
 
 
-_FLIPS = {"none": [], "horizontal": [2], "vertical": [1], "both": [1, 2]}
+_FLIPS = {"none": [], "horizontal": [1], "vertical": [0], "both": [0, 1]}
 
 
 def probability_function(
@@ -224,8 +224,13 @@ def probability_function(
     mirrored forms, as far as the training mirrored them too: of a network trained with
     ``--flip none`` it is that of the images alone.
     """
-    axes = _FLIPS[config.augment.flip] if config.predict.test_time_flips else []
+    axes = [1 + axis for axis in flipped_axes(config)]
     return with_flips(lambda images: probability_of(network, images), axes)
+
+
+def flipped_axes(config: Config) -> list[int]:
+    """Returns along which axes of an image (h, w, c) the probability is averaged."""
+    return _FLIPS[config.augment.flip] if config.predict.test_time_flips else []
 
 
 def with_flips(

@@ -8,21 +8,19 @@ graphs are made of the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config, UNetConfig
-from keras_unet.data.resize import resize_rows
+from keras_unet.data.resize import Strips, resize_rows
 from keras_unet.model.layers import padded_size
-from keras_unet.types import Image, Probability, Tensor
-
-Strips = Iterator[tuple[slice, Probability]]
-"""Rows of an image from the top down, and the probability in them, (rows, w, c)."""
+from keras_unet.model.unet import receptive_radius
+from keras_unet.types import Image, Tensor
 
 BATCH_PIXELS = 2**18
 """That the network sees at a time: four tiles of 256×256."""
@@ -122,6 +120,15 @@ def tilings(config: Config) -> tuple[Tiling, Tiling]:
     return _tiling(height, overlap, config.model), _tiling(width, overlap, config.model)
 
 
+def whole_or_tilings(config: Config) -> tuple[Tiling, Tiling]:
+    """Returns ``tilings``; of a run on whole images, one tile as large as these."""
+    if config.data.tiles:
+        return tilings(config)
+    height, width = config.data.image_size
+    one = Tiling(height, 0, height, 0, 0, "same")
+    return one, replace(one, tile=width, stride=width)
+
+
 def _tiling(side: int, overlap: float, model: UNetConfig) -> Tiling:
     halvings = model.depth + (model.stem_stride == 2)
     step = 2**halvings
@@ -133,39 +140,6 @@ def _tiling(side: int, overlap: float, model: UNetConfig) -> Tiling:
     radius = receptive_radius(model)
     blind = radius if shared >= 2 * radius else 0
     return Tiling(side, 0, side - shared, blind, halvings, "same")
-
-
-def receptive_radius(model: UNetConfig) -> int:
-    """Returns how many predictions at a tile's end are not those of a larger image.
-
-    Tiles end where the cells of the poolings do, so this is less than the largest
-    distance at which a pixel counts. Group normalisation, which looks at all, is left
-    out.
-    """
-    cell = 2 ** (model.depth + (model.stem_stride == 2))
-    reach = 0
-    for pixel in range(cell):
-        first, last = _field(pixel, model)
-        ends = [(-first, pixel), (last - cell + 1, cell - 1 - pixel)]
-        for beyond, place in ends:
-            reach = max(reach, (-(-beyond // cell) - 1) * cell + place + 1)
-    return reach
-
-
-def _field(pixel: int, model: UNetConfig) -> tuple[int, int]:
-    """Returns the first and the last pixel on which the logits of one depend."""
-    first = last = pixel
-    if model.stem_stride == 2:
-        first, last = (first - 1) // 2, (last + 1) // 2
-    soft = model.upsampling == "bilinear"
-    for _ in range(model.depth):
-        first, last = (first - 2 - soft) // 2, (last + 2 + soft) // 2
-    first, last = first - 2, last + 2
-    for _ in range(model.depth):
-        first, last = 2 * first - 2, 2 * last + 3
-    if model.stem_stride == 2:
-        first, last = 2 * first - 1, 2 * last + 2
-    return first, last
 
 
 def tile_network(network: keras.Model) -> keras.Model:
@@ -186,6 +160,9 @@ class Tiler:
     Attributes:
         rows: how images are cut along their height.
         columns: along their width.
+        kept: number of classes of which probabilities are added up.
+        band: from the pixels of a row of tiles, (rows.tile, w, c), to what they
+            predict, blended along the row, (rows.predicted, w, kept).
     """
 
     def __init__(
@@ -206,9 +183,9 @@ class Tiler:
         """
         self.rows, self.columns, self._predict = rows, columns, predict
         # The background's probability is what the foreground's leaves.
-        self._kept = classes if classes > 2 else 1
+        self.kept = classes if classes > 2 else 1
         self._batch = max(1, BATCH_PIXELS // (rows.tile * columns.tile))
-        self._band = tf.function(self.band, reduce_retracing=True)
+        self.band = tf.function(self._band, reduce_retracing=True)
 
     def strips(self, image: Image, size: tuple[int, int] | None = None) -> Strips:
         """Yields rows and the probability in them, (rows, w', classes), as of ``size``.
@@ -217,39 +194,16 @@ class Tiler:
             image: (h, w, c), of uint8.
             size: (h', w') at which the network sees it; by default its own.
         """
-        size = size or image.shape[:2]
-        height = size[0]
-        starts, weights = (
-            np.asarray(of(height)) for of in (self.rows.starts, self.rows.weights)
-        )
-        ends = [*starts[1:], starts[-1] + self.rows.predicted]
-        offset, done = int(self.rows.offset(height)), 0
-        sums: npt.NDArray[np.float32] = np.zeros(
-            (self.rows.predicted, 1, 1), np.float32
-        )
-        for start, end, weight in zip(starts, ends, weights, strict=True):
-            pixels = np.asarray(self.rows.pixels(height, start))
-            first, last = pixels.min(), pixels.max() + 1
-            seen = resize_rows(image, size, first, last)
-            band = self._band(tf.gather(seen, pixels - first)).numpy()
-            sums = sums + band * weight[:, None, None]
-            until = min(int(end) - offset, height)
+        rows = RowsOfTiles(self, image, size or image.shape[:2])
+        sums, done = rows.nothing, 0
+        for row in range(len(rows.starts)):
+            until, sums, finished = rows.add(row, done, sums)
             if until > done:
-                finished = sums[done + offset - start : until + offset - start]
-                yield slice(done, until), with_background(finished)
-                done = until
-            moved = end - start
-            sums = np.pad(sums[moved:], ((0, moved), (0, 0), (0, 0)))
+                whole = np.asarray(with_background(finished))
+                yield slice(done, done + len(whole)), whole
+            done += len(finished)
 
-    def band(self, rows: Tensor) -> Tensor:
-        """Returns what the tiles of one row predict, blended along the row.
-
-        That is float32 (rows.predicted, w, classes), or of two classes the second
-        alone.
-
-        Args:
-            rows: those of an image of which the tiles are made, (rows.tile, w, c).
-        """
+    def _band(self, rows: Tensor) -> Tensor:
         width = tf.shape(rows)[1]
         starts, weights = self.columns.starts(width), self.columns.weights(width)
         count = tf.size(starts)
@@ -264,7 +218,7 @@ class Tiler:
             return some.stop, tf.tensor_scatter_nd_add(sums, place, flat)
 
         length = starts[-1] + self.columns.predicted
-        sums = tf.zeros((length, self.rows.predicted, self._kept))
+        sums = tf.zeros((length, self.rows.predicted, self.kept))
         _, sums = tf.while_loop(
             lambda first, _: first < count, add, (0, sums), parallel_iterations=1
         )
@@ -275,69 +229,75 @@ class Tiler:
         """Returns (tiles, columns.predicted, rows.predicted, classes kept)."""
         tiles = tf.transpose(tf.gather(rows, pixels, axis=1), (1, 0, 2, 3))
         tiles.set_shape((None, self.rows.tile, self.columns.tile, rows.shape[-1]))
-        found = self._predict(tiles)[..., -self._kept :]
+        found = self._predict(tiles)[..., -self.kept :]
         return tf.transpose(found, (0, 2, 1, 3))
 
 
-def with_background(foreground: Probability) -> Probability:
+def with_background(foreground: Tensor) -> Tensor:
     """Returns all classes' probability where of two only the foreground's came."""
     if foreground.shape[-1] > 1:
         return foreground
-    return np.concatenate([1 - foreground, foreground], -1)
+    return tf.concat([1 - foreground, foreground], -1)
 
 
-STRIP = 250_000
-"""Numbers of a probability that are at hand at a time."""
+class RowsOfTiles:
+    """The rows of tiles over one image, which are added up from the top down.
+
+    Numbers and images may be tensors of a graph.
+
+    Attributes:
+        starts: where they begin, (rows of tiles,).
+        nothing: what sums are at first, (predicted, w', classes kept).
+    """
+
+    def __init__(self, tiler: Tiler, image: Image | Tensor, size: Any) -> None:
+        """Lays tiles over the image.
+
+        Args:
+            tiler: the function of tiles.
+            image: uint8 (h, w, c).
+            size: (h', w') at which the network sees it.
+        """
+        axis, height = tiler.rows, size[0]
+        self._tiler, self._image, self._size = tiler, image, size
+        self.starts, self._weights = axis.starts(height), axis.weights(height)
+        behind = self.starts[-1:] + axis.predicted
+        self._ends = tf.concat([self.starts[1:], behind], 0)
+        self.nothing = tf.zeros((axis.predicted, size[1], tiler.kept))
+
+    def add(self, row: Tensor, done: Tensor, sums: Tensor) -> tuple[Tensor, ...]:
+        """Adds what the tiles of a row predict.
+
+        Args:
+            row: its number.
+            done: how many of the image's rows are finished.
+            sums: of the rows from the tiles' start on.
+
+        Returns:
+            how many are finished then; the sums for the next row of tiles; and the
+            rows that are newly finished, (rows, w', classes kept).
+        """
+        start, end = self.starts[row], self._ends[row]
+        offset = self._tiler.rows.offset(self._size[0])
+        band = self._tiler.band(
+            pixels_of_row(self._tiler.rows, self._image, self._size, start)
+        )
+        sums = sums + band * self._weights[row][:, None, None]
+        until = tf.clip_by_value(end - offset, done, self._size[0])
+        finished = sums[done + offset - start : until + offset - start]
+        moved = end - start
+        return until, tf.pad(sums[moved:], [[0, moved], [0, 0], [0, 0]]), finished
 
 
-def strips(probability: Probability, size: tuple[int, int]) -> Strips:
-    """Yields rows and the probability in them, (rows, w, classes).
-
-    They are those of ``tf.image.resize``, to the bit: bilinear, pixels taken as areas.
+def pixels_of_row(axis: Tiling, image: Any, size: Any, start: Tensor) -> Tensor:
+    """Returns what a row of tiles sees, float32 (tile, w', c).
 
     Args:
-        probability: at the network's size, (h', w', classes).
-        size: (h, w), the image's own.
+        axis: how images are cut along their height.
+        image: uint8 (h, w, c).
+        size: (h', w') at which the network sees it.
+        start: of the row of tiles.
     """
-    height, width, classes = probability.shape
-    step = max(1, STRIP // (max(width, size[1]) * classes))
-    cuts = [slice(top, top + step) for top in range(0, height, step)]
-    return resampled(((rows, probability[rows]) for rows in cuts), height, size)
-
-
-def resampled(stream: Strips, height: int, size: tuple[int, int]) -> Strips:
-    """Yields what ``strips`` does of a probability that comes in strips itself.
-
-    Args:
-        stream: (rows, w', classes) each, at the network's size.
-        height: of all of them.
-        size: (h, w), the image's own.
-    """
-    above, below, share = _neighbours(height, size[0])
-    done, held = 0, None
-    for rows, part in stream:
-        part = tf.image.resize(part, (len(part), size[1])).numpy()
-        # The last row's neighbour is the first of those that come.
-        held = part if held is None else np.concatenate([held[-1:], part])
-        end = rows.start + len(part)
-        first = end - len(held)
-        until = int(np.searchsorted(below, end))
-        step = max(1, STRIP // part[0].size)
-        for top in range(done, until, step):
-            some = slice(top, min(top + step, until))
-            upper, lower = held[above[some] - first], held[below[some] - first]
-            yield some, upper + (lower - upper) * share[some, None, None]
-        done = until
-
-
-def _neighbours(
-    old: int, new: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Returns the rows above and below each new row, and the share of the one below."""
-    # In float32 and in this order, as TensorFlow's own kernel.
-    scale, half = np.float32(old) / np.float32(new), np.float32(0.5)
-    place = (np.arange(new, dtype=np.float32) + half) * scale - half
-    start = np.floor(place)
-    above = np.maximum(start, 0).astype(np.int32)
-    below = np.minimum(np.ceil(place), old - 1).astype(np.int32)
-    return above, below, place - start
+    pixels = axis.pixels(size[0], start)
+    first, last = tf.reduce_min(pixels), tf.reduce_max(pixels) + 1
+    return tf.gather(resize_rows(image, size, first, last), pixels - first)

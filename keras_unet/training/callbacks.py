@@ -19,13 +19,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import Config
+from keras_unet.data.resize import Strips
 from keras_unet.errors import BadData, Terminated
 from keras_unet.files import require_room, write_rows, write_whole
 from keras_unet.model.head import to_probability
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import confusion_of, segmentation_metrics
 from keras_unet.prediction.segmenter import MOST_PIXELS
-from keras_unet.prediction.tiles import Strips, Tiler, tilings
+from keras_unet.prediction.tiles import Tiler, tilings
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import checkpoint
 from keras_unet.training.checkpoint import TrainingProgress

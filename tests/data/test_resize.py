@@ -4,7 +4,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_unet.data.resize import resize_image
+from keras_unet.data import resize
+from keras_unet.data.resize import resize_image, resize_rows
 
 SIDES = st.integers(1, 40)
 SIZES = st.tuples(SIDES, SIDES)
@@ -58,3 +59,50 @@ def test_a_batch_is_resized_image_by_image():
     images = np.stack([noise((9, 11)), 255 - noise((9, 11))])
     each = [resize_image(image, (4, 20)) for image in images]
     np.testing.assert_allclose(resize_image(images, (4, 20)), each, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIZES, SIZES, st.floats(0, 1), st.floats(0, 1))
+def test_some_rows_are_those_of_the_whole_image(old, new, begin, share):
+    image = noise(old)
+    first = int(begin * (new[0] - 1))
+    last = first + 1 + int(share * (new[0] - first - 1))
+    wanted = resize_image(image, new)[first:last]
+    for array in (image, tf.constant(image)):
+        rows = resize_rows(array, new, first, last)
+        np.testing.assert_allclose(rows, wanted, atol=0.01)
+
+
+def random_probability(size, classes):
+    rng = np.random.default_rng(0)
+    probability = rng.random((*size, classes), np.float32)
+    return probability / probability.sum(-1, keepdims=True)
+
+
+# The large ones take several strips.
+SIZES = [
+    ((48, 64), (60, 90), 2),
+    ((48, 64), (48, 64), 3),
+    ((64, 64), (31, 17), 2),
+    ((32, 48), (2999, 1777), 2),
+    ((32, 48), (1001, 3333), 5),
+    ((3, 2), (1, 1), 2),
+]
+
+
+@pytest.mark.parametrize(("small", "size", "classes"), SIZES)
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_strips_are_tensorflow_s_resized_image_to_the_bit(small, size, classes, rows):
+    probability = random_probability(small, classes)
+    wanted = tf.image.resize(probability, size).numpy()
+    cuts = [slice(top, top + rows) for top in range(0, small[0], rows)]
+    stream = ((cut, probability[cut]) for cut in cuts)
+    for strips in (
+        resize.strips(probability, size),
+        resize.resampled(stream, small[0], size),
+    ):
+        came = np.full((*size, classes), np.nan, np.float32)
+        for place, strip in strips:
+            assert strip.size <= max(resize.STRIP, size[1] * classes)
+            came[place] = strip
+        np.testing.assert_array_equal(came, wanted)

@@ -2,12 +2,14 @@ import dataclasses
 import json
 import shutil
 
+import bright_run
 import numpy as np
 import pytest
 import tiny_run
 from PIL import Image
-from splits import split_of
+from splits import remember, split_of
 
+from keras_unet.config import PredictConfig
 from keras_unet.errors import BadData
 from keras_unet.export.artefacts import export_run
 from keras_unet.run_folder import RunFolder
@@ -38,6 +40,8 @@ def test_every_format_lies_where_the_run_folder_promises_it(exported):
     run, measured = exported
     assert (run.saved_model / "1" / "saved_model.pb").is_file()
     assert sorted(p.name for p in run.tflite.iterdir()) == [
+        "client.json",
+        "client.py",
         "model_dynamic.tflite",
         "model_float16.tflite",
         "model_float32.tflite",
@@ -149,3 +153,35 @@ def test_a_server_s_limit_below_the_run_s_own_images_is_no_reason_to_fail(tmp_pa
     run.save_config(dataclasses.replace(config, export=strict))
     assert export_run(run, ("saved_model",))["saved_model"]["latency"]
     assert "images above 2000 pixels" in (run.serving / "README.md").read_text()
+
+
+@pytest.fixture(scope="module", params=["same", "valid"])
+def tiled(request, tmp_path_factory):
+    """A run on tiles, exported with a threshold and flips, and an image for it."""
+    folder = tmp_path_factory.mktemp("tiled")
+    for number in range(30):
+        mask = np.kron(bright_run.square(shift=number % 5), np.ones((4, 3), np.uint8))
+        name = f"p{number:02}.png"
+        bright_run.draw(folder / "data" / "images" / name, mask, levels=(90, 170))
+        (folder / "data" / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask * 255).save(folder / "data" / "masks" / name)
+    data = {"data": folder / "data", "resolution": 0.9, "tile_size": (32, 16)}
+    run = bright_run.make_run(folder / "run", padding=request.param, **data)
+    remember(run)
+    predict = PredictConfig(threshold=0.6, test_time_flips=True)
+    return run, predict, export_run(run, ALL, predict=predict)
+
+
+def test_artefacts_of_a_tiled_run_agree_with_it(tiled):
+    _, _, measured = tiled
+    assert measured["keras"]["dice"] > 0.9
+    assert measured["saved_model"]["max_difference"] <= 1e-4
+    assert measured["float32"]["max_difference"] <= 1e-4
+
+
+def test_the_report_says_how_masks_are_made(tiled):
+    run, predict, _ = tiled
+    report = json.loads(run.export_report.read_text())["artefacts"]
+    for name in ALL:
+        assert report[name]["predict"] == dataclasses.asdict(predict)
+    assert run.load_config().predict == PredictConfig()

@@ -37,7 +37,7 @@ def test_nothing_but_the_table_is_printed(printed):
 
 
 def test_only_the_asked_formats_are_written(printed):
-    names = {path.name for path in (printed[0] / "tflite").iterdir()}
+    names = {path.name for path in (printed[0] / "tflite").glob("*.tflite")}
     assert names == {"model_float32.tflite", "model_int8.tflite"}
 
 
@@ -116,3 +116,21 @@ def test_data_that_moved_to_nowhere_ends_with_status_1(tmp_path, capsys):
 def test_a_mistyped_format_ends_with_status_2(tmp_path):
     with pytest.raises(SystemExit, match="2"):
         main([str(tmp_path), "--formats", "float23"])
+
+
+def test_masks_are_made_as_the_flags_say(tmp_path):
+    run = shutil.copytree(tiny_run.trained().path, tmp_path / "run")
+    words = ["--formats", "float32", "--threshold", "0.4", "--test-time-flips"]
+    assert main([str(run), *words]) == 0
+    report = json.loads((run / "export_report.json").read_text())["artefacts"]
+    wanted = {"threshold": 0.4, "test_time_flips": True}
+    assert report["float32"]["predict"] == wanted
+    told = json.loads((run / "tflite" / "client.json").read_text())
+    assert (told["threshold"], told["flips"]) == (0.4, [1])
+
+
+def test_the_best_threshold_is_the_one_that_evaluate_found(tmp_path, capsys):
+    run = shutil.copytree(tiny_run.trained().path, tmp_path / "run")
+    assert main([str(run), "--threshold", "best"]) == 1
+    assert "has no best_threshold" in capsys.readouterr().err
+    assert not (run / "tflite").exists()

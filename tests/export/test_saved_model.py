@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import random_run
 import tensorflow as tf
 import tiny_run
 from PIL import Image
@@ -19,7 +20,12 @@ from keras_unet.data.images import read_image
 from keras_unet.data_config import DataConfig
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.model.unet import build_network
-from keras_unet.prediction.segmenter import Segmenter, load_network
+from keras_unet.prediction.segmenter import (
+    Segmenter,
+    as_written,
+    class_values,
+    load_network,
+)
 
 
 def exported(run, folder):
@@ -158,11 +164,16 @@ def tensor_names(folder):
     }
 
 
-@pytest.fixture(scope="module")
-def through_c(tmp_path_factory):
-    """The mask's file and the probability that the C API gives of one image."""
+@pytest.fixture(scope="module", params=["whole", "tiled"])
+def through_c(request, tmp_path_factory):
+    """A run; the mask's file and the probability that the C API gives of one image."""
     folder = tmp_path_factory.mktemp("c_api")
-    exported(tiny_run.trained(), folder)
+    if request.param == "tiled":
+        data = {"resolution": 0.7, "tile_size": (32, 32)}
+        run = random_run.make_run(folder / "run", data=data)
+    else:
+        run = tiny_run.trained()
+    exported(run, folder)
     image, _ = tiny_run.make_image(4)
     (folder / "pixels").write_bytes(image.tobytes())
     (folder / "file").write_bytes(tiny_run.png(image))
@@ -185,17 +196,18 @@ def through_c(tmp_path_factory):
     subprocess.run([sys.executable, script, folder / "job.json"], check=True)
     probability = np.frombuffer((folder / "probability").read_bytes(), np.float32)
     shape = (*image.shape[:2], 2)
-    return image, (folder / "mask").read_bytes(), probability.reshape(shape)
+    mask = (folder / "mask").read_bytes()
+    return Segmenter(run), image, mask, probability.reshape(shape)
 
 
-def test_the_c_api_gives_the_keras_networks_mask(through_c, segmenter):
-    image, mask, _ = through_c
+def test_the_c_api_gives_the_keras_networks_mask(through_c):
+    segmenter, image, mask, _ = through_c
     wanted = 255 * tiny_run.keras_mask(segmenter, image)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(mask))), wanted)
 
 
-def test_the_c_api_gives_the_keras_networks_probability(through_c, segmenter):
-    image, _, probability = through_c
+def test_the_c_api_gives_the_keras_networks_probability(through_c):
+    segmenter, image, _, probability = through_c
     np.testing.assert_allclose(probability, segmenter.probability(image), atol=1e-5)
 
 
@@ -291,3 +303,54 @@ def test_bands_of_rgb_are_picked_in_the_graph(tmp_path, bands):
     (mask,) = masks_of(tf.saved_model.load(str(tmp_path / "1")), content)
     read = read_image(tmp_path / "image.png", 3, data)
     np.testing.assert_array_equal(mask, 255 * tiny_run.keras_mask(Segmenter(run), read))
+
+
+TILED = [
+    ({"resolution": 1.0, "tile_size": (32, 48), "tile_overlap": 0.5}, {}),
+    ({"resolution": 0.6, "tile_size": (32, 32)}, {"classes": 4}),
+    (
+        {"resolution": 1.7, "tile_size": (32, 32)},
+        {
+            "padding": "valid",
+            "flip": "both",
+            "predict": {"threshold": 0.7, "test_time_flips": True},
+        },
+    ),
+    ({"image_size": (100, 90), "tile_size": (32, 32)}, {"channels": 1}),
+]
+
+
+@pytest.mark.parametrize(("data", "rest"), TILED)
+def test_a_tiled_run_is_tiled_within_the_graph(tmp_path, data, rest):
+    run = random_run.make_run(tmp_path / "run", data=data, **rest)
+    loaded, segmenter = exported(run, tmp_path), Segmenter(run)
+    for size in [(70, 101), (1, 1), (33, 7), (2, 120)]:
+        image = random_run.noise(size)
+        wanted = segmenter.probability(image)
+        found = loaded.signatures["tensor"](image=tf.constant(np.stack([image] * 2)))
+        # A grey network's image is rounded beforehand, but not in the graph.
+        for one in found["probability"]:
+            np.testing.assert_allclose(one, wanted, atol=0.01)
+        classes = segmenter.decide(wanted)
+        wanted = as_written(classes, class_values(segmenter.config))
+        for mask in masks_of(loaded, tiny_run.png(image), tiny_run.png(image)):
+            assert np.mean(mask != wanted) < 0.02
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+def test_no_image_gets_no_answer(tmp_path, tiled):
+    data = {"resolution": 1.0} if tiled else {}
+    loaded = exported(random_run.make_run(tmp_path / "run", data=data), tmp_path)
+    none = tf.zeros((0, 9, 7, 3), tf.uint8)
+    found = loaded.signatures["tensor"](image=none)["probability"]
+    assert found.shape == (0, 9, 7, 2)
+
+
+@pytest.mark.parametrize("data", [{"image_size": (40, 48)}, {"resolution": 1.0}])
+@pytest.mark.parametrize("threshold", [0.3, 0.7])
+def test_the_threshold_and_the_flips_are_in_the_graph(tmp_path, data, threshold):
+    predict = {"threshold": threshold, "test_time_flips": True}
+    run = random_run.make_run(tmp_path / "run", data=data, predict=predict, flip="both")
+    image = random_run.noise((60, 50))
+    (mask,) = masks_of(exported(run, tmp_path), tiny_run.png(image))
+    np.testing.assert_array_equal(mask, 255 * Segmenter(run).masks([image])[0])

@@ -3,11 +3,12 @@ import threading
 
 import numpy as np
 import pytest
+import random_run
 import tensorflow as tf
 from bright_run import draw, make_run, square
 from PIL import Image
 
-from keras_unet.config import Config, UNetConfig
+from keras_unet.config import Config, PredictConfig, UNetConfig
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.export.saved_model import write_saved_model
@@ -22,6 +23,7 @@ from keras_unet.prediction.segmenter import (
     class_values,
     describe_values,
     load_network,
+    probability_of,
     read_ahead,
 )
 
@@ -178,3 +180,61 @@ def test_batches_end_with_their_number_or_with_their_pixels():
 def test_a_run_can_be_given_by_its_folder(tmp_path):
     run = make_run(tmp_path / "run")
     assert Segmenter(str(run.path)).config == Segmenter(run).config
+
+
+@pytest.mark.parametrize("data", [{"image_size": (40, 48)}, {"resolution": 1.0}])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_foreground_is_what_is_more_probable_than_the_threshold(
+    tmp_path, data, classes
+):
+    run = random_run.make_run(tmp_path, data=data, classes=classes)
+    image = random_run.noise((40, 48))
+    probability = Segmenter(run).probability(image)
+    np.testing.assert_array_equal(
+        Segmenter(run).masks([image])[0], probability.argmax(-1)
+    )
+    middle = float(np.median(probability[..., 1]))
+    for threshold in (0.3, 0.7, middle):
+        masks = Segmenter(run, PredictConfig(threshold)).masks([image])
+        wanted = probability[..., 1] > np.float32(threshold)
+        np.testing.assert_array_equal(masks[0], wanted)
+    assert 0.4 < masks[0].mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("flip", "axes"),
+    [
+        ("none", [()]),
+        ("horizontal", [(), (1,)]),
+        ("vertical", [(), (0,)]),
+        ("both", [(), (0,), (1,), (0, 1)]),
+    ],
+)
+@pytest.mark.parametrize(
+    "data", [{"image_size": (64, 48)}, {"resolution": 1.0, "tile_overlap": 0.75}]
+)
+def test_flips_are_those_of_the_training_and_their_mean_counts(
+    tmp_path, flip, axes, data
+):
+    run = random_run.make_run(tmp_path, data=data, flip=flip)
+    segmenter = Segmenter(run, PredictConfig(test_time_flips=True))
+    image = random_run.noise((64, 48))
+    if "resolution" in data:
+        # As large as a tile, so that the border is that of the whole image.
+        image = random_run.noise((256, 256))
+    forms = [np.flip(image, form).astype("float32") for form in axes]
+    found = probability_of(segmenter.network, np.stack(forms)).numpy()
+    wanted = np.mean([np.flip(p, f) for p, f in zip(found, axes, strict=True)], 0)
+    np.testing.assert_allclose(segmenter.probability(image), wanted, atol=1e-5)
+    plain = Segmenter(run).probability(image)
+    assert (flip == "none") == np.allclose(plain, wanted, atol=1e-5)
+
+
+def test_a_tiled_run_makes_the_strips_one_after_the_other(tmp_path):
+    data = {"resolution": 1.0, "tile_size": (32, 32), "tile_overlap": 0.5}
+    segmenter = Segmenter(random_run.make_run(tmp_path, data=data))
+    images = [random_run.noise((90, 40)), random_run.noise((50, 70), seed=1)]
+    together = [next(strips) for strips in segmenter.strips(images)]
+    assert [rows for rows, _ in together] == [slice(0, 16), slice(0, 16)]
+    for image, (rows, first) in zip(images, together, strict=True):
+        np.testing.assert_array_equal(segmenter.probability(image)[rows], first)

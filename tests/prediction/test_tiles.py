@@ -10,10 +10,9 @@ from keras_unet.config import Config, UNetConfig
 from keras_unet.data.resize import resize_image
 from keras_unet.data_config import DataConfig
 from keras_unet.model.layers import MirrorBorder, padded_size
-from keras_unet.model.unet import build_network, build_unet
-from keras_unet.prediction import tiles
+from keras_unet.model.unet import build_network, build_unet, receptive_radius
 from keras_unet.prediction.segmenter import Segmenter, probability_of
-from keras_unet.prediction.tiles import Tiler, receptive_radius, tile_network, tilings
+from keras_unet.prediction.tiles import Tiler, tile_network, tilings
 
 
 def cut(side, overlap, **model):
@@ -251,38 +250,3 @@ def test_images_are_seen_at_the_resolution_and_answered_at_their_own(
     small = probability_of(segmenter.network, resize_image(image, seen)[None])
     wanted = tf.image.resize(small, (150, 203))[0]
     np.testing.assert_allclose(segmenter.probability(image), wanted, atol=1e-3)
-
-
-def random_probability(size, classes):
-    rng = np.random.default_rng(0)
-    probability = rng.random((*size, classes), np.float32)
-    return probability / probability.sum(-1, keepdims=True)
-
-
-# The large ones take several strips.
-SIZES = [
-    ((48, 64), (60, 90), 2),
-    ((48, 64), (48, 64), 3),
-    ((64, 64), (31, 17), 2),
-    ((32, 48), (2999, 1777), 2),
-    ((32, 48), (1001, 3333), 5),
-    ((3, 2), (1, 1), 2),
-]
-
-
-@pytest.mark.parametrize(("small", "size", "classes"), SIZES)
-@pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_strips_are_tensorflow_s_resized_image_to_the_bit(small, size, classes, rows):
-    probability = random_probability(small, classes)
-    wanted = tf.image.resize(probability, size).numpy()
-    cuts = [slice(top, top + rows) for top in range(0, small[0], rows)]
-    stream = ((cut, probability[cut]) for cut in cuts)
-    for strips in (
-        tiles.strips(probability, size),
-        tiles.resampled(stream, small[0], size),
-    ):
-        came = np.full((*size, classes), np.nan, np.float32)
-        for place, strip in strips:
-            assert strip.size <= max(tiles.STRIP, size[1] * classes)
-            came[place] = strip
-        np.testing.assert_array_equal(came, wanted)

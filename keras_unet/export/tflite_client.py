@@ -1,0 +1,195 @@
+"""Segments an image with a TFLite file and saves the mask.
+
+    python client.py model_float32.tflite car.jpg mask.png
+
+It needs NumPy, Pillow, and ai-edge-litert or TensorFlow. The file stands alone: a copy
+of it lies in the folder tflite/ of every exported run, and beside it client.json, which
+says how images are cut into tiles. An image that is not tiled is one tile.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+Array = npt.NDArray[Any]
+
+BLOCK = 256
+"""Rows that are resized at a time."""
+
+
+def read(file: Path, white: int) -> Array:
+    """Returns the upright image, uint8 (h, w, 3)."""
+    with Image.open(file) as stored:
+        image = ImageOps.exif_transpose(stored)
+        if image.mode.startswith("I;16"):
+            values = np.minimum(np.asarray(image, np.int64), white)
+            image = Image.fromarray((values * 256 // (white + 1)).astype(np.uint8))
+        return np.asarray(image.convert("RGB"))
+
+
+def resize(array: Array, size: Sequence[int]) -> Array:
+    """Returns (h, w, c) at ``size`` as float32: shrinking averages, growing blends."""
+    for axis, new in enumerate(size):
+        turned = np.moveaxis(array, axis, 0)
+        parts = [
+            _resize_rows(turned, first, min(first + BLOCK, new), new)
+            for first in range(0, new, BLOCK)
+        ]
+        array = np.moveaxis(np.concatenate(parts), 0, axis)
+    return array
+
+
+def _resize_rows(array: Array, first: int, last: int, count: int) -> Array:
+    scale = len(array) / count
+    top = max(int(first * scale - 1), 0)
+    bottom = min(int(last * scale + 2), len(array))
+    new, old = np.arange(first, last)[:, None], np.arange(top, bottom)
+    begin, end = new * scale, (new + 1) * scale
+    if scale > 1:
+        share = (np.minimum(old + 1, end) - np.maximum(old, begin)) / scale
+    else:
+        place = np.clip((begin + end - 1) / 2, 0, len(array) - 1)
+        share = 1 - abs(place - old)
+    share = np.maximum(share, 0).astype(np.float32)
+    return np.tensordot(share, array[top:bottom].astype(np.float32), 1)
+
+
+class Axis:
+    """The tiles along one axis of an image of ``size`` pixels."""
+
+    def __init__(self, size: int, told: dict[str, Any]) -> None:
+        """Lays them out; ``told`` is what client.json says of the axis."""
+        tile, margin, padding = told["tile"], told["margin"], told["padding"]
+        self.predicted = tile - 2 * margin
+        step = 2 ** told["halvings"]
+        least = -(-size // step) * step
+        if padding == "valid":
+            trim = 4 * (step - 1)
+            least = step * (-(-(size + trim) // step) + 4) + trim
+        padded = max(least, tile)
+        before = ((least if padding == "valid" else padded) - size) // 2
+        last, stride = padded - tile, told["stride"]
+        self.starts = np.minimum(np.arange(1 - (-last // stride)) * stride, last)
+        self.offset = before - margin
+        period = max(2 * (size - 1), 1)
+        place = (self.starts[:, None] - before + np.arange(tile)) % period
+        self.pixels = np.minimum(place, period - place)
+        self.weights = self._weights(stride, told["blind"], padding)
+
+    def _weights(self, stride: int, blind: int, padding: str) -> Array:
+        place = self.starts[:, None] + np.arange(self.predicted)
+        raw = np.ones(place.shape, np.float32)
+        if padding == "valid":
+            raw[:-1] = place[:-1] < self.starts[1:, None]
+        else:
+            ramp = self.predicted - stride - 2 * blind
+            inside = np.arange(self.predicted) + 0.5 - blind
+            rising = np.clip(inside / max(ramp, 0.5), 0, 1)
+            raw[1:] *= rising
+            raw[:-1] *= rising[::-1]
+        total = np.zeros(place.max() + 1, np.float32)
+        np.add.at(total, place, raw)
+        weights: Array = raw / total[place]
+        return weights
+
+
+class Network:
+    """A TFLite file as a function of one tile."""
+
+    def __init__(self, file: Path) -> None:
+        """Opens it."""
+        try:
+            from ai_edge_litert import interpreter
+        except ImportError:
+            from tensorflow import lite as interpreter
+        self._interpreter = interpreter.Interpreter(str(file))
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+
+    def __call__(self, tile: Array) -> Array:
+        """Returns the probability (h, w, classes) of a tile (h, w, 3) in 0..255."""
+        if self._input["dtype"] == np.uint8:
+            tile = tile + 0.5
+        given = tile[np.newaxis].astype(self._input["dtype"])
+        self._interpreter.set_tensor(self._input["index"], given)
+        self._interpreter.invoke()
+        came: Array = self._interpreter.get_tensor(self._output["index"])[0]
+        scale, zero = self._output["quantization"]
+        return (came.astype(np.float32) - zero) * scale if scale else came
+
+    def mean_over(self, tile: Array, axes: Sequence[int]) -> Array:
+        """Returns the mean over the tile and its mirrored forms."""
+        if not axes:
+            return self(tile)
+        one, rest = axes[0], axes[1:]
+        mirrored = self.mean_over(np.flip(tile, one), rest)
+        mean: Array = (self.mean_over(tile, rest) + np.flip(mirrored, one)) / 2
+        return mean
+
+
+def probability(network: Network, image: Array, told: dict[str, Any]) -> Array:
+    """Returns the classes' probability (h', w', classes) of an image (h, w, 3)."""
+    size = told["image_size"]
+    if told["resolution"]:
+        size = [max(1, round(side * told["resolution"])) for side in image.shape[:2]]
+    seen = image if tuple(size) == image.shape[:2] else resize(image, size)
+    rows, columns = Axis(size[0], told["rows"]), Axis(size[1], told["columns"])
+    whole = [axis.starts[-1] + axis.predicted for axis in (rows, columns)]
+    sums = np.zeros((*whole, told["classes"]), np.float32)
+    for row, top in enumerate(rows.starts):
+        for column, left in enumerate(columns.starts):
+            tile = seen[rows.pixels[row]][:, columns.pixels[column]]
+            found = network.mean_over(tile.astype(np.float32), told["flips"])
+            weight = rows.weights[row][:, None] * columns.weights[column]
+            place = sums[top : top + rows.predicted, left : left + columns.predicted]
+            place += found * weight[..., None]
+    top, left = rows.offset, columns.offset
+    return sums[top : top + size[0], left : left + size[1]]
+
+
+def at_size(found: Array, size: Sequence[int]) -> Array:
+    """Returns a probability (h', w', classes) at ``size``, bilinear."""
+    for axis, new in enumerate(size):
+        old = found.shape[axis]
+        place = (np.arange(new) + 0.5) * (old / new) - 0.5
+        low = np.floor(place)
+        share = (place - low).astype(np.float32).reshape((-1,) + (1,) * (2 - axis))
+        above = np.take(found, np.maximum(low, 0).astype(int), axis)
+        below = np.take(found, np.minimum(np.ceil(place), old - 1).astype(int), axis)
+        found = above + (below - above) * share
+    return found
+
+
+def mask_of(found: Array, told: dict[str, Any]) -> Array:
+    """Returns the values (h, w) or colours of a probability (h, w, classes)."""
+    ids: Array = found.argmax(-1)
+    if told["threshold"] != 0.5:
+        ids = (found[..., 1] > np.float32(told["threshold"])).astype(int)
+    values = np.array(told["values"])
+    written: Array = values.astype(np.uint8 if values.max() < 256 else np.uint16)[ids]
+    return written
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="the TFLite file")
+    parser.add_argument("image", type=Path, help="any image that Pillow opens")
+    parser.add_argument("mask", type=Path, help="the PNG to write")
+    asked = parser.parse_args()
+    told = json.loads(Path(__file__).with_name("client.json").read_text("utf-8"))
+    image = read(asked.image, told["white"])
+    found = probability(Network(asked.model), image, told)
+    mask = mask_of(at_size(found, image.shape[:2]), told)
+    Image.fromarray(mask).save(asked.mask, "PNG")
+
+
+if __name__ == "__main__":
+    main()

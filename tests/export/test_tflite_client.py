@@ -1,0 +1,65 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_run import make_run, noise
+
+from keras_unet.config import PredictConfig
+from keras_unet.export import tflite
+from keras_unet.prediction.segmenter import Segmenter
+from keras_unet.prediction.tiles import tile_network, whole_or_tilings
+
+LABELS = ("background", "foreground")
+
+
+def write_file(run, config, folder):
+    """Writes a TFLite file of a run and the client beside it."""
+    segmenter = Segmenter(run, config.predict)
+    rows, columns = whole_or_tilings(config)
+    network = segmenter.network
+    part = tile_network(network) if config.data.tiles else network
+    with tflite.frozen(part, (rows.tile, columns.tile)) as source:
+        tflite.write_tflite(source, "float32", folder / "model.tflite", LABELS)
+    tflite.write_client(folder, config)
+    return segmenter
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "size"),
+    [
+        ({"image_size": (16, 24)}, {}, (50, 37)),
+        ({"resolution": 1.0, "tile_size": (16, 24)}, {}, (50, 61)),
+        ({"resolution": 0.7, "tile_size": (16, 16)}, {}, (40, 51)),
+        ({"resolution": 1.5, "tile_size": (16, 16)}, {"padding": "valid"}, (33, 20)),
+        ({"resolution": 1.0, "tile_size": (16, 16)}, {}, (1, 1)),
+    ],
+)
+def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
+    predict = PredictConfig(threshold=0.45, test_time_flips=True)
+    run = make_run(tmp_path / "run", data=data, **model)
+    config = dataclasses.replace(run.load_config(), predict=predict)
+    segmenter = write_file(run, config, tmp_path)
+    image = noise(size)
+    Image.fromarray(image).save(tmp_path / "image.png")
+    words = ["client.py", "model.tflite", "image.png", "mask.png"]
+    # Alone: without this package.
+    command = [sys.executable, "-I", *words]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    (wanted,) = segmenter.masks([image])
+    assert mask.shape == size
+    assert set(np.unique(mask)) <= {0, 255}
+    # Where rounding decides, one pixel in a hundred may differ.
+    assert np.mean((mask > 0) != wanted) <= 0.01
+
+
+def test_what_the_client_must_know_lies_beside_it(tmp_path):
+    run = make_run(tmp_path / "run", data={"resolution": 0.5, "tile_size": (16, 24)})
+    tflite.write_client(tmp_path, run.load_config())
+    told = json.loads((tmp_path / "client.json").read_text())
+    assert (told["rows"]["tile"], told["columns"]["tile"]) == (16, 24)
+    assert (told["resolution"], told["values"]) == (0.5, [0, 255])
