@@ -155,7 +155,9 @@ print(status, re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise")
-def test_large_images_take_the_memory_of_one_of_them_and_a_gigabyte(run, tmp_path):
+@pytest.mark.parametrize("data", [{}, {"resolution": 0.25, "tile_size": (256, 256)}])
+def test_large_images_take_the_memory_of_one_of_them_and_a_gigabyte(tmp_path, data):
+    run = make_run(tmp_path / "run", **data)
     pixels = 6000 * 6000
     for name in "abc":
         image = Image.new("RGB", (6000, 6000), (240, 240, 240))
