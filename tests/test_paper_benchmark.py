@@ -9,7 +9,10 @@ from keras_unet.errors import BadData
 from keras_unet.run_folder import differences
 from keras_unet.train import parse_config
 
-TINY = "--depth 1 --tile-size 16 16 --batch-size 2 --precision float32 --dropout 0"
+TINY = (
+    "--depth 1 --tile-size 16 16 --batch-size 2 --precision float32 --dropout 0 "
+    "--elastic-pixels 0 --rotation-degrees 0"
+)
 
 
 def write(file, pixels):

@@ -250,7 +250,7 @@ def test_after_ctrl_c_while_exporting_resume_writes_the_formats_of_the_run(
     way_on = ["--output", str(run), "--resume"]
     assert f"python -m keras_unet.train {' '.join(way_on)}" in capsys.readouterr().err
     assert main(way_on) == 0
-    assert [file.name for file in (run / "tflite").iterdir()] == [
+    assert [file.name for file in (run / "tflite").glob("*.tflite")] == [
         "model_float32.tflite"
     ]
     assert not (run / "saved_model").exists()
