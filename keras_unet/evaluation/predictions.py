@@ -16,6 +16,7 @@ from keras_unet.data.images import image_shape
 from keras_unet.data.masks import instances_of, read_pair, read_values
 from keras_unet.data.objects import number_instances
 from keras_unet.data.pair import Pair
+from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.membrane_scores import membrane_scores, seg_scores
@@ -23,7 +24,6 @@ from keras_unet.model.metrics import LEVELS, count_levels
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
-    Strips,
     batches,
     read_ahead,
 )

@@ -24,6 +24,7 @@ from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.masks import decode_mask_values
 from keras_unet.data.objects import number_instances
 from keras_unet.data.opening import Unreadable, opened
+from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.figures import paint
@@ -32,7 +33,6 @@ from keras_unet.prediction.inputs import Input, Shard, real_names
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
-    Strips,
     as_written,
     batches,
     class_values,

@@ -18,8 +18,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
-from keras_unet.data.resize import Strips as Strips
-from keras_unet.data.resize import resampled, resize_image, strips
+from keras_unet.data.resize import Strips, resampled, resize_image, strips
 from keras_unet.errors import BadData
 from keras_unet.model.head import to_mask, to_probability
 from keras_unet.model.unet import build_network
