@@ -126,6 +126,11 @@ class FitConfig:
 
     Attributes:
         epochs: passes over the training images.
+        minutes: instead of --epochs, the time after which the training ends, its
+            learning rate's course done; counted from the start of the command, scores
+            and exports come on top. 0: the epochs decide.
+        fit_image_size: with --minutes and without --image-size, images are brought to
+            the largest size at which --epochs epochs go into that time.
         batch_size: images per step, over all devices together.
         optimizer: AdamW, or RMSprop or SGD with the momentum below.
         learning_rate: its peak, after the warm-up.
@@ -145,6 +150,8 @@ class FitConfig:
     """
 
     epochs: int = 20
+    minutes: float = 0.0
+    fit_image_size: bool = True
     batch_size: int = 4
     optimizer: Literal["adamw", "rmsprop", "sgd"] = "adamw"
     learning_rate: float = 1e-3
@@ -163,6 +170,7 @@ class FitConfig:
     def __post_init__(self) -> None:
         """Refuses numbers with which nothing would be trained."""
         require_between(self, "epochs", 1, math.inf)
+        require_between(self, "minutes", 0.0, math.inf)
         require_between(self, "batch_size", 1, math.inf)
         require_positive(self, "learning_rate")
         require_between(self, "warmup", 0.0, 1.0)

@@ -30,7 +30,8 @@ def preset_in(words: Sequence[str], default: PresetName = "demo") -> Config:
     """Returns the recipe that --preset names on a command line.
 
     Where it names none that there is, what parses the command line says so. With
-    --image-size whole images are seen, also of one that sees pieces.
+    --image-size whole images are seen, also of one that sees pieces, and of that size,
+    also with --minutes.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--preset", default=default)
@@ -39,7 +40,11 @@ def preset_in(words: Sequence[str], default: PresetName = "demo") -> Config:
     flags = {word.partition("=")[0].replace("_", "-") for word in words}
     if "--image-size" not in flags:
         return found
-    return replace(found, data=replace(found.data, resolution=None, tile_size=None))
+    return replace(
+        found,
+        data=replace(found.data, resolution=None, tile_size=None),
+        fit=replace(found.fit, fit_image_size=False),
+    )
 
 
 _ISBI = Config(

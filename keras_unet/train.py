@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,21 +93,31 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
 
 
 def _run(folder: RunFolder, config: Config, say: Say) -> None:
+    began = time.monotonic()
     _check_folder(folder, config, say)
     config, split, prepared = _gather(folder, config, say)
     load_tensorflow()
     from keras_unet.training import devices
-    from keras_unet.training.fit import Plan, fit
+    from keras_unet.training.budget import with_fitting_size
+    from keras_unet.training.fit import Plan, compile_network, fit
 
     device = devices.use_device(config.fit)
+    if prepared and _fits_size(config):
+        network = compile_network(config, 1, device)
+        config = with_fitting_size(network, config, split, began)
     verbose = int(sys.stdout.isatty())
-    plan = Plan(folder, folder, config, split, device, verbose, say)
+    plan = Plan(folder, folder, config, split, device, verbose, say, began)
     with from_training_on(folder, plan.resume_command):
         _begin(folder, config, prepared)
         progress = fit(plan)
         best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
         say(f"best validation Dice {best}")
         _finish(plan, say)
+
+
+def _fits_size(config: Config) -> bool:
+    fit = config.fit
+    return bool(fit.minutes) and fit.fit_image_size and not config.data.tiles
 
 
 def _finish(plan: Plan, say: Say) -> None:

@@ -52,7 +52,7 @@ def training_batches(
     """
     if config.data.tiles:
         return _piece_batches(pairs, config, first_step)
-    order = _order(pairs, config)
+    order = _order(pairs, config, range(config.fit.epochs))
     samples = np.arange(first_step * config.fit.batch_size, len(order))
     seeds = np.stack([np.full_like(samples, config.fit.seed), samples], -1)
     source = order[samples], seeds.astype(np.int32)
@@ -165,11 +165,13 @@ def example(pair: Pair, config: Config) -> Arrays:
 def pairs_of_step(pairs: Sequence[Pair], config: Config, step: int) -> list[Pair]:
     """Returns the pairs that ``training_batches`` makes step ``step`` of."""
     size = config.fit.batch_size
-    samples = range(step * size, (step + 1) * size)
     if config.data.tiles:
-        order = pieces.Order(pieces.count_pieces(pairs, config.data), config.fit)
-        return [pairs[order.image_of(number)] for number in samples]
-    return [pairs[index] for index in _order(pairs, config)[samples]]
+        samples = range(step * size, (step + 1) * size)
+        owners = pieces.Order(pieces.count_pieces(pairs, config.data), config.fit)
+        return [pairs[owners.image_of(number)] for number in samples]
+    epoch, step = divmod(step, steps_per_epoch(pairs, config))
+    order = _order(pairs, config, range(epoch, epoch + 1))
+    return [pairs[index] for index in order[step * size : (step + 1) * size]]
 
 
 def reading_error(error: tf.errors.OpError) -> BadData | None:
@@ -178,14 +180,13 @@ def reading_error(error: tf.errors.OpError) -> BadData | None:
     return BadData(found.group(1)) if found else None
 
 
-def _order(pairs: Sequence[Pair], config: Config) -> npt.NDArray[np.int64]:
-    """Returns the pair index of each sample of the run, epoch after epoch."""
-    used = steps_per_epoch(pairs, config) * config.fit.batch_size
-    epochs = [
-        np.random.default_rng((config.fit.seed, epoch)).permutation(len(pairs))[:used]
-        for epoch in range(config.fit.epochs)
-    ]
-    return np.concatenate(epochs)
+def _order(
+    pairs: Sequence[Pair], config: Config, epochs: range
+) -> npt.NDArray[np.int64]:
+    """Returns the pair index of each sample of some epochs of the run."""
+    used, seed = steps_per_epoch(pairs, config) * config.fit.batch_size, config.fit.seed
+    rngs = (np.random.default_rng((seed, epoch)) for epoch in epochs)
+    return np.concatenate([rng.permutation(len(pairs))[:used] for rng in rngs])
 
 
 def _read_in_order(

@@ -1,4 +1,4 @@
 """Training: what it computes with, what it keeps and what it says.
 
-Doors: ``fit``, ``devices``, ``cluster``, ``logs``.
+Doors: ``fit``, ``budget``, ``devices``, ``cluster``, ``logs``.
 """

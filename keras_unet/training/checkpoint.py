@@ -44,6 +44,7 @@ class TrainingProgress:
         best: best validation Dice so far.
         best_epoch: the epoch that reached it, counted from 1.
         history: one row per epoch done, as in history.csv.
+        seconds: spent so far, of a training of --minutes.
     """
 
     step: int = 0
@@ -51,6 +52,7 @@ class TrainingProgress:
     best: float = -1.0
     best_epoch: int = 0
     history: list[dict[str, int | float]] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def save(

@@ -7,9 +7,10 @@ import functools
 import gc
 import math
 import shlex
+import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -30,11 +31,15 @@ from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network, build_unet
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import callbacks, checkpoint, cluster, devices
+from keras_unet.training.budget import Budget
 from keras_unet.training.callbacks import StopOnInterrupt
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device
 from keras_unet.training.logs import EpochLines, ValidationStrip, describe
 from keras_unet.training.optimizers import WeightAverage, make_optimizer
+
+_MANY = 1000
+"""Epochs that are laid out at a time where the clock ends them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Plan:
         device: what to compute with.
         verbose: Keras's progress bar (1) or none (0).
         say: prints a line.
+        began: ``time.monotonic()`` from which --minutes count.
     """
 
     run: RunFolder
@@ -59,11 +65,14 @@ class Plan:
     device: Device
     verbose: int
     say: Say
+    began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         """Refuses a batch that the pairs do not fill or the devices cannot share."""
         size, replicas = self.config.fit.batch_size, self.device.replicas
         steps_per_epoch(self.split.train, self.config)
+        if self.config.fit.minutes and cluster.workers() > 1:
+            raise BadUsage("--minutes goes by one machine's clock: give --epochs")
         if size % replicas:
             raise BadUsage(
                 f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
@@ -156,23 +165,19 @@ def _fit(plan: Plan) -> TrainingProgress:
     describe(plan.source, plan.config, plan.split, plan.device, network, plan.say)
     recorder = _recorder(network, plan)
     progress = recorder.progress
+    budget = _budget(plan, progress)
     if progress.step:
+        whole = "" if budget else f" of {plan.config.fit.epochs}"
         plan.say(
-            f"going on after {progress.epoch} of {plan.config.fit.epochs} epochs "
-            f"(step {progress.step})"
+            f"going on after {progress.epoch}{whole} epochs (step {progress.step})"
         )
     alone = cluster.workers() == 1
     stop = StopOnInterrupt(recorder, alone, f"Go on with: {plan.resume_command}")
-    beside = _with_whole_images([*_callbacks(plan, recorder), stop], plan)
+    beside = [*budget, *_callbacks(plan, recorder), stop]
+    beside = _with_whole_images(beside, plan)
     try:
         with stop:
-            if progress.step == (progress.epoch + 1) * plan.steps:
-                _validate(network, plan, progress, beside)
-            elif progress.step % plan.steps:
-                _fit_until(progress.epoch + 1, network, plan, progress, beside)
-            if progress.epoch < plan.config.fit.epochs:
-                epochs = plan.config.fit.epochs
-                _fit_until(epochs, network, plan, progress, beside)
+            _fit_epochs(network, plan, progress, beside)
     except tf.errors.ResourceExhaustedError as error:
         full = disk_error(str(error), plan.run.path)
         raise full or BadData(_out_of_memory(plan.config)) from error
@@ -181,6 +186,32 @@ def _fit(plan: Plan) -> TrainingProgress:
     except tf.errors.OpError as error:
         raise pipeline.reading_error(error) or error from None
     return progress
+
+
+def _fit_epochs(
+    network: keras.Model,
+    plan: Plan,
+    progress: TrainingProgress,
+    beside: list[keras.callbacks.Callback],
+) -> None:
+    """Ends an epoch half done, and trains for all others."""
+    if progress.step == (progress.epoch + 1) * plan.steps:
+        _validate(network, plan, progress, beside)
+    elif progress.step % plan.steps:
+        _fit_until(progress.epoch + 1, network, plan, progress, beside)
+    minutes, epochs = plan.config.fit.minutes, plan.config.fit.epochs
+    while progress.seconds < 60 * minutes:
+        _fit_until(progress.epoch + _MANY, network, plan, progress, beside)
+    if not minutes and progress.epoch < epochs:
+        _fit_until(epochs, network, plan, progress, beside)
+
+
+def _budget(plan: Plan, progress: TrainingProgress) -> list[Budget]:
+    """Returns what ends a training of --minutes, or nothing."""
+    if not plan.config.fit.minutes:
+        return []
+    batches = len(plan.split.validation) / plan.config.fit.batch_size
+    return [Budget(plan.config, progress, plan.steps, batches / 3, plan.began)]
 
 
 def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
@@ -217,7 +248,8 @@ def _fit_until(
     beside: list[keras.callbacks.Callback],
 ) -> None:
     """Trains to the end of that epoch; the first one may be half done."""
-    config, split = plan.config, plan.split
+    split, config = plan.split, plan.config
+    config = replace(config, fit=replace(config.fit, epochs=epochs))
     validation = None
     if not config.data.tiles:
         validation = pipeline.validation_batches(split.validation, config)
@@ -273,7 +305,7 @@ def _callbacks(
         *average,
         callbacks.StopOnNonFinite(progress, files_of_step),
         recorder,
-        EpochLines(plan.config.fit.epochs, progress, plan.say),
+        EpochLines(plan.config.fit, progress, plan.say),
         ValidationStrip(images, masks[..., 0], progress, logs, plan.say),
     ]
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet.config import Config
+from keras_unet.config import Config, FitConfig
 from keras_unet.console import Say
 from keras_unet.data.pair_cache import cache_line
 from keras_unet.data.pairs import Split, steps_per_epoch
@@ -49,7 +49,7 @@ def describe(
         ("images", ", ".join(_count(split, part) for part in _PARTS)),
         (
             "training",
-            f"{config.fit.epochs} epochs of {steps} steps of "
+            f"{_length(config.fit)} of {steps} steps of "
             f"{config.fit.batch_size} {shown}, {height}×{width}",
         ),
         ("cache", cache_line(sizes, config)),
@@ -85,6 +85,12 @@ def summarise(folder: RunFolder, say: Say) -> None:
     say("score other data:  " + _command("evaluate", folder, "--data DIR"))
 
 
+def _length(fit: FitConfig) -> str:
+    if fit.minutes:
+        return f"{fit.minutes:g} minutes, in epochs"
+    return f"{fit.epochs} epochs"
+
+
 def _count(split: Split, part: str) -> str:
     pairs = getattr(split, part)
     groups = len({pair.group for pair in pairs})
@@ -99,24 +105,27 @@ class EpochLines(keras.callbacks.Callback):
     """Says one line per epoch: scores, what is best so far, time left.
 
     Args:
-        epochs: of the whole run.
+        fit: how long the whole run is.
         progress: where the training stands.
         say: prints a line.
     """
 
-    def __init__(self, epochs: int, progress: TrainingProgress, say: Say) -> None:
+    def __init__(self, fit: FitConfig, progress: TrainingProgress, say: Say) -> None:
         """Keeps the arguments."""
         super().__init__()
-        self.epochs, self.progress, self.say = epochs, progress, say
+        self.fit, self.progress, self.say = fit, progress, say
         self.first_loss = math.inf
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Says the epoch's line, and a second one when something looks wrong."""
         row = self.progress.history[-1]
-        left = row["seconds"] * (self.epochs - epoch - 1)
+        number, left = f"{epoch + 1}", 60 * self.fit.minutes - self.progress.seconds
+        if not self.fit.minutes:
+            number = f"{epoch + 1}/{self.fit.epochs}"
+            left = row["seconds"] * (self.fit.epochs - epoch - 1)
         best = ", best so far" if self.progress.best_epoch == epoch + 1 else ""
         self.say(
-            f"epoch {epoch + 1}/{self.epochs}: loss {row['loss']:.4f}, "
+            f"epoch {number}: loss {row['loss']:.4f}, "
             f"dice {row['dice']:.4f}; validation loss {row['val_loss']:.4f}, "
             f"dice {row['val_dice']:.4f}{best}; "
             f"{row['seconds']:.0f} s, about {duration(left)} left"

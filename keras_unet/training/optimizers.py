@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -33,8 +34,10 @@ def make_optimizer(
 def _plain_optimizer(
     fit: FitConfig, total_steps: int, model: keras.Model
 ) -> keras.optimizers.Optimizer:
+    # Of a training of some minutes the rate is set step by step (``Budget``).
+    rate = fit.learning_rate if fit.minutes else make_schedule(fit, total_steps)
     options = {
-        "learning_rate": make_schedule(fit, total_steps),
+        "learning_rate": rate,
         "global_clipnorm": fit.clip_norm or None,
     }
     if fit.optimizer == "sgd":
@@ -63,6 +66,16 @@ def make_schedule(
         warmup_target=fit.learning_rate if rise else None,
         warmup_steps=rise,
     )
+
+
+def rate_after(share: float, fit: FitConfig) -> float:
+    """Returns the learning rate of ``make_schedule`` after that share of a training."""
+    if share < fit.warmup:
+        return fit.learning_rate * share / fit.warmup
+    if fit.schedule == "constant":
+        return fit.learning_rate
+    fallen = min(1.0, (share - fit.warmup) / max(1.0 - fit.warmup, 1e-9))
+    return fit.learning_rate * (1.0 + math.cos(math.pi * fallen)) / 2
 
 
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:

@@ -1,0 +1,103 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_fit import make_config, plan_of
+
+from keras_unet.config import Config, FitConfig
+from keras_unet.data.pair import Pair
+from keras_unet.data.pairs import Split
+from keras_unet.data_config import DataConfig
+from keras_unet.errors import BadUsage
+from keras_unet.files import read_rows
+from keras_unet.presets import preset_in
+from keras_unet.run_folder import RunFolder
+from keras_unet.training import budget
+from keras_unet.training.budget import fitting_size
+from keras_unet.training.fit import compile_network, fit
+
+OWN = np.array([1280.0, 1918.0])
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    made = make_config(tmp_path_factory.mktemp("budget") / "data")
+    return replace(made, fit=replace(made.fit, minutes=0.3, epochs=1))
+
+
+def size_for(minutes, step=1.0, own=OWN, images=60):
+    pairs = [Pair(f"{n}.png", f"{n}.png", "a") for n in range(images)]
+    config = Config(
+        data=DataConfig(image_size=(320, 480)), fit=FitConfig(epochs=10, batch_size=4)
+    )
+    split = Split(tuple(pairs), (), ())
+    return fitting_size(config, split, step, 60 * minutes, own)
+
+
+def rates(folder):
+    return [
+        float(r["learning_rate"]) for r in read_rows(RunFolder(folder).history_file)
+    ]
+
+
+@pytest.mark.slow
+def test_a_stopped_training_of_minutes_goes_on_and_ends_with_its_schedule(
+    config, tmp_path
+):
+    def stop(line):
+        if str(line).startswith("epoch 1:"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(plan_of(config, tmp_path, stop))
+    before = rates(tmp_path)
+    assert len(before) == 1
+
+    progress = fit(plan_of(config, tmp_path))
+    assert progress.epoch > 1
+    assert progress.seconds == pytest.approx(60 * config.fit.minutes)
+    assert rates(tmp_path)[:1] == before
+    assert rates(tmp_path)[-1] < 0.1 * config.fit.learning_rate
+
+    assert fit(plan_of(config, tmp_path)).epoch == progress.epoch
+
+
+def test_the_first_validation_is_made_where_the_time_is_up_before(config, tmp_path):
+    plan = replace(plan_of(config, tmp_path), began=time.monotonic() - 3600)
+    assert fit(plan).epoch == 1
+    assert len(rates(tmp_path)) == 1
+
+
+def test_four_times_the_time_has_images_of_twice_the_side():
+    starting = budget._STARTING / 60
+    height, width = size_for(2.5 + starting)
+    assert (height, width) == (320, 480)
+    assert size_for(10 + starting) == (640, 960)
+
+
+def test_images_are_no_smaller_than_half_and_no_larger_than_their_own():
+    assert size_for(0.01) == (160, 240)
+    assert size_for(10_000) == (1264, 1904)
+    assert size_for(10_000, own=OWN / 8) == (320, 480)
+
+
+def test_steps_are_timed_to_find_the_size(config, tmp_path):
+    plan = plan_of(config, tmp_path)
+    network = compile_network(config, 1, plan.device)
+    long = replace(config, fit=replace(config.fit, minutes=60.0))
+    found = budget.with_fitting_size(network, long, plan.split, time.monotonic())
+    # Pairs of 60×90 pixels, in the shape 16×24.
+    assert found.data.image_size == (60, 88)
+
+
+def test_an_image_size_that_is_given_stays():
+    assert preset_in(["--minutes", "3"]).fit.fit_image_size
+    assert not preset_in(["--minutes", "3", "--image-size=32", "48"]).fit.fit_image_size
+
+
+def test_several_machines_have_no_common_clock(config, tmp_path, monkeypatch):
+    alone = plan_of(config, tmp_path)
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}}')
+    with pytest.raises(BadUsage, match="--minutes goes by one machine's clock"):
+        replace(alone)
