@@ -19,10 +19,17 @@ class UNet(nn.Module):
     Height and width are multiples of 2^depth.
     """
 
-    def __init__(self, channels: int = 3, filters: int = 64, depth: int = 4) -> None:
+    def __init__(
+        self,
+        channels: int = 3,
+        filters: int = 64,
+        depth: int = 4,
+        eps: float = 1e-3,
+        momentum: float = 0.05,
+    ) -> None:
         """Builds the way down, the bottom and the way up."""
         super().__init__()
-        self.depth = depth
+        self.depth, self.eps, self.momentum = depth, eps, momentum
         widths = [filters * 2**level for level in range(depth)]
         for level, width in enumerate(widths):
             self._add_convolutions(f"down{level}", channels, width)
@@ -52,7 +59,7 @@ class UNet(nn.Module):
         for step, inputs in (("1", channels), ("2", width)):
             convolution = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
             self.add_module(f"{name}_conv{step}", convolution)
-            normalization = nn.BatchNorm2d(width, eps=1e-3, momentum=0.05)
+            normalization = nn.BatchNorm2d(width, self.eps, self.momentum)
             self.add_module(f"{name}_conv{step}_norm", normalization)
 
     def _convolve_twice(self, name: str, x: torch.Tensor) -> torch.Tensor:
@@ -84,7 +91,7 @@ def make_step(
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext():
             logits = network(image)
-        loss = _loss(logits.float(), mask)
+        loss = segmentation_loss(logits.float(), mask)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
@@ -93,7 +100,7 @@ def make_step(
     return step
 
 
-def _loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def segmentation_loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Returns cross-entropy + 1 − soft Dice per image, as ``keras_unet.losses``."""
     entropy = functional.binary_cross_entropy_with_logits(logits, mask)
     probability, pixels = torch.sigmoid(logits), (1, 2, 3)
