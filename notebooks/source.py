@@ -57,7 +57,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import PIL.Image
-import tensorflow as tf
 from IPython.display import Code, Image
 
 folder = Path(tempfile.mkdtemp(prefix="keras_unet_"))
@@ -329,6 +328,8 @@ print(f"{device.name}: {device.precision}, because {device.precision_reason}")
 # cambia un peso en una milésima o menos, y bfloat16 no puede sumar eso a 1:
 
 # %%
+import tensorflow as tf
+
 kinds = (tf.float32, tf.float16, tf.bfloat16)
 {kind.name: float(tf.cast(1.001, kind)) for kind in kinds}
 
@@ -387,7 +388,7 @@ show(filename=folder / "network.png")
 # %%
 from keras_unet.train import run
 
-finished = run(config, say=print)
+finished = run(config)
 
 # %% [markdown] lang="en"
 # Validation lags in the first epoch, because the running averages of batch
