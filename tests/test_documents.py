@@ -146,7 +146,9 @@ def help_of(command, capsys):
 @pytest.mark.parametrize("command", HELPFUL)
 def test_help_has_an_example_that_is_right(command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"(?s)For\s+example:\s+(.*?)\n *\n", help_of(command, capsys))
+    (example,) = re.findall(
+        r"(?s)For\s+example:\s+(.*?)\n *\n", help_of(command, capsys)
+    )
     example = " ".join(example.split())
     assert example.startswith(f"python -m keras_unet.{command} ")
     parsed(example)
