@@ -142,7 +142,7 @@ class FitConfig:
         ema: momentum of the moving average of the weights that is scored and kept;
             0 switches it off.
         precision: number format of the layers; auto takes what the device is fast in.
-        xla: compile the training step; auto does so on GPUs.
+        xla: whether the training step is compiled; auto does so on GPUs.
         deterministic: the same bits on every run, at some cost in speed; on CPUs in
             float32 alone, which --precision auto then takes.
         seed: of the initial weights, the order, the augmentation and the dropout.
@@ -208,7 +208,7 @@ class ExportConfig:
     Attributes:
         formats: the artefacts made from the trained network: the SavedModel, and
             TFLite files by the type of their numbers.
-        serve_max_pixels: the largest image that the SavedModel reads.
+        serve_max_pixels: pixels of the largest image that the SavedModel reads.
     """
 
     formats: tuple[

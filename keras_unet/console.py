@@ -113,7 +113,8 @@ def speaker() -> Say:
     """Returns a function that prints a line, never cut or coloured, or a table."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    # In a notebook, each line would become an output of its own.
+    console = Console(highlight=False, force_jupyter=False)
 
     def say(line: Any) -> None:
         console.print(line, markup=False, soft_wrap=isinstance(line, str))

@@ -60,7 +60,7 @@ class DataConfig:
             grey or RGB, without alpha.
         white: 16-bit images: the value that counts as white; by default the largest of
             the number of bits that the whole set uses.
-        max_pixels: the largest image that is opened (decompression bombs).
+        max_pixels: pixels of the largest image that is opened (decompression bombs).
         cache: where decoded, resized images are kept after they were read once.
     """
 

@@ -38,6 +38,8 @@ class Arguments:
     run keep what was scored before under other names. Other data go by their folder's
     name and the part, carvana-test say.
 
+    For example: python -m keras_unet.evaluate exports/demo --split test
+
     Attributes:
         run: run folder that keras_unet.train wrote.
         data: score the images of this folder instead; all of them without --split.

@@ -42,6 +42,8 @@ class Arguments:
     others are done. Stopped in any way, the same command goes on where it was: images
     that have all their files are passed over, however old these are.
 
+    For example: python -m keras_unet.predict exports/demo IMAGES --output masks
+
     Attributes:
         run: run folder that keras_unet.train wrote.
         inputs: images; folders, which are searched to any depth; patterns in quotes,

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
 
+_WHAT = """\
+Trains on images and masks, scores what it learnt, draws it and exports it.
+
+For example: python -m keras_unet.train --data DIR --output exports/mine --epochs 20
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its status."""
@@ -64,7 +70,8 @@ def parse_config(words: Sequence[str]) -> Config:
     folder = run_folder(dataclasses.replace(default, output=given.output))
     if given.resume and folder.config_file.is_file():
         default = dataclasses.replace(folder.load_config(), output=given.output)
-    return parse(Config, words, default=default, prog="python -m keras_unet.train")
+    program = "python -m keras_unet.train"
+    return parse(Config, words, default=default, prog=program, description=_WHAT)
 
 
 def run(config: Config, say: Say | None = None) -> RunFolder:

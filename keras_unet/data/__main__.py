@@ -44,6 +44,8 @@ _HOW_TO_GET_ALL = f"--output DIR lists all of them in DIR/{_REPORT}"
 class Check:
     """Looks at every image and mask, and names all that cannot be used.
 
+    For example: python -m keras_unet.data check DIR --output report
+
     Attributes:
         folder: folder of images and masks, the same as --data.
         output: folder to write report.json, data.png and pairs.csv to; the last can be
@@ -84,6 +86,8 @@ class Check:
 class Demo:
     """Draws a small set of cars in the layout of Kaggle's Carvana set.
 
+    For example: python -m keras_unet.data demo cars --cars 4 --size 320 480
+
     Attributes:
         folder: a new folder.
         cars: how many; there are 16 views of each.
@@ -110,6 +114,8 @@ class Demo:
 class Download:
     """Fetches Kaggle's Carvana set; you need an account there and accept its rules.
 
+    For example: python -m keras_unet.data download carvana carvana
+
     Attributes:
         name: the set.
         folder: gets train/, train_masks/, train_masks.csv and test/.
@@ -131,6 +137,8 @@ class Download:
 @dataclass(frozen=True)
 class Records:
     """Writes resized pairs as TFRecord files, which train reads like a folder.
+
+    For example: python -m keras_unet.data records DIR --output records
 
     Attributes:
         folder: folder of images and masks, the same as --data.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
+from rich.table import Column, Table
 
 from keras_unet.console import Progress, Say, silent, speaker
 from keras_unet.data.pair import Pair
@@ -243,7 +243,7 @@ def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     measures = ("dice", "iou", "precision", "recall", "boundary_iou", "hausdorff_95")
-    table = Table(title)
+    table = Table(Column(title, overflow="fold"))
     for measure in measures:
         table.add_column(charts.label(measure), justify="right")
     for name, scores in rows.items():

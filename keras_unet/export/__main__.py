@@ -23,6 +23,8 @@ class Arguments:
     Every file is opened again, compared with the Keras network and scored on the run's
     validation images before it takes the place of the last export's.
 
+    For example: python -m keras_unet.export exports/demo --formats float16 int8
+
     Attributes:
         run: run folder that keras_unet.train wrote.
         formats: what to write: the SavedModel, and TFLite files by their numbers.

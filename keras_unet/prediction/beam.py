@@ -34,6 +34,9 @@ class Arguments:
     listed in failed.csv of the output, and the others are done. Further flags are
     Beam's own options, such as --runner.
 
+    For example: python -m keras_unet.prediction.beam exports/demo 'in/**.jpg'
+    --output masks
+
     Attributes:
         model: run folder with an exported SavedModel, or a SavedModel's folder.
         pattern: of the images' files, in quotes, such as 'photos/**.jpg'.

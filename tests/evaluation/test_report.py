@@ -2,11 +2,13 @@
 
 import csv
 import dataclasses
+import io
 import json
 
 import pytest
 from bright_run import SIZE, make_data, make_run
 from PIL import Image
+from rich.console import Console
 from splits import split_of
 
 from keras_unet.data.layouts import find
@@ -58,17 +60,25 @@ def test_groups_of_several_images_are_in_the_metrics_and_the_tables(tmp_path):
     )
     data = run.load_config().data
     pairs = [
-        dataclasses.replace(pair, group=f"car {place // 2}")
+        dataclasses.replace(pair, group=f"car_of_a_long_name_{place // 2}")
         for place, pair in enumerate(find(data).pairs)
     ]
     told = []
     score_parts(run, {"test": pairs}, data, told.append)
     groups = json.loads(run.metrics_file.read_text())["test"]["groups"]
-    assert [groups[f"car {n}"]["dice"] for n in range(4)] == [0.6, 0.6, 1.0, 1.0]
+    assert [groups[f"car_of_a_long_name_{n}"]["dice"] for n in range(4)] == [
+        0.6,
+        0.6,
+        1.0,
+        1.0,
+    ]
     assert [table.columns[0].header for table in told[1:]] == [
         "score",
         "worst group, test",
     ]
+    narrow = io.StringIO()
+    Console(file=narrow, width=80).print(told[-1])
+    assert "…" not in narrow.getvalue()
 
 
 def test_what_is_no_number_is_null_in_the_metrics(tmp_path):
