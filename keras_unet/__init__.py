@@ -75,6 +75,7 @@ def __dir__() -> list[str]:
 _REGISTERED = {
     "AdamW": "training.optimizers",
     "CropLike": "model.layers",
+    "DoubleSize": "model.layers",
     "FusedBatchNormalization": "model.layers",
     "ImageScore": "model.metrics",
     "MirrorBorder": "model.layers",

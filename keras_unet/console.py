@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -52,6 +53,21 @@ def require_one_way(words: Sequence[str]) -> None:
             "--image-size and --resolution both say how large images are seen: give "
             "--image-size H W to bring all to one size, or --resolution 1 to leave "
             "them at their own"
+        )
+
+
+def require_extra(formats: Sequence[str]) -> None:
+    """Refuses to promise an ONNX file that could not be written in the end.
+
+    Raises:
+        BadUsage: the extra "onnx" is missing.
+    """
+    needed = ("onnx", "tf2onnx", "onnxruntime") if "onnx" in formats else ()
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise BadUsage(
+            f"--formats onnx needs {', '.join(missing)}, not installed: "
+            'pip install "keras-unet-studio[onnx]"'
         )
 
 

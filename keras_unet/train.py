@@ -19,6 +19,7 @@ from keras_unet.console import (
     on_interrupt,
     parse,
     progress_bar,
+    require_extra,
     require_one_way,
     run_verb,
     speaker,
@@ -83,10 +84,11 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
 
     Raises:
         BadUsage: the run folder holds a run and the config says neither what to do, or
-            it holds none to go on with.
+            it holds none to go on with; or a format's extra is missing.
         BadData: images, masks or the checkpoint are wrong.
     """
     cluster.require_memory(config)
+    require_extra(config.export.formats)
     folder = run_folder(config)
     config = dataclasses.replace(config, output=folder.path)
     if config.resume:

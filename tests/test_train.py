@@ -157,6 +157,17 @@ def test_two_sizes_at_which_images_are_seen_are_refused(size, resolution, capsys
     assert "--image-size and --resolution both say how large images are seen" in said
 
 
+def test_onnx_without_its_extra_is_refused_before_anything_is_trained(
+    tmp_path, capsys, monkeypatch
+):
+    # That is how Python marks what cannot be imported.
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    run = tmp_path / "run"
+    assert main(["--output", str(run), "--formats", "saved_model", "onnx"]) == 2
+    assert 'pip install "keras-unet-studio[onnx]"' in capsys.readouterr().err
+    assert not run.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tiles", [(), ("--tile-size", "16", "24")])
 def test_a_weight_map_changes_the_loss_and_is_drawn(data, tmp_path, tiles):

@@ -12,13 +12,13 @@ import tyro
 from rich.console import Console
 
 from keras_unet.config import PredictConfig
-from keras_unet.console import load_tensorflow, parse, run_verb
+from keras_unet.console import load_tensorflow, parse, require_extra, run_verb
 from keras_unet.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Exports a run for TensorFlow Serving (SavedModel) and for phones (TFLite).
+    """Exports a run for servers (SavedModel, ONNX) and for phones (TFLite).
 
     Every file is opened again, compared with the Keras network and scored on the run's
     validation images before it takes the place of the last export's.
@@ -27,7 +27,8 @@ class Arguments:
 
     Attributes:
         run: run folder that keras_unet.train wrote.
-        formats: what to write: the SavedModel, and TFLite files by their numbers.
+        formats: what to write: the SavedModel, TFLite files by their numbers, and ONNX
+            (extra "onnx").
         data: where the run's images are, if they have moved since.
         threshold: foreground is what is more probable than this; best is that of the
             best Dice on the validation images. By default as the run was trained.
@@ -37,7 +38,7 @@ class Arguments:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     formats: tuple[
-        Literal["saved_model", "float32", "float16", "dynamic", "int8"], ...
+        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx"], ...
     ] = ("saved_model", "float32", "float16", "dynamic", "int8")
     data: Path | None = None
     threshold: float | Literal["best"] | None = None
@@ -55,8 +56,9 @@ def export(arguments: Arguments) -> None:
 
     Raises:
         BadData: the run or its images cannot be read, or a file is not good enough.
-        BadUsage: another command is writing to the run.
+        BadUsage: another command is writing to the run, or an extra is missing.
     """
+    require_extra(arguments.formats)
     run = RunFolder(arguments.run)
     predict = run.predict_config(arguments.threshold, arguments.test_time_flips)
     run.require_weights()

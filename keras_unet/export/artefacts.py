@@ -23,7 +23,7 @@ from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.export import saved_model, serving, tflite, verify
+from keras_unet.export import onnx, saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import (
     disk_error,
@@ -33,7 +33,12 @@ from keras_unet.files import (
     write_whole,
 )
 from keras_unet.prediction.segmenter import class_names, load_network
-from keras_unet.prediction.tiles import pixels_of_row, tile_network, tilings
+from keras_unet.prediction.tiles import (
+    pixels_of_row,
+    tile_network,
+    tilings,
+    whole_or_tilings,
+)
 from keras_unet.run_folder import RunFolder
 
 REPRESENTATIVE_IMAGES = 100
@@ -82,8 +87,11 @@ def export_run(
         if "saved_model" in made:
             with write_whole(run.serving) as folder:
                 serving.write_serving(folder, config)
-        if set(made) - {"saved_model"}:
+        if set(made) & set(tflite.KINDS):
             tflite.write_client(run.tflite, config)
+        if "onnx" in made:
+            tflite.write_client(run.onnx, config)
+            onnx.write_triton_config(run.onnx, config)
     report.end(measured)
     return measured
 
@@ -113,16 +121,17 @@ def _write(
         sent = [_image(p, config.data) for p in split.validation[: BATCHES[-1]]]
         sent = [serving.within_limit(image, config) for image in sent]
         serving.write_warm_up(made["saved_model"], sent)
-    kinds = [name for name in formats if name != "saved_model"]
+    part = tile_network(network) if config.data.tiles else network
+    if "onnx" in formats:
+        made["onnx"] = folder / "model.onnx"
+        onnx.write_onnx(part, config, made["onnx"])
+    kinds = [name for name in formats if name in tflite.KINDS]
     if not kinds:
         return made
     images = _representative(split.train, config) if "int8" in kinds else []
     labels = class_names(config)
-    part, size = network, config.data.image_size
-    if config.data.tiles:
-        rows, columns = tilings(config)
-        part, size = tile_network(network), (rows.tile, columns.tile)
-    with tflite.frozen(part, size) as source:
+    rows, columns = whole_or_tilings(config)
+    with tflite.frozen(part, (rows.tile, columns.tile)) as source:
         for kind in kinds:
             made[kind] = folder / f"model_{kind}.tflite"
             tflite.write_tflite(source, kind, made[kind], labels, images)
@@ -162,7 +171,7 @@ def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
         taken = [int(p.name) for p in run.saved_model.glob("*") if p.name.isdecimal()]
         place = run.saved_model / str(max(taken, default=0) + 1)
     else:
-        place = run.tflite / made.name
+        place = (run.onnx if name == "onnx" else run.tflite) / made.name
     place.parent.mkdir(exist_ok=True)
     put_in_place(made, place)
     return place.relative_to(run.path).as_posix()

@@ -284,7 +284,8 @@ def decode_in_graph(
         image_bytes = tf.identity(image_bytes)
 
     def as_8_bits() -> Tensor:
-        return tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+        # It reads PNG too. The default transform is up to 7 levels off Pillow's.
+        return tf.io.decode_jpeg(image_bytes, 3, dct_method="INTEGER_ACCURATE")
 
     def scaled() -> Tensor:
         """Scales 16 bits as ``white.to_8_bits`` does."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -151,30 +151,39 @@ def within_limit(image: Image, config: Config) -> Image:
     return image[::step, ::step]
 
 
-def write_warm_up(version: Path, images: Sequence[np.ndarray]) -> int:
-    """Writes requests that a server answers before its first client; returns how many.
+def write_warm_up(version: Path, images: Sequence[np.ndarray]) -> None:
+    """Writes requests that a server answers before its first client.
 
-    There is one request of each batch size. Without tensorflow-serving-api (the extra
-    "serving") nothing is written: its records are that package's.
+    There is one request of each batch size.
 
     Args:
         version: folder of one version of the SavedModel.
         images: (h, w, 3) uint8, one at least, as clients would send them.
     """
-    if importlib.util.find_spec("tensorflow_serving") is None:
-        return 0
-    from tensorflow_serving.apis import prediction_log_pb2
-
     file = version / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir()
     jpegs = [tf.io.encode_jpeg(image).numpy() for image in images]
     with tf.io.TFRecordWriter(str(file)) as writer:
         for batch in BATCHES:
-            log = prediction_log_pb2.PredictionLog()
-            request = log.predict_log.request
-            request.model_spec.name = client.MODEL
-            request.model_spec.signature_name = "serving_default"
             chosen = [jpegs[place % len(jpegs)] for place in range(batch)]
-            request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(chosen))
-            writer.write(log.SerializeToString())
-    return len(BATCHES)
+            writer.write(_prediction_log(tf.make_tensor_proto(chosen)))
+
+
+def _prediction_log(image_bytes: Any) -> bytes:
+    """Returns TensorFlow Serving's PredictionLog of a request to "serving_default".
+
+    Its messages come with tensorflow-serving-api only, which pins TensorFlow; the
+    numbers are those of their fields in prediction_log, predict and model.proto.
+    """
+    model_spec = _field(1, client.MODEL.encode()) + _field(3, b"serving_default")
+    entry = _field(1, b"image_bytes") + _field(2, image_bytes.SerializeToString())
+    request = _field(1, model_spec) + _field(2, entry)
+    return _field(6, _field(1, request))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Returns a string, bytes or a message as a field of another, as protobuf does."""
+    length, rest = b"", len(content)
+    while rest > 0x7F:
+        length, rest = length + bytes([rest & 0x7F | 0x80]), rest >> 7
+    return bytes([number << 3 | 2]) + length + bytes([rest]) + content

@@ -1,4 +1,9 @@
-"""TFLite files of a network, for LiteRT and MediaPipe on phones."""
+"""TFLite files of a network, for LiteRT and MediaPipe on phones.
+
+They are converted in the process that asks for them. TensorFlow's converter (2.21)
+keeps 1 MB a conversion (30 of a file of 8 MB, 0.7 s each); a process of its own would
+import TensorFlow first, which takes 3 s and more.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
@@ -34,6 +40,9 @@ from keras_unet.prediction.segmenter import (
     probability_of,
 )
 from keras_unet.prediction.tiles import whole_or_tilings
+from keras_unet.types import Probability
+
+KINDS = ("float32", "float16", "dynamic", "int8")
 
 MOBILE_GPU_OPERATORS = frozenset(
     {
@@ -100,7 +109,7 @@ def write_tflite(
 
     Args:
         source: folder of the SavedModel.
-        kind: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
+        kind: of ``KINDS``: float16 and dynamic (int8) are so in weights, int8 in all.
         file: what is written.
         labels: names of the channels that come out.
         images: int8: those (h, w, 3) whose activations set the ranges.
@@ -144,6 +153,50 @@ def _spanning(images: Iterable[np.ndarray]) -> Iterator[list[Any]]:
         # With both ends of the range present, the uint8 input is the pixel itself.
         spanning[0, 0], spanning[-1, -1] = 0.0, 255.0
         yield [spanning[np.newaxis]]
+
+
+class TFLiteNetwork:
+    """A TFLite file in LiteRT, on one thread, as a function of one image or tile.
+
+    Attributes:
+        file: that it came from.
+        operators: names of those in it, each once, sorted.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Opens the file."""
+        self.file, self.operators = file, operators(file.read_bytes())
+        self._interpreter = _interpreter(file)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]
+
+    def take(self, image: npt.NDArray[np.float32]) -> None:
+        """Takes what ``run`` shall look at, (h, w, 3) in 0..255."""
+        if self._input["dtype"] == np.uint8:
+            image = (image + 0.5).astype(np.uint8)
+        self._interpreter.set_tensor(self._input["index"], image[np.newaxis])
+
+    def run(self) -> None:
+        """Has the network look at it."""
+        self._interpreter.invoke()
+
+    def probability(self) -> Probability:
+        """Returns what the network found, (1, h, w, classes)."""
+        came: Probability = self._interpreter.get_tensor(self._output["index"])
+        scale, zero = self._output["quantization"]
+        return (came.astype(np.float32) - zero) * scale if scale else came
+
+
+def _interpreter(file: Path) -> Any:
+    """Returns LiteRT's; where it is not installed, its predecessor in TensorFlow."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            return tf.lite.Interpreter(str(file), num_threads=1)
+        return Interpreter(str(file), num_threads=1)
 
 
 def write_client(folder: Path, config: Config) -> None:

@@ -1,15 +1,15 @@
-"""Segments an image with a TFLite file and saves the mask.
+"""Segments an image with a TFLite or ONNX file and saves the mask.
 
     python client.py model_float32.tflite car.jpg mask.png
 
-It needs NumPy, Pillow, and ai-edge-litert or TensorFlow. The file stands alone: a copy
-of it lies in the folder tflite/ of every exported run, and beside it client.json, which
-says how images are cut into tiles. An image that is not tiled is one tile.
+It needs NumPy, Pillow, and ai-edge-litert or TensorFlow; for ONNX, onnxruntime. The
+file stands alone: a copy of it lies beside the model, and client.json, which says how
+images are cut into tiles. An image that is not tiled is one tile.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Axis:
         return weights
 
 
-class Network:
+class TFLite:
     """A TFLite file as a function of one tile."""
 
     def __init__(self, file: Path) -> None:
@@ -124,14 +124,35 @@ class Network:
         scale, zero = self._output["quantization"]
         return (came.astype(np.float32) - zero) * scale if scale else came
 
-    def mean_over(self, tile: Array, axes: Sequence[int]) -> Array:
-        """Returns the mean over the tile and its mirrored forms."""
-        if not axes:
-            return self(tile)
-        one, rest = axes[0], axes[1:]
-        mirrored = self.mean_over(np.flip(tile, one), rest)
-        mean: Array = (self.mean_over(tile, rest) + np.flip(mirrored, one)) / 2
-        return mean
+
+class Onnx:
+    """An ONNX file as a function of one tile."""
+
+    def __init__(self, file: Path) -> None:
+        """Opens it."""
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(
+            str(file), providers=onnxruntime.get_available_providers()
+        )
+
+    def __call__(self, tile: Array) -> Array:
+        """Returns the probability (h, w, classes) of a tile (h, w, 3) in 0..255."""
+        found: Array = self._session.run(None, {"image": tile[np.newaxis]})[0][0]
+        return found
+
+
+Network = Callable[[Array], Array]
+
+
+def mean_over(network: Network, tile: Array, axes: Sequence[int]) -> Array:
+    """Returns the mean over the tile and its mirrored forms."""
+    if not axes:
+        return network(tile)
+    one, rest = axes[0], axes[1:]
+    mirrored = mean_over(network, np.flip(tile, one), rest)
+    mean: Array = (mean_over(network, tile, rest) + np.flip(mirrored, one)) / 2
+    return mean
 
 
 def probability(network: Network, image: Array, told: dict[str, Any]) -> Array:
@@ -146,7 +167,7 @@ def probability(network: Network, image: Array, told: dict[str, Any]) -> Array:
     for row, top in enumerate(rows.starts):
         for column, left in enumerate(columns.starts):
             tile = seen[rows.pixels[row]][:, columns.pixels[column]]
-            found = network.mean_over(tile.astype(np.float32), told["flips"])
+            found = mean_over(network, tile.astype(np.float32), told["flips"])
             weight = rows.weights[row][:, None] * columns.weights[column]
             place = sums[top : top + rows.predicted, left : left + columns.predicted]
             place += found * weight[..., None]
@@ -180,13 +201,14 @@ def mask_of(found: Array, told: dict[str, Any]) -> Array:
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, help="the TFLite file")
+    parser.add_argument("model", type=Path, help="the TFLite or ONNX file")
     parser.add_argument("image", type=Path, help="any image that Pillow opens")
     parser.add_argument("mask", type=Path, help="the PNG to write")
     asked = parser.parse_args()
     told = json.loads(Path(__file__).with_name("client.json").read_text("utf-8"))
     image = read(asked.image, told["white"])
-    found = probability(Network(asked.model), image, told)
+    network = Onnx if asked.model.suffix == ".onnx" else TFLite
+    found = probability(network(asked.model), image, told)
     mask = mask_of(at_size(found, image.shape[:2]), told)
     Image.fromarray(mask).save(asked.mask, "PNG")
 

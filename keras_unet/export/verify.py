@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,20 +28,27 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resampled, resize_image
 from keras_unet.errors import BadData
 from keras_unet.evaluation.scores import confusion, scores
+from keras_unet.export.onnx import OnnxNetwork
 from keras_unet.export.serving import BATCHES, within_limit
-from keras_unet.export.tflite_tables import operators
+from keras_unet.export.tflite import TFLiteNetwork
 from keras_unet.model.head import to_mask
 from keras_unet.prediction.segmenter import Segmenter, flipped_axes, with_flips
 from keras_unet.prediction.tiles import Tiler, whole_or_tilings
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
 
-LARGEST_DIFFERENCE = {"saved_model": 1e-4, "float32": 1e-4, "float16": 5e-3}
+LARGEST_DIFFERENCE = {
+    "saved_model": 1e-4,
+    "float32": 1e-4,
+    "float16": 5e-3,
+    "onnx": 1e-4,
+}
 """Of probabilities from the Keras network's; quantised files are judged by Dice."""
 
 LARGEST_LOSS = {
     "saved_model": 0.001,
     "float32": 0.001,
+    "onnx": 0.001,
     "float16": 0.002,
     "dynamic": 0.01,
     "int8": 0.01,
@@ -59,7 +65,7 @@ def examine(
         run: folder with the weights.
         config: of the run; its data are those of ``pairs``.
         pairs: images and masks, one at least.
-        artefacts: folder of the SavedModel and files of TFLite, by format.
+        artefacts: folder of the SavedModel and the files, by format.
 
     Raises:
         BadData: an artefact cannot be opened and run.
@@ -147,14 +153,13 @@ def measure(
     """Returns what was measured of each artefact, and of "keras".
 
     That is bytes, operators, the largest and the mean difference of its probability
-    from the Keras network's, Dice, and seconds per image: of the network alone of a
-    TFLite file, of a whole request of the SavedModel. Probabilities and masks are
-    those at the images' own size.
+    from the Keras network's, Dice, and seconds per image: of a whole request of the
+    SavedModel, else of the network alone. Probabilities and masks are those at the
+    images' own size.
     """
     opened: dict[str, Any] = {"keras": OpenedRun(run, config)}
     for name, path in artefacts.items():
-        kind = OpenedSavedModel if name == "saved_model" else OpenedTFLite
-        opened[name] = kind(path, config)
+        opened[name] = _opened(name, path, config)
     tallies = {name: _Tally(config) for name in opened}
     for pair in pairs:
         image, mask = read_pair(pair, 3, config.data)
@@ -233,25 +238,17 @@ class OpenedSavedModel:
         return sorted({node.op for nodes in [graph.node, *functions] for node in nodes})
 
 
-class OpenedTFLite:
-    """A TFLite file in TensorFlow's interpreter."""
+class OpenedFile:
+    """A file of one image or tile, whose runtime is laid over images of any size."""
 
-    def __init__(self, file: Path, config: Config) -> None:
-        """Loads the file."""
-        self.file, self._data = file, config.data
+    def __init__(self, network: TFLiteNetwork | OnnxNetwork, config: Config) -> None:
+        """Takes the opened file."""
+        self._network, self._data = network, config.data
         axes = [1 + axis for axis in flipped_axes(config)]
-        self._tiler = Tiler(
-            with_flips(self._predict, axes),
-            config.model.classes,
-            *whole_or_tilings(config),
-        )
-        with warnings.catch_warnings():
-            # Its successor, ai-edge-litert, is not needed for the rest of the package.
-            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
-            self._interpreter = tf.lite.Interpreter(str(file), num_threads=1)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
+        predict, classes = with_flips(self._predict, axes), config.model.classes
+        self._tiler = Tiler(predict, classes, *whole_or_tilings(config))
+        self._made = (self._tiler.rows.predicted, self._tiler.columns.predicted)
+        self._classes = max(classes, 2)
 
     def probability(self, image: Image) -> Probability:
         """Returns (h, w, classes) of one image (h, w, 3)."""
@@ -264,33 +261,33 @@ class OpenedTFLite:
     def _predict(self, tiles: Tensor) -> Tensor:
         """Returns the probability of tiles, one after the other."""
         found = tf.numpy_function(self._found, [tiles], tf.float32)
-        return tf.ensure_shape(found, (None, *self._output["shape"][1:]))
+        return tf.ensure_shape(found, (None, *self._made, self._classes))
 
     def _found(self, tiles: npt.NDArray[np.float32]) -> Probability:
         return np.concatenate([self._run(tile) for tile in tiles])
 
     def _run(self, tile: npt.NDArray[np.float32]) -> Probability:
-        self._set(tile)
-        self._interpreter.invoke()
-        came: Probability = self._interpreter.get_tensor(self._output["index"])
-        scale, zero = self._output["quantization"]
-        return (came.astype(np.float32) - zero) * scale if scale else came
+        self._network.take(tile)
+        self._network.run()
+        return self._network.probability()
 
     def figures(self, image: Image) -> dict[str, Any]:
         """Returns size, operators and the latency of the network alone."""
-        _, height, width, _ = self._input["shape"]
-        self._set(np.asarray(resize_image(image, (height, width))))
+        size = (self._tiler.rows.tile, self._tiler.columns.tile)
+        self._network.take(np.asarray(resize_image(image, size)))
         return {
-            "bytes": self.file.stat().st_size,
-            "operators": operators(self.file.read_bytes()),
-            "seconds_per_image": _seconds(self._interpreter.invoke),
+            "bytes": self._network.file.stat().st_size,
+            "operators": self._network.operators,
+            "seconds_per_image": _seconds(self._network.run),
             "threads": 1,
         }
 
-    def _set(self, tile: npt.NDArray[np.float32]) -> None:
-        if self._input["dtype"] == np.uint8:
-            tile = (tile + 0.5).astype(np.uint8)
-        self._interpreter.set_tensor(self._input["index"], tile[np.newaxis])
+
+def _opened(name: str, path: Path, config: Config) -> OpenedSavedModel | OpenedFile:
+    if name == "saved_model":
+        return OpenedSavedModel(path, config)
+    network = OnnxNetwork(path) if name == "onnx" else TFLiteNetwork(path)
+    return OpenedFile(network, config)
 
 
 class _Tally:

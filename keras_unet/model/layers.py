@@ -51,7 +51,8 @@ class MirrorBorder(layers.Layer):
             return _mirror_in_turns(image, axis, before, after)
         # A triangle wave reads mirrored pixels however far the border goes.
         period = tf.maximum(2 * (size - 1), 1)
-        place = tf.math.floormod(tf.range(-before, size + after), period)
+        # Of no negative number: converters to ONNX round those towards zero.
+        place = tf.abs(tf.range(-before, size + after)) % period
         return tf.gather(image, tf.minimum(place, period - place), axis=axis)
 
     def get_config(self) -> dict[str, Any]:
@@ -77,11 +78,31 @@ def padded_size(size: Any, depth: int, padding: str) -> Any:
     """Returns the least side that the U takes and whose output covers ``size``."""
     step = 2**depth
     if padding == "same":
-        return -(-size // step) * step
+        return (size + step - 1) // step * step
     # Two convolutions take 4 pixels off each level, twice below the first pooling.
     trim = 4 * (step - 1)
-    bottom = -(-(size + trim) // step) + 4
+    bottom = (size + trim + step - 1) // step + 4
     return step * bottom + trim
+
+
+@register
+class DoubleSize(layers.Layer):
+    """Bilinear growth to twice the size.
+
+    Keras's ``UpSampling2D`` (3.15) takes no images whose size a graph does not know.
+    """
+
+    def call(self, x: Tensor) -> Tensor:
+        """Returns (b, 2h, 2w, c), in the type that came."""
+        known = None not in x.shape[1:3]
+        size = x.shape[1:3] if known else tf.shape(x)[1:3]
+        size = [2 * size[0], 2 * size[1]]
+        return tf.cast(tf.image.resize(x, size), x.dtype)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Returns it, of sides that may be unknown."""
+        batch, *sides, channels = shape
+        return (batch, *(side and 2 * side for side in sides), channels)
 
 
 @register

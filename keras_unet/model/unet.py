@@ -12,6 +12,7 @@ from keras import layers
 from keras_unet.config import UNetConfig
 from keras_unet.model.layers import (
     CropLike,
+    DoubleSize,
     FusedBatchNormalization,
     MirrorBorder,
     PlainGroupNormalization,
@@ -74,7 +75,7 @@ def go_up(
             name=f"{name}_upconv",
         )(x)
     else:
-        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_resize")(x)
+        x = DoubleSize(name=f"{name}_resize")(x)
         x = layers.Conv2D(
             filters, 1, kernel_initializer="he_normal", name=f"{name}_upconv"
         )(x)
@@ -115,10 +116,7 @@ def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
 
     logits = layers.Conv2D(config.classes, 1, dtype="float32", name="logits")(x)
     if config.stem_stride == 2:
-        enlarge = layers.UpSampling2D(
-            2, interpolation="bilinear", dtype="float32", name="logits_resize"
-        )
-        logits = enlarge(logits)
+        logits = DoubleSize(name="logits_resize", dtype="float32")(logits)
     return logits
 
 

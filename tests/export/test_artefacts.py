@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from importlib.util import find_spec
 
 import bright_run
 import numpy as np
@@ -15,6 +16,8 @@ from keras_unet.export.artefacts import export_run
 from keras_unet.run_folder import RunFolder
 
 ALL = ("saved_model", "float32", "float16", "dynamic", "int8")
+if find_spec("tf2onnx") and find_spec("onnxruntime"):
+    ALL += ("onnx",)
 
 
 def copy_of(run, folder):
@@ -50,6 +53,15 @@ def test_every_format_lies_where_the_run_folder_promises_it(exported):
     assert all((run.path / measured[name]["path"]).exists() for name in ALL)
 
 
+def test_an_onnx_file_lies_beside_its_client_and_triton_s_config(exported):
+    run, measured = exported
+    if "onnx" not in measured:
+        pytest.skip("needs the extra onnx")
+    assert measured["onnx"]["path"] == "onnx/model.onnx"
+    names = ["client.json", "client.py", "config.pbtxt", "model.onnx"]
+    assert sorted(path.name for path in run.onnx.iterdir()) == names
+
+
 def test_the_report_holds_what_was_measured_of_each(exported):
     run, measured = exported
     report = json.loads(run.export_report.read_text())
@@ -70,6 +82,8 @@ def test_float_files_agree_with_keras_as_far_as_floats_go(exported):
     assert measured["saved_model"]["max_difference"] <= 1e-4
     assert measured["float32"]["max_difference"] <= 1e-4
     assert measured["float16"]["max_difference"] <= 5e-3
+    if "onnx" in measured:
+        assert measured["onnx"]["max_difference"] <= 1e-4
 
 
 def test_nothing_is_left_aside(exported):
@@ -175,8 +189,8 @@ def tiled(request, tmp_path_factory):
 def test_artefacts_of_a_tiled_run_agree_with_it(tiled):
     _, _, measured = tiled
     assert measured["keras"]["dice"] > 0.9
-    assert measured["saved_model"]["max_difference"] <= 1e-4
-    assert measured["float32"]["max_difference"] <= 1e-4
+    for name in {"saved_model", "float32", "onnx"} & measured.keys():
+        assert measured[name]["max_difference"] <= 1e-4
 
 
 def test_the_report_says_how_masks_are_made(tiled):

@@ -118,6 +118,18 @@ def test_a_mistyped_format_ends_with_status_2(tmp_path):
         main([str(tmp_path), "--formats", "float23"])
 
 
+def test_onnx_without_its_extra_ends_with_status_2_and_the_way_to_it(
+    tmp_path, capsys, monkeypatch
+):
+    # That is how Python marks what cannot be imported.
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    assert main([str(tmp_path), "--formats", "onnx"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: --formats onnx needs ")
+    assert said.endswith(': pip install "keras-unet-studio[onnx]"\n')
+    assert "tf2onnx" in said
+
+
 def test_masks_are_made_as_the_flags_say(tmp_path):
     run = shutil.copytree(tiny_run.trained().path, tmp_path / "run")
     words = ["--formats", "float32", "--threshold", "0.4", "--test-time-flips"]

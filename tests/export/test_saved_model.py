@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_unet.config import Config, ExportConfig, UNetConfig
 from keras_unet.data.images import read_image
 from keras_unet.data_config import DataConfig
-from keras_unet.export.saved_model import write_saved_model
+from keras_unet.export.saved_model import decode_in_graph, write_saved_model
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.segmenter import (
     Segmenter,
@@ -78,6 +78,19 @@ def test_every_format_is_read_as_pillow_reads_it(loaded, segmenter, kind):
     (mask,) = masks_of(loaded, content)
     wanted = 255 * tiny_run.keras_mask(segmenter, image)
     assert np.mean(mask != wanted) < 0.002
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("quality", [75, 95])
+def test_a_jpeg_is_decoded_to_the_pixels_that_pillow_finds(quality, subsampling):
+    random = np.random.default_rng(0)
+    smooth = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8))
+    photo = smooth.resize((160, 120), Image.Resampling.BICUBIC)
+    noisy = np.clip(photo + random.normal(0, 8, (120, 160, 3)), 0, 255)
+    options = {"quality": quality, "subsampling": subsampling}
+    content = encoded(noisy.astype(np.uint8), "JPEG", **options)
+    found = decode_in_graph(tf.constant(content), tf.constant(0), 10**6)
+    np.testing.assert_array_equal(found, Image.open(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])

@@ -133,12 +133,28 @@ def test_batching_parameters_end_with_the_largest_batch_as_the_server_demands(fo
     assert sizes[-1] == batching.max_batch_size.value
 
 
+def test_warm_up_requests_are_written_for_every_batch_size(folder):
+    assert len(warm_up_records(folder)) == 3
+
+
+def warm_up_records(folder):
+    file = folder / "saved_model/1/assets.extra/tf_serving_warmup_requests"
+    return [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
+
+
+def test_a_warm_up_request_is_to_the_byte_what_serving_s_own_package_writes(folder):
+    log = protos().PredictionLog()
+    for record in warm_up_records(folder):
+        log.ParseFromString(record)
+        assert log.predict_log.request.model_spec.name == "unet"
+        assert log.SerializeToString(deterministic=True) == record
+
+
 def test_warm_up_requests_of_every_batch_size_are_answered(folder, answer):
     log = protos().PredictionLog()
-    file = folder / "saved_model/1/assets.extra/tf_serving_warmup_requests"
     sizes = []
-    for record in tf.data.TFRecordDataset(str(file)):
-        log.ParseFromString(record.numpy())
+    for record in warm_up_records(folder):
+        log.ParseFromString(record)
         request = log.predict_log.request
         assert request.model_spec.signature_name == "serving_default"
         images = tf.make_ndarray(request.inputs["image_bytes"])
@@ -322,7 +338,6 @@ def test_the_server_itself_has_both_versions_available(real_server):
 
 @needs_server
 def test_the_server_itself_reads_the_warm_up_requests(real_server):
-    protos()
     assert "Finished reading warmup data" in real_server[2].read_text()
 
 

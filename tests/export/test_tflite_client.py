@@ -2,6 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -9,21 +10,23 @@ from PIL import Image
 from random_run import make_run, noise
 
 from keras_unet.config import PredictConfig
-from keras_unet.export import tflite
+from keras_unet.export import onnx, tflite
 from keras_unet.prediction.segmenter import Segmenter
 from keras_unet.prediction.tiles import tile_network, whole_or_tilings
 
 LABELS = ("background", "foreground")
 
 
-def write_file(run, config, folder):
-    """Writes a TFLite file of a run and the client beside it."""
+def write_files(run, config, folder):
+    """Writes a TFLite and an ONNX file of a run and the client beside them."""
     segmenter = Segmenter(run, config.predict)
     rows, columns = whole_or_tilings(config)
     network = segmenter.network
     part = tile_network(network) if config.data.tiles else network
     with tflite.frozen(part, (rows.tile, columns.tile)) as source:
         tflite.write_tflite(source, "float32", folder / "model.tflite", LABELS)
+    if find_spec("tf2onnx"):
+        onnx.write_onnx(part, config, folder / "model.onnx")
     tflite.write_client(folder, config)
     return segmenter
 
@@ -42,19 +45,20 @@ def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
     predict = PredictConfig(threshold=0.45, test_time_flips=True)
     run = make_run(tmp_path / "run", data=data, **model)
     config = dataclasses.replace(run.load_config(), predict=predict)
-    segmenter = write_file(run, config, tmp_path)
+    segmenter = write_files(run, config, tmp_path)
     image = noise(size)
     Image.fromarray(image).save(tmp_path / "image.png")
-    words = ["client.py", "model.tflite", "image.png", "mask.png"]
-    # Alone: without this package.
-    command = [sys.executable, "-I", *words]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    mask = np.asarray(Image.open(tmp_path / "mask.png"))
     (wanted,) = segmenter.masks([image])
-    assert mask.shape == size
-    assert set(np.unique(mask)) <= {0, 255}
-    # Where rounding decides, one pixel in a hundred may differ.
-    assert np.mean((mask > 0) != wanted) <= 0.01
+    for file in [*tmp_path.glob("model.*")]:
+        words = ["client.py", file.name, "image.png", "mask.png"]
+        # Alone: without this package.
+        command = [sys.executable, "-I", *words]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        mask = np.asarray(Image.open(tmp_path / "mask.png"))
+        assert mask.shape == size
+        assert set(np.unique(mask)) <= {0, 255}
+        # Where rounding decides, one pixel in a hundred may differ.
+        assert np.mean((mask > 0) != wanted) <= 0.01
 
 
 def test_what_the_client_must_know_lies_beside_it(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_unet.model.layers import (
+    DoubleSize,
     FusedBatchNormalization,
     MirrorBorder,
     PlainGroupNormalization,
@@ -27,6 +28,19 @@ def test_a_border_larger_than_the_image_is_mirrored_again(size):
 )
 def test_the_padded_size_is_the_least_that_the_u_takes(size, padding, padded):
     assert padded_size(size, 4, padding) == padded
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_doubling_equals_that_of_keras_for_images_of_unknown_size_too(known, x):
+    size = x.shape[1:3] if known else (None, None)
+    spec = tf.TensorSpec((None, *size, 8), tf.float32)
+    graph = tf.function(DoubleSize(), input_signature=[spec])
+    theirs = keras.layers.UpSampling2D(2, interpolation="bilinear")
+    np.testing.assert_array_equal(graph(x), theirs(x))
+
+
+def test_doubling_keeps_the_type_of_mixed_precision(x):
+    assert DoubleSize(dtype="mixed_bfloat16")(x).dtype == tf.bfloat16
 
 
 @pytest.fixture
