@@ -198,13 +198,13 @@ class ExportConfig:
     """What a finished run is turned into.
 
     Attributes:
-        formats: the artefacts made from the trained network: the SavedModel, and
-            TFLite files by the type of their numbers.
+        formats: the artefacts made from the trained network: the SavedModel, TFLite
+            files by the type of their numbers, and a page for the browser (web).
         serve_max_pixels: the largest image that the SavedModel reads.
     """
 
     formats: tuple[
-        Literal["saved_model", "float32", "float16", "dynamic", "int8"], ...
+        Literal["saved_model", "float32", "float16", "dynamic", "int8", "web"], ...
     ] = ("saved_model", "float32", "float16")
     serve_max_pixels: int = 25_000_000
 

@@ -39,6 +39,7 @@ WRITTEN_BY_A_RUN = (
     "saved_model",
     "serving",
     "tflite",
+    "web",
     "export_report.json",
 )
 
@@ -65,6 +66,7 @@ class RunFolder:
         self.saved_model = self.path / "saved_model"
         self.serving = self.path / "serving"
         self.tflite = self.path / "tflite"
+        self.web = self.path / "web"
         self.export_report = self.path / "export_report.json"
 
     def load_config(self) -> Config:

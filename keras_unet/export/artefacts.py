@@ -23,7 +23,7 @@ from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.export import saved_model, serving, tflite, verify
+from keras_unet.export import saved_model, serving, tflite, verify, web
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import (
     disk_error,
@@ -45,6 +45,7 @@ def export_run(
     formats: Sequence[str],
     split: Split | None = None,
     predict: PredictConfig | None = None,
+    web_runtime: Path | None = None,
 ) -> dict[str, Any]:
     """Writes the run's network in each of the formats, and export_report.json.
 
@@ -57,23 +58,35 @@ def export_run(
         formats: of ``ExportConfig.formats``.
         split: the run's pairs, if they are known; else its split.csv tells them.
         predict: how probabilities become masks; by default as the run's config says.
+        web_runtime: folder of what the page for the browser runs on; without it, the
+            page loads that from a CDN.
 
     Returns:
         What was measured of each format and of "keras", as in the report.
 
     Raises:
+        BadUsage: ``web_runtime`` is not that.
         BadData: the run or its data cannot be read, or a file differs too much.
         OSError: the disk is full; the files of before were kept.
     """
+    web.require_runtime(web_runtime)
     config = run.load_config()
     config = replace(config, predict=predict or config.predict)
     network = load_network(run)
+    kind = web.model_kind(formats, run.tflite)
+    if "web" in formats and kind not in formats:
+        formats = (*formats, kind)
     split = split or split_of_run(run)[0]
     report = _Report(run, len(split.validation))
     with _folder_aside(run) as aside:
         made = _write(network, config, split, formats, aside)
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
+        if "web" in formats:
+            made["web"] = aside / "web"
+            title = run.path.resolve().name
+            web.write_web(made["web"], config, made[kind], title, web_runtime)
+            measured["web"] = _of_page(made["web"], kind, measured[kind])
         for figures in measured.values():
             figures["predict"] = asdict(config.predict)
         report.begin(made)
@@ -99,6 +112,15 @@ def _folder_aside(run: RunFolder) -> Iterator[Path]:
             raise disk_error(str(error), run.path) or error from None
 
 
+def _of_page(folder: Path, kind: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Returns what is known of a page by its TFLite file, but for a browser's speed."""
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    known = {
+        k: v for k, v in figures.items() if k not in ("seconds_per_image", "threads")
+    }
+    return known | {"bytes": size, "model": kind}
+
+
 def _write(
     network: keras.Model,
     config: Config,
@@ -113,7 +135,7 @@ def _write(
         sent = [_image(p, config.data) for p in split.validation[: BATCHES[-1]]]
         sent = [serving.within_limit(image, config) for image in sent]
         serving.write_warm_up(made["saved_model"], sent)
-    kinds = [name for name in formats if name != "saved_model"]
+    kinds = [name for name in formats if name not in ("saved_model", "web")]
     if not kinds:
         return made
     images = _representative(split.train, config) if "int8" in kinds else []
@@ -161,6 +183,8 @@ def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
     if name == "saved_model":
         taken = [int(p.name) for p in run.saved_model.glob("*") if p.name.isdecimal()]
         place = run.saved_model / str(max(taken, default=0) + 1)
+    elif name == "web":
+        place = run.web
     else:
         place = run.tflite / made.name
     place.parent.mkdir(exist_ok=True)
@@ -224,6 +248,8 @@ def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:
             str(len(figures["operators"])) if "operators" in figures else "",
             f"{figures['max_difference']:.1e}" if "path" in figures else "",
             f"{figures['dice']:.4f}",
-            f"{1e3 * figures['seconds_per_image']:.1f} ms",
+            f"{1e3 * figures['seconds_per_image']:.1f} ms"
+            if "seconds_per_image" in figures
+            else "",
         )
     return table
