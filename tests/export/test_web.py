@@ -165,17 +165,22 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 class Visit:
     """A page that is served and opened, and all that it asks for."""
 
-    def __init__(self, browser, folder):
+    def __init__(self, browser, folder, routes=None):
         handler = partial(Quiet, directory=str(folder))
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=self.server.serve_forever).start()
         self.address = f"http://127.0.0.1:{self.server.server_port}/"
-        self.context = browser.new_context()
+        kept = "block" if routes else "allow"
+        self.context = browser.new_context(service_workers=kept)
+        for pattern, handler in (routes or {}).items():
+            self.context.route(pattern, handler)
         self.requests = []
         self.context.on("request", lambda one: self.requests.append(one.url))
+        self.routed = bool(routes)
         self.page = self.context.new_page()
         self.page.goto(self.address)
-        self.wait("#status", "Ready")
+        if not routes:
+            self.wait("#status", "Ready")
 
     def wait(self, place, text):
         from playwright.sync_api import expect
@@ -212,14 +217,15 @@ class Visit:
 def visit(chromium):
     visits = []
 
-    def opened(folder):
-        visits.append(Visit(chromium, folder))
+    def opened(folder, routes=None):
+        visits.append(Visit(chromium, folder, routes))
         return visits[-1]
 
     yield opened
     for one in visits:
         one.close()
-        ours = (one.address, "blob:", "data:")
+    for one in visits:
+        ours = (one.address, "blob:", "data:", web.CDN if one.routed else one.address)
         assert [url for url in one.requests if not url.startswith(ours)] == []
 
 
@@ -337,6 +343,46 @@ def test_a_file_of_something_else_is_answered_in_a_sentence_and_changes_nothing(
     page.wait("#error", r"cut\.png is no image that this browser reads")
     assert page.page.get_attribute("#result", "aria-label").startswith("image.png")
     np.testing.assert_array_equal(page.mask(image), before)
+
+
+DROPPED = """(content) => {
+  const data = new DataTransfer();
+  if (content) data.items.add(new File([Uint8Array.from(content)], "dropped.png"));
+  else data.setData("text/plain", "no file");
+  document.dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
+}"""
+
+
+@pytest.mark.browser
+def test_an_image_that_is_dropped_is_segmented_and_a_text_is_not(page):
+    page.page.evaluate(DROPPED, None)
+    page.wait("#error", "What was dropped is no file")
+    page.page.evaluate(DROPPED, list(tiny_run.png(tiny_run.make_image(1)[0])))
+    page.wait("#status", "Done")
+
+
+@pytest.mark.browser
+def test_a_page_without_its_own_runtime_loads_it_from_the_cdn_or_says_so(
+    folder, runtime, visit, tmp_path
+):
+    run = tiny_run.trained()
+    model = folder / "model_float32.tflite"
+    web.write_web(tmp_path / "web", run.load_config(), model, "a run")
+    away = visit(tmp_path / "web", {f"{web.CDN}/**": lambda route: route.abort()})
+    away.wait("#error", r"could not be loaded from cdn\.jsdelivr\.net")
+
+    def as_the_cdn(route):
+        name = route.request.url.removeprefix(f"{web.CDN}/npm/")
+        file = runtime / name.replace(f"@{web.VERSION}/", "/")
+        free = {"Access-Control-Allow-Origin": "*"}
+        route.fulfill(path=file, headers=free, content_type=TYPES[file.suffix])
+
+    there = visit(tmp_path / "web", {f"{web.CDN}/**": as_the_cdn})
+    there.wait("#status", "Ready")
+    assert there.mask(tiny_run.make_image(1)[0]).any()
+
+
+TYPES = {".js": "text/javascript", ".wasm": "application/wasm"}
 
 
 @pytest.mark.browser

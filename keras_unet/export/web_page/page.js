@@ -23,6 +23,7 @@ function say(text) {
 function complain(error) {
   if (!(error instanceof Told)) console.error(error);
   $("status").textContent = "";
+  $("progress").hidden = true;
   const memory = error instanceof RangeError;
   $("error").textContent = error instanceof Told ? error.message
     : memory ? "The image is too large for this browser's memory: give a smaller one."
@@ -51,16 +52,15 @@ async function fetched(address) {
 function describe() {
   const { title, kind, bytes, names, notes } = settings;
   document.title = `Segment an image: ${title}`;
-  const size = (bytes / 1e6).toFixed(1);
-  $("about").textContent = `Network ${title} (${kind}, ${size} MB) finds: ${names.slice(1).join(", ")}.`;
+  const size = bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  $("about").textContent = `“${title}” (${kind}, ${size}) finds: ${names.slice(1).join(", ")}.`;
   $("notes").replaceChildren(...notes.map((note) => element("li", note)));
   $("with-threshold").hidden = settings.classes > 2;
   $("about-threshold").textContent = `A pixel is ${names[1]} where that is more probable than this.`;
   $("threshold").value = threshold;
   $("threshold-value").textContent = Number(threshold.toFixed(4));
-  const secure = Boolean(navigator.mediaDevices?.getUserMedia);
-  $("camera").disabled = !secure;
-  if (!secure) $("camera").title = "The camera needs https, or localhost";
+  $("camera").disabled = !navigator.mediaDevices?.getUserMedia;
+  if ($("camera").disabled) $("camera").title = "The camera needs https, or localhost";
 }
 
 /** Returns a function from a tile (h, w, 3) to a promise of probability, float32. */
@@ -79,13 +79,16 @@ async function loadNetwork() {
   const compiled = await litert.loadAndCompile(bytes, { accelerator: "wasm" });
   const [{ shape, dtype }] = compiled.getInputDetails();
   return async (tile) => {
-    const given = dtype === "uint8" ? Uint8Array.from(tile, (value) => value + 0.5) : tile;
+    // Loops, because the typed arrays' own "from" takes ten times as long.
+    const given = dtype === "uint8" ? new Uint8Array(tile.length) : tile;
+    if (given !== tile) for (let i = 0; i < tile.length; i++) given[i] = tile[i] + 0.5;
     const input = new litert.Tensor(given, Array.from(shape));
     const begun = performance.now();
     const [came] = await compiled.run([input]);
     const values = came.toTypedArray();
     spent += performance.now() - begun;
-    const found = output ? Float32Array.from(values, (v) => (v - output.zero) * output.scale) : values.slice();
+    const found = Float32Array.from(values);
+    if (output) for (let i = 0; i < found.length; i++) found[i] = (found[i] - output.zero) * output.scale;
     input.delete();
     came.delete();
     return found;
@@ -110,7 +113,8 @@ async function keepForOffline() {
 async function open(file) {
   const mine = ++turn;
   stopCamera();
-  say(`Reading ${file.name}…`);
+  $("progress").hidden = true;
+  say(`Segmenting ${file.name}…`);
   try {
     const image = await decoded(file);
     await ready;
@@ -151,23 +155,23 @@ async function segment(image, name, mine) {
   const begun = performance.now();
   const size = { height: image.height, width: image.width };
   spent = 0;
-  let drawn = performance.now();
+  let drawn = begun;
   const found = await probabilityOf(image, network, settings, async (done, all) => {
     if (all > 1 && performance.now() - drawn > 100) {
-      // Outside the live region: a screen reader would read each of them.
-      $("stage").dataset.progress = `${Math.round((100 * done) / all)} %`;
+      $("progress").hidden = false;
+      $("progress").value = done / all;
       await new Promise((resolve) => setTimeout(resolve));
       drawn = performance.now();
     }
     if (mine !== turn) throw new Told("");
   });
-  delete $("stage").dataset.progress;
+  $("progress").hidden = true;
   shown = { name, size };
   if (settings.classes > 2) shown.ids = classesAt(found, size);
   else shown.probability = foregroundAt(found, size);
   draw(image);
-  $("network-time").textContent = `${Math.round(spent)} ms`;
-  $("whole-time").textContent = `${Math.round(performance.now() - begun)} ms`;
+  $("network-time").textContent = duration(spent);
+  $("whole-time").textContent = duration(performance.now() - begun);
   $("size").textContent = `${size.width} × ${size.height}`;
 }
 
@@ -239,9 +243,17 @@ function list() {
   $("result").setAttribute("aria-label", `${shown.name} with its mask: ${inWords()}`);
 }
 
+/** Returns the largest three classes with their shares. */
 function inWords() {
-  const parts = settings.names.map((name, id) => id && shown.shares[id] ? `${name} ${percent(shown.shares[id])}` : "");
-  return parts.filter(Boolean).join(", ") || "nothing found";
+  const found = shown.shares.map((share, id) => [share, id]).filter(([share, id]) => id && share);
+  const parts = found.sort(([one], [other]) => other - one)
+    .map(([share, id]) => `${settings.names[id]} ${percent(share)}`);
+  if (parts.length > 3) parts.splice(3, parts.length, `${parts.length - 3} more`);
+  return parts.join(", ") || "nothing found";
+}
+
+function duration(milliseconds) {
+  return milliseconds < 10_000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1e3).toFixed(1)} s`;
 }
 
 async function download() {
@@ -260,13 +272,11 @@ async function startCamera() {
   const mine = ++turn;
   say("Asking for the camera…");
   try {
-    const wanted = { facingMode: "environment", width: { ideal: 1280 } };
+    const wanted = { facingMode: "environment", width: { ideal: 640 } };
     stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
   } catch (error) {
-    const refused = error.name === "NotAllowedError";
-    complain(new Told(refused ? "The camera was not allowed. The browser's settings for this page allow it again."
-      : "No camera could be opened."));
-    return;
+    const refused = "The camera was not allowed. The browser's settings for this page allow it again.";
+    return complain(new Told(error.name === "NotAllowedError" ? refused : "No camera could be opened."));
   }
   $("camera").textContent = "Stop camera";
   try {
@@ -321,9 +331,7 @@ $("threshold").addEventListener("change", () => {
   if (shown) say(`Above ${threshold}: ${inWords()}.`);
 });
 
-$("show").addEventListener("change", ({ target }) => {
-  $("mask").hidden = !target.checked;
-});
+$("show").addEventListener("change", ({ target }) => { $("mask").hidden = !target.checked; });
 
 $("download").addEventListener("click", () => download().catch(complain));
 

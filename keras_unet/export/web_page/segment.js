@@ -286,7 +286,9 @@ export function classesAt(found, size) {
 export function above(probability, threshold) {
   // As float32, like what it is compared with.
   const limit = Math.fround(threshold);
-  return Uint8Array.from(probability, (value) => (value > limit ? 1 : 0));
+  const made = new Uint8Array(probability.length);
+  for (let i = 0; i < made.length; i++) made[i] = probability[i] > limit ? 1 : 0;
+  return made;
 }
 
 const CHECKS = Uint32Array.from({ length: 256 }, (_, n) => {
