@@ -207,12 +207,14 @@ class ExportConfig:
 
     Attributes:
         formats: the artefacts made from the trained network: the SavedModel, TFLite
-            files by the type of their numbers, and ONNX (extra "onnx").
+            files by the type of their numbers, ONNX (extra "onnx"), and a page for the
+            browser (web).
         serve_max_pixels: pixels of the largest image that the SavedModel reads.
     """
 
     formats: tuple[
-        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx"], ...
+        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx", "web"],
+        ...,
     ] = ("saved_model", "float32", "float16")
     serve_max_pixels: int = 25_000_000
 

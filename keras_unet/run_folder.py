@@ -40,6 +40,7 @@ WRITTEN_BY_A_RUN = (
     "serving",
     "tflite",
     "onnx",
+    "web",
     "export_report.json",
 )
 
@@ -67,6 +68,7 @@ class RunFolder:
         self.serving = self.path / "serving"
         self.tflite = self.path / "tflite"
         self.onnx = self.path / "onnx"
+        self.web = self.path / "web"
         self.export_report = self.path / "export_report.json"
 
     def load_config(self) -> Config:

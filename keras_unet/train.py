@@ -111,7 +111,7 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
     from keras_unet.training.fit import Plan, compile_network, fit
 
     device = devices.use_device(config.fit)
-    if prepared and _fits_size(config):
+    if prepared and config.fit.minutes and config.fit.fit_image_size:
         network = compile_network(config, 1, device)
         config = with_fitting_size(network, config, split, began)
     verbose = int(sys.stdout.isatty())
@@ -122,11 +122,6 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
         best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
         say(f"best validation Dice {best}")
         _finish(plan, say)
-
-
-def _fits_size(config: Config) -> bool:
-    fit = config.fit
-    return bool(fit.minutes) and fit.fit_image_size and not config.data.tiles
 
 
 def _finish(plan: Plan, say: Say) -> None:

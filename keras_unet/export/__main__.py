@@ -27,8 +27,12 @@ class Arguments:
 
     Attributes:
         run: run folder that keras_unet.train wrote.
-        formats: what to write: the SavedModel, TFLite files by their numbers, and ONNX
-            (extra "onnx").
+        formats: what to write: the SavedModel, TFLite files by their numbers, ONNX
+            (extra "onnx"), and a page for the browser (web), with int8 if the run has
+            it, else float32.
+        web_runtime: what the page runs on, so that it is part of it and no request
+            leaves for a CDN: the folder node_modules of npm install
+            @litertjs/core@2.5.3.
         data: where the run's images are, if they have moved since.
         threshold: foreground is what is more probable than this; best is that of the
             best Dice on the validation images. By default as the run was trained.
@@ -38,8 +42,10 @@ class Arguments:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     formats: tuple[
-        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx"], ...
+        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx", "web"],
+        ...,
     ] = ("saved_model", "float32", "float16", "dynamic", "int8")
+    web_runtime: Path | None = None
     data: Path | None = None
     threshold: float | Literal["best"] | None = None
     test_time_flips: bool = False
@@ -76,7 +82,9 @@ def _export(run: RunFolder, arguments: Arguments, predict: PredictConfig) -> Non
         print(note)
     console = Console(highlight=False)
     with console.status("exporting and measuring"):
-        measured = export_run(run, arguments.formats, split, predict)
+        measured = export_run(
+            run, arguments.formats, split, predict, arguments.web_runtime
+        )
     console.print(artefact_table(measured))
     console.print(f"report: {run.export_report}", soft_wrap=True)
 

@@ -23,7 +23,7 @@ from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.export import onnx, saved_model, serving, tflite, verify
+from keras_unet.export import onnx, saved_model, serving, tflite, verify, web
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import (
     disk_error,
@@ -50,6 +50,7 @@ def export_run(
     formats: Sequence[str],
     split: Split | None = None,
     predict: PredictConfig | None = None,
+    web_runtime: Path | None = None,
 ) -> dict[str, Any]:
     """Writes the run's network in each of the formats, and export_report.json.
 
@@ -62,38 +63,55 @@ def export_run(
         formats: of ``ExportConfig.formats``.
         split: the run's pairs, if they are known; else its split.csv tells them.
         predict: how probabilities become masks; by default as the run's config says.
+        web_runtime: folder of what the page for the browser runs on; without it, the
+            page loads that from a CDN.
 
     Returns:
         What was measured of each format and of "keras", as in the report.
 
     Raises:
+        BadUsage: ``web_runtime`` is not that.
         BadData: the run or its data cannot be read, or a file differs too much.
         OSError: the disk is full; the files of before were kept.
     """
+    web.require_runtime(web_runtime)
     config = run.load_config()
     config = replace(config, predict=predict or config.predict)
     network = load_network(run)
+    kind = web.model_kind(formats, run.tflite)
+    if "web" in formats and kind not in formats:
+        formats = (*formats, kind)
     split = split or split_of_run(run)[0]
     report = _Report(run, len(split.validation))
     with _folder_aside(run) as aside:
         made = _write(network, config, split, formats, aside)
         measured = verify.examine(run, config, split.validation, made)
         verify.judge(measured)
+        if "web" in formats:
+            made["web"] = aside / "web"
+            title = run.path.resolve().name
+            web.write_web(made["web"], config, made[kind], title, web_runtime)
+            measured["web"] = _of_page(made["web"], kind, measured[kind])
         for figures in measured.values():
             figures["predict"] = asdict(config.predict)
         report.begin(made)
         for name, path in made.items():
             measured[name]["path"] = _put_in_place(run, name, path)
-        if "saved_model" in made:
-            with write_whole(run.serving) as folder:
-                serving.write_serving(folder, config)
-        if set(made) & set(tflite.KINDS):
-            tflite.write_client(run.tflite, config)
-        if "onnx" in made:
-            tflite.write_client(run.onnx, config)
-            onnx.write_triton_config(run.onnx, config)
+        _write_beside(run, config, made)
     report.end(measured)
     return measured
+
+
+def _write_beside(run: RunFolder, config: Config, made: Mapping[str, Path]) -> None:
+    """Writes what tells servers and clients how to use what was made."""
+    if "saved_model" in made:
+        with write_whole(run.serving) as folder:
+            serving.write_serving(folder, config)
+    if set(made) & set(tflite.KINDS):
+        tflite.write_client(run.tflite, config)
+    if "onnx" in made:
+        tflite.write_client(run.onnx, config)
+        onnx.write_triton_config(run.onnx, config)
 
 
 @contextlib.contextmanager
@@ -105,6 +123,15 @@ def _folder_aside(run: RunFolder) -> Iterator[Path]:
             yield Path(aside)
         except tf.errors.OpError as error:
             raise disk_error(str(error), run.path) or error from None
+
+
+def _of_page(folder: Path, kind: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Returns what is known of a page by its TFLite file, but for a browser's speed."""
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    known = {
+        k: v for k, v in figures.items() if k not in ("seconds_per_image", "threads")
+    }
+    return known | {"bytes": size, "model": kind}
 
 
 def _write(
@@ -170,6 +197,8 @@ def _put_in_place(run: RunFolder, name: str, made: Path) -> str:
     if name == "saved_model":
         taken = [int(p.name) for p in run.saved_model.glob("*") if p.name.isdecimal()]
         place = run.saved_model / str(max(taken, default=0) + 1)
+    elif name == "web":
+        place = run.web
     else:
         place = (run.onnx if name == "onnx" else run.tflite) / made.name
     place.parent.mkdir(exist_ok=True)
@@ -233,6 +262,8 @@ def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:
             str(len(figures["operators"])) if "operators" in figures else "",
             f"{figures['max_difference']:.1e}" if "path" in figures else "",
             f"{figures['dice']:.4f}",
-            f"{1e3 * figures['seconds_per_image']:.1f} ms",
+            f"{1e3 * figures['seconds_per_image']:.1f} ms"
+            if "seconds_per_image" in figures
+            else "",
         )
     return table

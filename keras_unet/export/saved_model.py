@@ -74,7 +74,7 @@ class ServingGraph:
         self.tiler: Any = tiler(network, config) if config.data.tiles else None
         self.max_pixels = config.export.serve_max_pixels
         self.white = config.data.white or BRIGHTEST
-        self.bands = _bands_of_rgb(config.data.bands)
+        self.bands = bands_of_rgb(config.data.bands)
         self.values = class_values(config)
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
@@ -232,7 +232,7 @@ class _Tiled:
         )[1]
 
 
-def _bands_of_rgb(bands: tuple[int, ...]) -> list[int]:
+def bands_of_rgb(bands: tuple[int, ...]) -> list[int]:
     """Returns the channels (three) that are read of RGB; none if there are no such."""
     if not bands or max(bands) > 3:
         return []

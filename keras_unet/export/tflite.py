@@ -199,11 +199,11 @@ def _interpreter(file: Path) -> Any:
         return Interpreter(str(file), num_threads=1)
 
 
-def write_client(folder: Path, config: Config) -> None:
-    """Writes client.py, which needs no package of ours, and what it must know."""
+def client_settings(config: Config) -> dict[str, Any]:
+    """Returns what it takes to segment an image of any size with a TFLite file."""
     rows, columns = whole_or_tilings(config)
     values = class_values(config)
-    told = {
+    return {
         "image_size": config.data.image_size,
         "resolution": config.data.resolution,
         "rows": asdict(rows),
@@ -214,6 +214,11 @@ def write_client(folder: Path, config: Config) -> None:
         "values": values.tolist(),
         "white": config.data.white or BRIGHTEST,
     }
+
+
+def write_client(folder: Path, config: Config) -> None:
+    """Writes client.py, which needs no package of ours, and what it must know."""
+    told = client_settings(config)
     with write_whole(folder / "client.json") as file:
         file.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     with write_whole(folder / "client.py") as file:

@@ -54,6 +54,18 @@ def operators(model: bytes) -> list[str]:
     )
 
 
+def output_quantization(model: bytes) -> dict[str, float] | None:
+    """Returns by which scale and zero point integers of the output are probabilities.
+
+    Of a model whose output is float32 there are none.
+    """
+    graph = schema.Model.GetRootAs(model, 0).Subgraphs(0)
+    found = graph.Tensors(graph.Outputs(0)).Quantization()
+    if not found or not found.ScaleLength():
+        return None
+    return {"scale": float(found.Scale(0)), "zero": int(found.ZeroPoint(0))}
+
+
 def with_float16_weights(model: bytes) -> bytes:
     """Returns a float32 model with weights stored as float16, save the smallest.
 

@@ -99,12 +99,16 @@ def with_fitting_size(
 ) -> Config:
     """Returns the config, its images of the largest size that --minutes allow.
 
+    Where pieces are seen, nothing changes.
+
     Args:
         network: compiled; some of its steps are timed, at the size of the config.
-        config: of a run with --minutes, of whole images.
+        config: of a run with --minutes.
         split: its pairs.
         began: ``time.monotonic()`` from which the minutes count.
     """
+    if config.data.tiles:
+        return config
     batch = blank_batch(config.fit.batch_size, config)
     seconds = []
     for _ in range(5):

@@ -75,6 +75,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
         ("saved_model", "base path for TensorFlow Serving"),
         ("serving", "how to start it, and a client"),
         ("tflite", "files for phones"),
+        ("web", "a page that segments in the browser: python -m http.server in it"),
         ("export_report.json", "how far each export is from the Keras model"),
     ]:
         if (folder.path / name).exists():
