@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from keras_unet.config import Config
 from keras_unet.console import Progress, Say, silent, speaker
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
@@ -109,7 +110,7 @@ def score_parts(
     }
     more = {name: pieces.totals() for name, pieces in of_pieces.items()}
     columns = {name: pieces.columns for name, pieces in of_pieces.items()}
-    write_scores(run, scored, data, more, columns)
+    write_scores(run, scored, data, more, columns, segmenter.config)
     _tell(scored, say or speaker())
     _tell_pieces(more, say or speaker())
     names = class_names(segmenter.config)
@@ -156,6 +157,7 @@ def write_scores(
     data: DataConfig,
     more: Mapping[str, Mapping[str, Any]],
     columns: Mapping[str, Sequence[Mapping[str, float]]],
+    config: Config,
 ) -> None:
     """Writes metrics.json and per_image.csv; parts scored earlier stay in both.
 
@@ -165,6 +167,7 @@ def write_scores(
         data: where the images are.
         more: what else metrics.json has of a part.
         columns: what else per_image.csv has of each image of a part, or nothing.
+        config: its ``predict`` made the masks that were scored.
 
     Raises:
         BadData: the metrics.json that is there is not one of ours.
@@ -172,7 +175,8 @@ def write_scores(
     metrics = read_metrics(run.metrics_file)
     rows = _rows(run.per_image_file)
     for name, scores in scored.items():
-        metrics[name] = _entry(scores, data) | _rounded_all(more[name])
+        entry = _entry(scores, data) | _decided(config)
+        metrics[name] = entry | _rounded_all(more[name])
         if name == "validation" and (best := scores.best_threshold):
             keys = ("best_threshold", "dice_at_best_threshold")
             metrics[name] |= dict(zip(keys, best, strict=True))
@@ -204,6 +208,12 @@ def _entry(scores: Scores, data: DataConfig) -> dict[str, Any]:
         "classes": {k: _rounded(v) for k, v in scores.classes.items()},
         "groups": {k: _rounded(v) for k, v in scores.groups.items() if several},
     }
+
+
+def _decided(config: Config) -> dict[str, Any]:
+    """Returns how probabilities became masks; several classes know no threshold."""
+    decided = dataclasses.asdict(config.predict)
+    return decided if config.model.classes <= 2 else decided | {"threshold": None}
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
