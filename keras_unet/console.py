@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -133,6 +134,13 @@ def load_tensorflow() -> None:
 
     # Its Python side speaks of retracing and of assets written.
     tf.get_logger().setLevel("ERROR")
+
+
+def is_installed(package: str) -> bool:
+    """Returns whether a package can be imported, without doing so."""
+    found = find_spec(package)
+    # A folder of that name in the working directory has no origin: wandb/ for example.
+    return bool(found and found.origin)
 
 
 def _check_environment() -> None:

@@ -9,11 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from keras_unet.config import Config
 from keras_unet.console import (
     Say,
+    is_installed,
     load_tensorflow,
     on_interrupt,
     parse,
@@ -31,6 +33,7 @@ from keras_unet.training import cluster
 if TYPE_CHECKING:
     from keras_unet.data.pairs import Prepared, Split
     from keras_unet.training.fit import Plan
+    from keras_unet.training.logs import Trackers
 
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
@@ -78,6 +81,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
             it holds none to go on with.
         BadData: images, masks or the checkpoint are wrong.
     """
+    _require_trackers(config.fit.log or ())
     cluster.require_memory(config)
     folder = run_folder(config)
     config = dataclasses.replace(config, output=folder.path)
@@ -91,27 +95,36 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
     return folder
 
 
+def _require_trackers(names: Sequence[str]) -> None:
+    for name in names:
+        if not is_installed(name):
+            raise BadUsage(f'--log {name} needs the extra: pip install ".[{name}]"')
+
+
 def _run(folder: RunFolder, config: Config, say: Say) -> None:
     _check_folder(folder, config, say)
     config, split, prepared = _gather(folder, config, say)
     load_tensorflow()
     from keras_unet.training import devices
     from keras_unet.training.fit import Plan, fit
+    from keras_unet.training.logs import Trackers
 
     device = devices.use_device(config.fit)
     verbose = int(sys.stdout.isatty())
-    plan = Plan(folder, folder, config, split, device, verbose, say)
+    trackers = Trackers(folder, config, say)
+    plan = Plan(folder, folder, config, split, device, verbose, say, trackers)
     with from_training_on(folder, plan.resume_command):
         _begin(folder, config, prepared)
-        progress = fit(plan)
-        best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
-        say(f"best validation Dice {best}")
-        _finish(plan, say)
+        with trackers:
+            progress = fit(plan)
+            best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
+            say(f"best validation Dice {best}")
+            _finish(plan, trackers, say)
 
 
-def _finish(plan: Plan, say: Say) -> None:
+def _finish(plan: Plan, trackers: Trackers, say: Say) -> None:
     """Scores, draws and exports a run that is trained."""
-    from keras_unet.evaluation.report import evaluate_run
+    from keras_unet.evaluation.report import evaluate_run, read_metrics
     from keras_unet.export.artefacts import artefact_table, export_run
     from keras_unet.training.logs import summarise
 
@@ -124,6 +137,7 @@ def _finish(plan: Plan, say: Say) -> None:
         return
     with progress_bar("scoring") as bar:
         evaluate_run(plan.run, plan.split, say, bar)
+    trackers.log_metrics(read_metrics(plan.run.metrics_file))
     if formats := plan.config.export.formats:
         say("exporting and comparing: " + ", ".join(formats))
         say(artefact_table(export_run(plan.run, formats, plan.split)))
@@ -183,8 +197,7 @@ def _gather(
         prepared = prepare(config.data, config.model.classes, progress)
     for note in prepared.notes:
         say(note)
-    model = dataclasses.replace(config.model, classes=_classes(config, prepared.data))
-    config = dataclasses.replace(config, data=prepared.data, model=model)
+    config = prepared.resolve(config)
     _require_same_run(folder, config)
     split = prepared.split()
     steps_per_epoch(split.train, config)
@@ -208,19 +221,6 @@ def _with_what_was_found(config: Config, old: Config) -> Config:
         data=dataclasses.replace(config.data, **found),
         model=dataclasses.replace(config.model, classes=classes),
     )
-
-
-def _classes(config: Config, data: DataConfig) -> int:
-    """Returns the logits of a network for masks of these classes."""
-    wanted, found = config.model.classes, len(data.class_names)
-    if wanted > found:
-        raise BadUsage(
-            f"--classes {wanted} is more than the {found} that the masks hold "
-            f"({', '.join(data.class_names)}): leave --classes out, or give the values "
-            "of all classes with --class-values"
-        )
-    several = data.mask_kind == "classes" or data.targets == "borders"
-    return found if wanted == 1 and several else wanted
 
 
 def _require_run(folder: RunFolder) -> None:
@@ -249,7 +249,7 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
     changed = [
         f"--{name.replace('_', '-')} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)
-        if name not in ("output", "resume", "overwrite", "epochs")
+        if name not in ("output", "resume", "overwrite", "epochs", "log")
     ]
     if new.fit.epochs < old.fit.epochs:
         changed.append(
@@ -290,7 +290,7 @@ def _with_whole_paths(config: Config) -> Config:
 
 def _begin(folder: RunFolder, config: Config, prepared: Prepared | None) -> None:
     """Writes what the run is; an earlier one goes only now, when the data is good."""
-    if config.overwrite:
+    if not config.resume:
         folder.clear()
     if prepared:
         prepared.write_split(folder)
@@ -327,6 +327,16 @@ def from_training_on(folder: RunFolder, resume_command: str) -> Iterator[None]:
         way = way_on() if folder.path.is_dir() else lost
         raise BadData(f"{what}. {way}") from error
 
+
+class _Callable(ModuleType):
+    """Has ``keras_unet.train(config)`` be a call, though it is a module as well."""
+
+    def __call__(self, config: Config, say: Say | None = None) -> RunFolder:
+        """Trains, scores, draws and exports, as ``run`` does."""
+        return run(config, say)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())
