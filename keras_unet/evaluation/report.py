@@ -18,6 +18,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
+from keras_unet.evaluation.card import write_card
 from keras_unet.evaluation.drawings import (
     draw_augmentation,
     draw_data,
@@ -91,9 +92,9 @@ def score_parts(
 ) -> dict[str, Scores]:
     """Scores each part under its name and draws its predictions and scores.
 
-    Writes metrics.json and per_image.csv of the run, where other parts stay as they
-    were, and evaluation.png and, of the last part, predictions.png in figures/, of one
-    part in a folder of its name there.
+    Writes metrics.json, per_image.csv and README.md of the run, where other parts stay
+    as they were, and evaluation.png and, of the last part, predictions.png in figures/,
+    of one part in a folder of its name there.
 
     Raises:
         BadData: the run has no weights, or a file cannot be read.
@@ -122,6 +123,7 @@ def score_parts(
     title = f"{last}: from the worst of {len(parts[last])} images to the best"
     samples = _predictions(segmenter, pairs, data, scored[last])
     predictions_figure(samples, folder / "predictions.png", title, names)
+    write_card(run)
     return scored
 
 

@@ -23,6 +23,7 @@ from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
+from keras_unet.evaluation.card import write_card
 from keras_unet.export import saved_model, serving, tflite, verify
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import (
@@ -85,6 +86,7 @@ def export_run(
         if set(made) - {"saved_model"}:
             tflite.write_client(run.tflite, config)
     report.end(measured)
+    write_card(run)
     return measured
 
 
