@@ -23,7 +23,7 @@ from keras_unet.run_folder import RunFolder
 
 SCORES = ("dice", "iou", "precision", "recall", "boundary_iou", "hausdorff_95")
 _OVERALL = ("images", "seconds")
-_MARK = re.compile(r"<!-- written by keras_unet, ([0-9a-f]{16}); .* -->\n\Z")
+_MARK = re.compile(r"<!-- written by keras_unet, ([0-9a-f]{16}); .* -->\s*\Z")
 
 _HOLDS = {
     "config.json": "all that is needed to rebuild the network and to read images",
@@ -70,16 +70,29 @@ def write_card(run: RunFolder) -> bool:
         if not mark or mark[1] != _digest(text[: mark.start()]):
             return False
     config = run.load_config()
-    metrics = _read(run.metrics_file)
-    parts = {name: metrics[name] for name in metrics if name not in _OVERALL}
-    name = run.path.resolve().name
-    text = "\n".join([*_header(name, config, parts), *_body(run, config, parts)]) + "\n"
+    try:
+        text = "\n".join(_lines(run, config))
+    except BadData:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BadData(
+            f"{run.path}: metrics.json, export_report.json or split.csv is damaged "
+            f"({error!r}); remove it"
+        ) from None
     text = text.encode("utf-8", "replace").decode()
     note = "it is written anew by evaluate and export as long as nobody edits it"
     mark_line = f"<!-- written by keras_unet, {_digest(text)}; {note} -->\n"
     with write_whole(run.card_file) as file:
         file.write_text(text + mark_line, "utf-8")
     return True
+
+
+def _lines(run: RunFolder, config: Config) -> Iterator[str]:
+    metrics = _read(run.metrics_file)
+    parts = {name: metrics[name] for name in metrics if name not in _OVERALL}
+    yield from _header(run.path.resolve().name, config, parts)
+    yield from _body(run, config, parts)
+    yield ""
 
 
 def _digest(text: str) -> str:
@@ -198,9 +211,9 @@ def _exports(run: RunFolder) -> Iterator[str]:
     rows = [
         (
             f"`{one['path']}`",
-            f"{one['bytes'] / 1e6:.2f} MB",
-            f"{one['dice']:.4f}",
-            f"{one['max_difference']:.1e}",
+            f"{one['bytes'] / 1e6:.2f} MB" if "bytes" in one else "–",
+            f"{one['dice']:.4f}" if "dice" in one else "–",
+            f"{one['max_difference']:.1e}" if "max_difference" in one else "–",
         )
         for one in artefacts.values()
         if "path" in one

@@ -87,8 +87,10 @@ def test_a_run_that_was_not_scored_says_so(tmp_path):
     assert "It was not scored yet." in card.text
 
 
-def test_damaged_scores_are_named(tmp_path):
+@pytest.mark.parametrize("text", ["{", '{"test": 3}', '{"test": {"dice": "good"}}'])
+def test_damaged_scores_are_named(tmp_path, text):
     run = make_run(tmp_path / "run")
-    run.metrics_file.write_text("{")
+    run.metrics_file.write_text(text)
     with pytest.raises(BadData, match=r"metrics\.json"):
         write_card(run)
+    assert not run.card_file.exists()
