@@ -1,5 +1,7 @@
 """U-Net for Keras: train, score, draw and export; names load when first used.
 
+``docs/python.md`` has the parts that fit into other programs, ten lines each.
+
 So do the classes that a saved network names: ``keras.models.load_model`` looks for them
 among those that are registered, and from Keras 3.11 on nowhere else. Registering the
 classes themselves would load TensorFlow.
@@ -46,6 +48,8 @@ _HOMES = {
     "read_mask": "data.masks",
     "read_resized": "data.resize",
     "segmentation_metrics": "model.metrics",
+    "steps_per_epoch": "data.pairs",
+    "train": "train",
     "training_batches": "data.pipeline",
     "unet_logits": "model.unet",
     "use_device": "training.devices",
@@ -53,7 +57,15 @@ _HOMES = {
     "write_records": "data.records",
 }
 
-_LIGHT = ("config", "data_config", "data.pair", "errors", "presets", "run_folder")
+_LIGHT = (
+    "config",
+    "data_config",
+    "data.pair",
+    "errors",
+    "presets",
+    "run_folder",
+    "train",
+)
 """Homes without TensorFlow."""
 
 __all__ = sorted(_HOMES)
@@ -65,7 +77,9 @@ def __getattr__(name: str) -> Any:
     home = _HOMES[name]
     if home not in _LIGHT:
         importlib.import_module(f"{__name__}.console").load_tensorflow()
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    module = importlib.import_module(f"{__name__}.{home}")
+    # keras_unet.train is a module that can be called.
+    return module if name == home else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from typing import Literal
 from keras_unet.data_config import IGNORE, AugmentConfig, DataConfig
 from keras_unet.errors import (
     BadUsage,
+    as_paths,
     flag_of,
     require,
     require_between,
@@ -147,6 +148,10 @@ class FitConfig:
             float32 alone, which --precision auto then takes.
         seed: of the initial weights, the order, the augmentation and the dropout.
         checkpoint_minutes: time between two checkpoints within an epoch.
+        log: where scores, validation images and this config are logged beside the run
+            folder's own files: TensorBoard by default, where it is installed, and
+            nowhere with --log alone. MLflow takes MLFLOW_TRACKING_URI, else the run
+            folder; W&B is offline without WANDB_API_KEY or WANDB_MODE.
     """
 
     epochs: int = 20
@@ -166,6 +171,7 @@ class FitConfig:
     deterministic: bool = False
     seed: int = 0
     checkpoint_minutes: float = 10.0
+    log: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuses numbers with which nothing would be trained."""
@@ -248,6 +254,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuses two ways with one run folder, and what does not fit together."""
+        as_paths(self, "output")
         if self.resume and self.overwrite:
             raise ValueError("--resume and --overwrite exclude each other: give one")
         if self.predict.threshold != 0.5 and self.model.classes > 2:

@@ -56,19 +56,25 @@ def require_one_way(words: Sequence[str]) -> None:
         )
 
 
-def require_extra(formats: Sequence[str]) -> None:
-    """Refuses to promise an ONNX file that could not be written in the end.
+_PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime")}
+"""Of the extras that have more than the package of their own name."""
+
+
+def require_extras(formats: Sequence[str], log: Sequence[str] = ()) -> None:
+    """Refuses at the start what could not be written in the end.
 
     Raises:
-        BadUsage: the extra "onnx" is missing.
+        BadUsage: an extra is missing.
     """
-    needed = ("onnx", "tf2onnx", "onnxruntime") if "onnx" in formats else ()
-    missing = [name for name in needed if find_spec(name) is None]
-    if missing:
-        raise BadUsage(
-            f"--formats onnx needs {', '.join(missing)}, not installed: "
-            'pip install "keras-unet-studio[onnx]"'
-        )
+    wanted = [("--log", name) for name in log]
+    wanted += [("--formats", name) for name in formats if name == "onnx"]
+    for flag, name in wanted:
+        needed = _PACKAGES.get(name, (name,))
+        if missing := [each for each in needed if not is_installed(each)]:
+            raise BadUsage(
+                f"{flag} {name} needs {', '.join(missing)}, not installed: "
+                f'pip install "keras-unet-studio[{name}]"'
+            )
 
 
 def _decimal(word: str) -> str:
@@ -150,6 +156,13 @@ def load_tensorflow() -> None:
 
     # Its Python side speaks of retracing and of assets written.
     tf.get_logger().setLevel("ERROR")
+
+
+def is_installed(package: str) -> bool:
+    """Returns whether a package can be imported, without doing so."""
+    found = find_spec(package)
+    # A folder of that name in the working directory has no origin: wandb/ for example.
+    return bool(found and found.origin)
 
 
 def _check_environment() -> None:

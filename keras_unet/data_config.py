@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from keras_unet.errors import flag_of, require, require_between
+from keras_unet.errors import as_paths, flag_of, require, require_between
 
 IGNORE = 255
 """Class id of pixels that count in no loss and no metric."""
@@ -92,6 +92,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuses sizes below one pixel and half a pair of folders."""
+        as_paths(self, "data", "images", "masks", "pairs", "validation", "test")
         require(min(self.image_size) >= 1, "--image-size", "at least 1 1", self)
         if self.resolution is not None:
             fits = 0 < self.resolution <= 4

@@ -1,8 +1,9 @@
-"""The errors that a user can cause, being told to stop, and refusing a flag's value."""
+"""The errors that a user can cause, being told to stop, and taking a flag's value."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 
@@ -25,6 +26,13 @@ class Terminated(KeyboardInterrupt):
 def flag_of(name: str) -> str:
     """Returns the flag of a config's field."""
     return "--" + name.replace("_", "-")
+
+
+def as_paths(config: Any, *names: str) -> None:
+    """Makes paths of a frozen config's fields that a program gave as text."""
+    for name in names:
+        if isinstance(value := getattr(config, name), str):
+            object.__setattr__(config, name, Path(value))
 
 
 def require(holds: bool, flag: str, wanted: str, config: Any) -> None:

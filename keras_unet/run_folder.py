@@ -42,6 +42,7 @@ WRITTEN_BY_A_RUN = (
     "onnx",
     "web",
     "export_report.json",
+    "README.md",
 )
 
 
@@ -69,6 +70,7 @@ class RunFolder:
         self.tflite = self.path / "tflite"
         self.onnx = self.path / "onnx"
         self.web = self.path / "web"
+        self.card_file = self.path / "README.md"
         self.export_report = self.path / "export_report.json"
 
     def load_config(self) -> Config:
@@ -172,7 +174,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
         # These alone are what an interrupt before the first epoch leaves.
-        begun = {"config.json", "split.csv"}
+        begun = {"config.json", "split.csv", "logs"}
         if not begun.issuperset(self.present()) and not overwrite:
             raise BadUsage(
                 f"--output {self.path} holds a run already "

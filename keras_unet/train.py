@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from keras_unet.config import Config
@@ -19,7 +20,7 @@ from keras_unet.console import (
     on_interrupt,
     parse,
     progress_bar,
-    require_extra,
+    require_extras,
     require_one_way,
     run_verb,
     speaker,
@@ -33,6 +34,7 @@ from keras_unet.training import cluster
 if TYPE_CHECKING:
     from keras_unet.data.pairs import Prepared, Split
     from keras_unet.training.fit import Plan
+    from keras_unet.training.logs import Trackers
 
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
@@ -84,11 +86,11 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
 
     Raises:
         BadUsage: the run folder holds a run and the config says neither what to do, or
-            it holds none to go on with; or a format's extra is missing.
+            it holds none to go on with; or an extra is missing.
         BadData: images, masks or the checkpoint are wrong.
     """
     cluster.require_memory(config)
-    require_extra(config.export.formats)
+    require_extras(config.export.formats, config.fit.log or ())
     folder = run_folder(config)
     config = dataclasses.replace(config, output=folder.path)
     if config.resume:
@@ -109,24 +111,27 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
     from keras_unet.training import devices
     from keras_unet.training.budget import with_fitting_size
     from keras_unet.training.fit import Plan, compile_network, fit
+    from keras_unet.training.logs import Trackers
 
     device = devices.use_device(config.fit)
     if prepared and config.fit.minutes and config.fit.fit_image_size:
         network = compile_network(config, 1, device)
         config = with_fitting_size(network, config, split, began)
     verbose = int(sys.stdout.isatty())
-    plan = Plan(folder, folder, config, split, device, verbose, say, began)
+    logs = Trackers(folder, config, say)
+    plan = Plan(folder, folder, config, split, device, verbose, say, logs, began)
     with from_training_on(folder, plan.resume_command):
         _begin(folder, config, prepared)
-        progress = fit(plan)
-        best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
-        say(f"best validation Dice {best}")
-        _finish(plan, say)
+        with logs:
+            progress = fit(plan)
+            best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
+            say(f"best validation Dice {best}")
+            _finish(plan, logs, say)
 
 
-def _finish(plan: Plan, say: Say) -> None:
+def _finish(plan: Plan, trackers: Trackers, say: Say) -> None:
     """Scores, draws and exports a run that is trained."""
-    from keras_unet.evaluation.report import evaluate_run
+    from keras_unet.evaluation.report import evaluate_run, read_metrics
     from keras_unet.export.artefacts import artefact_table, export_run
     from keras_unet.training.logs import summarise
 
@@ -139,6 +144,7 @@ def _finish(plan: Plan, say: Say) -> None:
         return
     with progress_bar("scoring") as bar:
         evaluate_run(plan.run, plan.split, say, bar)
+    trackers.log_metrics(read_metrics(plan.run.metrics_file))
     if formats := plan.config.export.formats:
         say("exporting and comparing: " + ", ".join(formats))
         say(artefact_table(export_run(plan.run, formats, plan.split)))
@@ -198,8 +204,7 @@ def _gather(
         prepared = prepare(config.data, config.model.classes, progress)
     for note in prepared.notes:
         say(note)
-    model = dataclasses.replace(config.model, classes=_classes(config, prepared.data))
-    config = dataclasses.replace(config, data=prepared.data, model=model)
+    config = prepared.resolve(config)
     _require_same_run(folder, config)
     split = prepared.split()
     steps_per_epoch(split.train, config)
@@ -223,19 +228,6 @@ def _with_what_was_found(config: Config, old: Config) -> Config:
         data=dataclasses.replace(config.data, **found),
         model=dataclasses.replace(config.model, classes=classes),
     )
-
-
-def _classes(config: Config, data: DataConfig) -> int:
-    """Returns the logits of a network for masks of these classes."""
-    wanted, found = config.model.classes, len(data.class_names)
-    if wanted > found:
-        raise BadUsage(
-            f"--classes {wanted} is more than the {found} that the masks hold "
-            f"({', '.join(data.class_names)}): leave --classes out, or give the values "
-            "of all classes with --class-values"
-        )
-    several = data.mask_kind == "classes" or data.targets == "borders"
-    return found if wanted == 1 and several else wanted
 
 
 def _require_run(folder: RunFolder) -> None:
@@ -264,7 +256,7 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
     changed = [
         f"--{name.replace('_', '-')} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)
-        if name not in ("output", "resume", "overwrite", "epochs")
+        if name not in ("output", "resume", "overwrite", "epochs", "log")
     ]
     if new.fit.epochs < old.fit.epochs:
         changed.append(
@@ -305,7 +297,7 @@ def _with_whole_paths(config: Config) -> Config:
 
 def _begin(folder: RunFolder, config: Config, prepared: Prepared | None) -> None:
     """Writes what the run is; an earlier one goes only now, when the data is good."""
-    if config.overwrite:
+    if not config.resume:
         folder.clear()
     if prepared:
         prepared.write_split(folder)
@@ -342,6 +334,16 @@ def from_training_on(folder: RunFolder, resume_command: str) -> Iterator[None]:
         way = way_on() if folder.path.is_dir() else lost
         raise BadData(f"{what}. {way}") from error
 
+
+class _Callable(ModuleType):
+    """Has ``keras_unet.train(config)`` be a call, though it is a module as well."""
+
+    def __call__(self, config: Config, say: Say | None = None) -> RunFolder:
+        """Trains, scores, draws and exports, as ``run`` does."""
+        return run(config, say)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,13 @@ import sys
 
 import pytest
 
-from keras_unet.console import held_back_stderr, parse, progress_bar, run_verb
+from keras_unet.console import (
+    held_back_stderr,
+    is_installed,
+    parse,
+    progress_bar,
+    run_verb,
+)
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage, Terminated
 
@@ -136,3 +142,11 @@ def test_no_bar_is_shown_where_there_is_no_terminal(capsys):
     with progress_bar("images") as progress:
         progress(1, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_a_folder_of_its_name_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / "wandb_runs").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert is_installed("json")
+    assert not is_installed("wandb_runs")
+    assert not is_installed("no_such_package")

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from keras_unet.config import Config
 from keras_unet.data_config import DataConfig
 
 
@@ -28,3 +31,8 @@ def test_pieces_have_a_size_where_images_keep_their_own():
     assert pieces.seen_size((1, 1)) == (1, 1)
     both = DataConfig(image_size=(640, 960), tile_size=(128, 64))
     assert (both.network_size, both.seen_size((9, 9))) == ((128, 64), (640, 960))
+
+
+def test_folders_may_be_given_as_text():
+    assert DataConfig(images="a", masks="b").masks == Path("b")
+    assert Config(output="run").output == Path("run")

@@ -34,6 +34,22 @@ def test_without_flags_validation_and_test_are_scored(run, capsys):
     assert str(run.metrics_file) in capsys.readouterr().out
 
 
+def test_the_scores_say_how_probabilities_became_masks(run):
+    assert evaluate(run, "--split", "train", "--threshold", "0.4") == 0
+    assert metrics_of(run)["train"]["threshold"] == 0.4
+    assert metrics_of(run)["train"]["test_time_flips"] is False
+    assert evaluate(run, "--split", "train", "--test-time-flips") == 0
+    assert metrics_of(run)["train"]["threshold"] == 0.5
+    assert metrics_of(run)["train"]["test_time_flips"] is True
+
+
+def test_several_classes_are_scored_without_a_threshold(tmp_path):
+    data = make_cells(tmp_path / "cells")
+    run = remember(make_border_run(tmp_path / "run", data=data))
+    assert evaluate(run, "--split", "test") == 0
+    assert metrics_of(run)["test"]["threshold"] is None
+
+
 def test_one_part_goes_by_its_name(run):
     assert evaluate(run, "--split", "train") == 0
     assert metrics_of(run)["train"]["images"] == 24

@@ -29,3 +29,21 @@ def test_importing_the_package_loads_no_tensorflow_and_using_it_is_quiet():
 
 def test_dir_lists_the_public_names():
     assert set(keras_unet.__all__) <= set(dir(keras_unet))
+
+
+@pytest.mark.parametrize(
+    "first", ["import keras_unet", "import keras_unet.train", "import keras_unet.data"]
+)
+def test_train_is_a_function_and_a_module(first):
+    code = (
+        f"{first}\n"
+        "import sys, keras_unet\n"
+        "try: keras_unet.train(keras_unet.Config(resume=True, output='nowhere'))\n"
+        "except keras_unet.BadUsage as error: print(error)\n"
+        "from keras_unet.train import run\n"
+        "assert keras_unet.train.run is run\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("--resume finds no run in --output nowhere")

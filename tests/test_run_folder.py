@@ -167,3 +167,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         run.hold(),
     ):
         pass
+
+
+def test_logs_alone_are_what_a_stop_before_the_first_epoch_leaves(tmp_path):
+    run = RunFolder(tmp_path)
+    run.save_config(preset("demo"))
+    run.logs.mkdir()
+    run.require_free(overwrite=False)
+    run.weights_file.write_text("")
+    with pytest.raises(BadUsage, match="holds a run already"):
+        run.require_free(overwrite=False)

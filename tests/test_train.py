@@ -16,7 +16,7 @@ from small_disk import fill, small_disk
 from tiny_run import make_image, write_pairs
 
 from keras_unet import train
-from keras_unet.console import run_verb
+from keras_unet.console import is_installed, run_verb
 from keras_unet.data.__main__ import main as data_main
 from keras_unet.run_folder import RunFolder
 from keras_unet.train import from_training_on, main
@@ -421,6 +421,41 @@ def test_epochs_may_grow_and_not_shrink(finished, capsys):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
     assert main([*resume, "1"]) == 2
     assert "--epochs is 2 in the run and may only grow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
+def test_a_log_whose_extra_is_missing_is_refused_before_anything_is_read(
+    name, tmp_path, capsys
+):
+    if is_installed(name):
+        pytest.skip(f"the extra {name} is installed")
+    assert main(["--data", str(tmp_path / "nowhere"), "--log", name]) == 2
+    said = capsys.readouterr().err
+    wanted = f'pip install "keras-unet-studio[{name}]"'
+    assert said == f"error: --log {name} needs {name}, not installed: {wanted}\n"
+
+
+@pytest.mark.slow
+def test_logs_may_change_when_a_run_goes_on(finished):
+    assert main(["--output", str(finished), "--resume", "--log"]) == 0
+    assert RunFolder(finished).load_config().fit.log == ()
+
+
+@pytest.mark.slow
+def test_a_run_is_followed_from_its_first_epoch_to_its_scores(data, tmp_path):
+    if not (is_installed("mlflow") and is_installed("wandb")):
+        pytest.skip("needs the extras mlflow and wandb")
+    run = tmp_path / "run"
+    flags = words(data, run, "--formats", "--log", "tensorboard", "mlflow", "wandb")
+    done = ended(*flags)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stdout
+    (dice,) = run.glob("logs/mlruns/*/*/metrics/test/dice")
+    expected = json.loads((run / "metrics.json").read_text())["test"]["dice"]
+    assert float(dice.read_text().split()[1]) == expected
+    (saved,) = run.glob("logs/wandb/offline-run-*/*.wandb")
+    assert b"test/dice" in saved.read_bytes()
+    assert list(run.glob("logs/events*"))
 
 
 def test_records_without_their_images_are_trained_on_and_said(data, tmp_path, capsys):

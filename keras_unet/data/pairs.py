@@ -72,6 +72,24 @@ class Prepared:
         """
         return split_pairs(self.pairs, self.validation, self.test)
 
+    def resolve(self, config: Config) -> Config:
+        """Returns a config with what was found: what values mean, how many classes.
+
+        Raises:
+            BadUsage: it has more classes than the masks hold.
+        """
+        wanted, found = config.model.classes, len(self.data.class_names)
+        if wanted > found:
+            raise BadUsage(
+                f"--classes {wanted} is more than the {found} that the masks hold "
+                f"({', '.join(self.data.class_names)}): leave --classes out, or give "
+                "the values of all classes with --class-values"
+            )
+        several = self.data.mask_kind == "classes" or self.data.targets == "borders"
+        classes = found if wanted == 1 and several else wanted
+        model = dataclasses.replace(config.model, classes=classes)
+        return dataclasses.replace(config, data=self.data, model=model)
+
     def write_split(self, run: RunFolder) -> None:
         """Writes split.csv: what the run is trained and scored on."""
         parts = vars(self.split())

@@ -1,4 +1,5 @@
-"""What a run is worth: numbers, tables and figures.
+"""What a run is worth: numbers, tables, figures and a card.
 
-Doors: ``predictions``, ``scores``, ``report``, ``drawings``, ``membrane_scores``.
+Doors: ``predictions``, ``scores``, ``report``, ``drawings``, ``membrane_scores``,
+``card``.
 """

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from rich.table import Column, Table
 
+from keras_unet.config import Config
 from keras_unet.console import Progress, Say, silent, speaker
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
+from keras_unet.evaluation.card import write_card
 from keras_unet.evaluation.drawings import (
     draw_augmentation,
     draw_data,
@@ -90,9 +92,9 @@ def score_parts(
 ) -> dict[str, Scores]:
     """Scores each part under its name and draws its predictions and scores.
 
-    Writes metrics.json and per_image.csv of the run, where other parts stay as they
-    were, and evaluation.png and, of the last part, predictions.png in figures/, of one
-    part in a folder of its name there.
+    Writes metrics.json, per_image.csv and README.md of the run, where other parts stay
+    as they were, and evaluation.png and, of the last part, predictions.png in figures/,
+    of one part in a folder of its name there.
 
     Raises:
         BadData: the run has no weights, or a file cannot be read.
@@ -109,7 +111,7 @@ def score_parts(
     }
     more = {name: pieces.totals() for name, pieces in of_pieces.items()}
     columns = {name: pieces.columns for name, pieces in of_pieces.items()}
-    write_scores(run, scored, data, more, columns)
+    write_scores(run, scored, data, more, columns, segmenter.config)
     _tell(scored, say or speaker())
     _tell_pieces(more, say or speaker())
     names = class_names(segmenter.config)
@@ -121,6 +123,7 @@ def score_parts(
     title = f"{last}: from the worst of {len(parts[last])} images to the best"
     samples = _predictions(segmenter, pairs, data, scored[last])
     predictions_figure(samples, folder / "predictions.png", title, names)
+    write_card(run)
     return scored
 
 
@@ -156,6 +159,7 @@ def write_scores(
     data: DataConfig,
     more: Mapping[str, Mapping[str, Any]],
     columns: Mapping[str, Sequence[Mapping[str, float]]],
+    config: Config,
 ) -> None:
     """Writes metrics.json and per_image.csv; parts scored earlier stay in both.
 
@@ -165,6 +169,7 @@ def write_scores(
         data: where the images are.
         more: what else metrics.json has of a part.
         columns: what else per_image.csv has of each image of a part, or nothing.
+        config: its ``predict`` made the masks that were scored.
 
     Raises:
         BadData: the metrics.json that is there is not one of ours.
@@ -172,7 +177,8 @@ def write_scores(
     metrics = read_metrics(run.metrics_file)
     rows = _rows(run.per_image_file)
     for name, scores in scored.items():
-        metrics[name] = _entry(scores, data) | _rounded_all(more[name])
+        entry = _entry(scores, data) | _decided(config)
+        metrics[name] = entry | _rounded_all(more[name])
         if name == "validation" and (best := scores.best_threshold):
             keys = ("best_threshold", "dice_at_best_threshold")
             metrics[name] |= dict(zip(keys, best, strict=True))
@@ -204,6 +210,12 @@ def _entry(scores: Scores, data: DataConfig) -> dict[str, Any]:
         "classes": {k: _rounded(v) for k, v in scores.classes.items()},
         "groups": {k: _rounded(v) for k, v in scores.groups.items() if several},
     }
+
+
+def _decided(config: Config) -> dict[str, Any]:
+    """Returns how probabilities became masks; several classes know no threshold."""
+    decided = dataclasses.asdict(config.predict)
+    return decided if config.model.classes <= 2 else decided | {"threshold": None}
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:

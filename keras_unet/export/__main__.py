@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from keras_unet.config import PredictConfig
-from keras_unet.console import load_tensorflow, parse, require_extra, run_verb
+from keras_unet.console import load_tensorflow, parse, require_extras, run_verb
 from keras_unet.run_folder import RunFolder
 
 
@@ -64,7 +64,7 @@ def export(arguments: Arguments) -> None:
         BadData: the run or its images cannot be read, or a file is not good enough.
         BadUsage: another command is writing to the run, or an extra is missing.
     """
-    require_extra(arguments.formats)
+    require_extras(arguments.formats)
     run = RunFolder(arguments.run)
     predict = run.predict_config(arguments.threshold, arguments.test_time_flips)
     run.require_weights()

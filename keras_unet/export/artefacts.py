@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
+from keras_unet.evaluation.card import write_card
 from keras_unet.export import onnx, saved_model, serving, tflite, verify, web
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import (
@@ -99,6 +100,7 @@ def export_run(
             measured[name]["path"] = _put_in_place(run, name, path)
         _write_beside(run, config, made)
     report.end(measured)
+    write_card(run)
     return measured
 
 

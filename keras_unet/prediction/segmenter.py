@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,12 +18,12 @@ import tensorflow as tf
 from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
 from keras_unet.data.resize import Strips, resampled, resize_image, strips
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.model.head import to_mask, to_probability
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.inputs import Given, read_all
 from keras_unet.prediction.tiles import Tiler, tile_network, tilings
-from keras_unet.prediction.weights_file import load_weights
+from keras_unet.prediction.weights_file import in_float32, load_weights
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
 
@@ -94,7 +93,7 @@ def load_network(run: RunFolder) -> keras.Model:
     """
     config = run.load_config()
     weights = run.require_weights()
-    with _float32():
+    with in_float32():
         network = build_network(config.model)
     load_weights(network, weights)
     return network
@@ -133,12 +132,34 @@ class Segmenter:
         """
         run = run if isinstance(run, RunFolder) else RunFolder(run)
         config = run.load_config()
-        self.config = replace(config, predict=predict or config.predict)
-        self.network = load_network(run)
-        self.forward = tf.function(
-            probability_function(self.network, self.config), reduce_retracing=True
-        )
-        self._tiler = tiler(self.network, self.config) if config.data.tiles else None
+        config = replace(config, predict=predict or config.predict)
+        self._begin(load_network(run), config)
+
+    @classmethod
+    def of(cls, network: keras.Model, config: Config) -> Segmenter:
+        """Returns the one of a network that belongs to no run.
+
+        Args:
+            network: from images (b, h, w, channels) in 0..255 to logits (b, h, w, c).
+            config: its ``data`` says how large images are seen, ``model`` the channels
+                and classes, ``predict`` how probabilities become masks.
+
+        Raises:
+            BadUsage: the network has other channels or classes.
+        """
+        wanted = (config.model.channels, config.model.classes)
+        found = (network.input_shape[-1], network.output_shape[-1])
+        if found != wanted:
+            raise BadUsage(f"expected channels and classes {wanted}, found {found}")
+        segmenter = cls.__new__(cls)
+        segmenter._begin(network, config)
+        return segmenter
+
+    def _begin(self, network: keras.Model, config: Config) -> None:
+        self.config, self.network = config, network
+        forward = probability_function(network, config)
+        self.forward = tf.function(forward, reduce_retracing=True)
+        self._tiler = tiler(network, config) if config.data.tiles else None
 
     def probability(self, image: Given) -> Probability:
         """Returns the classes' probability, float32 (h, w, classes ≥ 2), of one image.
@@ -256,16 +277,6 @@ def probability_of(network: keras.Model, images: Tensor) -> Tensor:
         # A convolution, because mobile GPUs take it and no matrix product.
         images = tf.nn.conv2d(images, tf.reshape(_LUMA, (1, 1, 3, 1)), 1, "VALID")
     return to_probability(network(images, training=False))
-
-
-@contextlib.contextmanager
-def _float32() -> Iterator[None]:
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32")
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 _T = TypeVar("_T")

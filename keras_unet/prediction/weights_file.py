@@ -6,6 +6,7 @@ and 3.10 of any on the machine.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -35,6 +36,17 @@ _BROKEN = (
 
 _LAYERS = "/layers/"
 """Where Keras keeps a network's weights; beside it lies the optimizer's state."""
+
+
+@contextlib.contextmanager
+def in_float32() -> Iterator[None]:
+    """Has networks that are built in the block compute in float32."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def load_weights(network: keras.Model, file: Path) -> None:

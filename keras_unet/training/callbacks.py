@@ -1,14 +1,10 @@
-"""What happens beside ``model.fit``: states kept, images scored, trouble stopped."""
+"""What happens beside ``model.fit``: epochs told, images scored, trouble stopped."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import math
-import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -18,139 +14,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_unet.config import Config
+from keras_unet.config import Config, FitConfig
+from keras_unet.console import Say
+from keras_unet.data.pieces import middle
 from keras_unet.data.resize import Strips
 from keras_unet.errors import BadData, Terminated
-from keras_unet.files import require_room, write_rows, write_whole
-from keras_unet.model.head import to_probability
+from keras_unet.model.head import class_logits, most_probable, to_probability
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import confusion_of, segmentation_metrics
 from keras_unet.prediction.segmenter import MOST_PIXELS
 from keras_unet.prediction.tiles import Tiler, tilings
-from keras_unet.run_folder import RunFolder
-from keras_unet.training import checkpoint
-from keras_unet.training.checkpoint import TrainingProgress
-from keras_unet.training.optimizers import WeightAverage, learning_rate
-from keras_unet.types import Image, Probability, Tensor
-
-Logs = dict[str, Any] | None
-
-_CURES = (
-    "Most likely the learning rate is too high: try a tenth of --learning-rate, "
-    "--clip-norm 1, or --precision float32. The best weights so far and the last "
-    "checkpoint are kept."
-)
-
-
-class Recorder(keras.callbacks.Callback):
-    """Keeps history.csv, the best weights and the checkpoint of a run.
-
-    After each epoch, in this order: best weights, history, checkpoint. Whatever cuts
-    the process off, the checkpoint belongs to files that are on disk.
-
-    Args:
-        run: folder that is written to.
-        progress: where the training stands; kept up to date.
-        minutes: time between two checkpoints within an epoch.
-        metric_state: running scores of an epoch half done, after a checkpoint within
-            it: put back at its begin, or kept where only its validation is missing.
-        average: what is kept as best instead of the weights, if --ema is on.
-    """
-
-    def __init__(
-        self,
-        run: RunFolder,
-        progress: TrainingProgress,
-        minutes: float,
-        metric_state: Sequence[Any] = (),
-        average: WeightAverage | None = None,
-    ) -> None:
-        """Keeps the arguments; makes the run folder."""
-        super().__init__()
-        self.run, self.progress, self.seconds = run, progress, 60 * minutes
-        run.path.mkdir(parents=True, exist_ok=True)
-        self.folder = run.path.stat()
-        self.metric_state, self.average = list(metric_state), average
-        self.saved = time.monotonic()
-        self.epoch_began = time.monotonic()
-
-    @property
-    def file(self) -> Path:
-        """The checkpoint's file."""
-        return self.run.checkpoint / checkpoint.FILE
-
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Puts the scores of an epoch half done back, once."""
-        self.epoch_began = time.monotonic()
-        variables = checkpoint.metric_variables(self.model)
-        for variable, value in zip(variables, self.metric_state, strict=False):
-            variable.assign(value)
-        self.metric_state = []
-
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Saves the state when it is time."""
-        self.progress.step += 1
-        if not self.is_within(batch):
-            # Validation takes the variables.
-            self.metric_state = checkpoint.metric_values(self.model)
-        if time.monotonic() - self.saved > self.seconds and self.is_within(batch):
-            self.save()
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Writes what the epoch brought."""
-        self._require_folder()
-        progress = self.progress
-        progress.epoch = epoch + 1
-        row = self._row(epoch, logs or {})
-        if not math.isfinite(row["val_loss"]):
-            raise BadData(
-                f"the validation loss became {row['val_loss']} in epoch {epoch + 1}. "
-                + _CURES
-            )
-        dice = row["val_dice"]
-        if dice > progress.best:
-            progress.best, progress.best_epoch = dice, epoch + 1
-            self._save_weights()
-        self.metric_state = []
-        progress.history.append(row)
-        write_rows(self.run.history_file, progress.history)
-        self.save()
-
-    def is_within(self, batch: int) -> bool:
-        """Returns whether an epoch goes on after ``batch``, so that it may be cut."""
-        return batch + 1 < int(self.params["steps"])
-
-    def save(self) -> None:
-        """Writes the checkpoint; in validation, that of the training before it."""
-        self._require_folder()
-        if self.average and self.metric_state:
-            self.average.on_test_end()
-        average = self.average.state if self.average else ()
-        scores = self.metric_state or checkpoint.metric_values(self.model)
-        checkpoint.save(self.file, self.model, self.progress, average, scores)
-        self.saved = time.monotonic()
-
-    def _require_folder(self) -> None:
-        """Stops a training whose folder was removed; to make it anew hides that."""
-        if not os.path.samestat(self.folder, self.run.path.stat()):
-            cause = "was removed in the meantime; what is there now is another one's"
-            raise FileNotFoundError(errno.ENOENT, cause, str(self.run.path))
-
-    def _save_weights(self) -> None:
-        average = self.average.in_place() if self.average else contextlib.nullcontext()
-        with average, write_whole(self.run.weights_file) as aside:
-            # HDF5's own tables are as large as the weights of a tiny network.
-            require_room(self.run.weights_file, 2 * 4 * self.model.count_params())
-            self.model.save_weights(str(aside))
-
-    def _row(self, epoch: int, logs: dict[str, Any]) -> dict[str, float]:
-        scores = {name: float(value) for name, value in sorted(logs.items())}
-        return {
-            "epoch": epoch + 1,
-            **scores,
-            "learning_rate": learning_rate(self.model.optimizer),
-            "seconds": round(time.monotonic() - self.epoch_began, 3),
-        }
+from keras_unet.training.checkpoint import CURES, Logs, Recorder, TrainingProgress
+from keras_unet.training.logs import Trackers, draw_strip
+from keras_unet.types import Image, Mask, Probability, Tensor
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -179,7 +55,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         files = ", ".join(map(str, self.files_of_step(step)))
         raise BadData(
             f"the loss became {loss} at step {step + 1}, with the images {files}. "
-            + _CURES
+            + CURES
         )
 
 
@@ -241,6 +117,104 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     def _give_back(self, number: int) -> None:
         signal.signal(number, self.before.pop(number) or signal.SIG_DFL)
+
+
+class EpochLines(keras.callbacks.Callback):
+    """Says one line per epoch: scores, what is best so far, time left.
+
+    Args:
+        fit: how long the whole run is.
+        progress: where the training stands.
+        say: prints a line.
+    """
+
+    def __init__(self, fit: FitConfig, progress: TrainingProgress, say: Say) -> None:
+        """Keeps the arguments."""
+        super().__init__()
+        self.fit, self.progress, self.say = fit, progress, say
+        self.first_loss = math.inf
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Says the epoch's line, and a second one when something looks wrong."""
+        row = self.progress.history[-1]
+        number, left = f"{epoch + 1}", 60 * self.fit.minutes - self.progress.seconds
+        if not self.fit.minutes:
+            number = f"{epoch + 1}/{self.fit.epochs}"
+            left = row["seconds"] * (self.fit.epochs - epoch - 1)
+        best = ", best so far" if self.progress.best_epoch == epoch + 1 else ""
+        self.say(
+            f"epoch {number}: loss {row['loss']:.4f}, "
+            f"dice {row['dice']:.4f}; validation loss {row['val_loss']:.4f}, "
+            f"dice {row['val_dice']:.4f}{best}; "
+            f"{row['seconds']:.0f} s, about {duration(left)} left"
+        )
+        first = min(self.first_loss, row["loss"])
+        if row["loss"] > 2 * first:
+            self.say(
+                f"warning: the loss has grown from {first:.3g} to {row['loss']:.3g}; "
+                "the learning rate may be too high (--learning-rate)"
+            )
+        self.first_loss = first
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as people say it: 40 s, 3 min, 2 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class ValidationStrip(keras.callbacks.Callback):
+    """Says when only one class is predicted, and draws the strip for the trackers.
+
+    It shows what validation scores: behind ``WeightAverage`` in the list of callbacks,
+    the averaged weights.
+
+    Args:
+        images: uint8 (b, h, w, c).
+        masks: class ids (b, h, w), of the images' middle if they are smaller.
+        progress: where the training stands; its last row is logged.
+        trackers: what --log names, or None.
+        say: prints a line.
+    """
+
+    def __init__(
+        self,
+        images: Image,
+        masks: Mask,
+        progress: TrainingProgress,
+        trackers: Trackers | None,
+        say: Say,
+    ) -> None:
+        """Keeps the arguments."""
+        super().__init__()
+        self.images, self.masks = images, masks
+        self.progress, self.trackers, self.say = progress, trackers, say
+        self.predictions = np.zeros_like(masks)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Predicts the strip with the weights that are about to be scored."""
+        # Not ``predict``, which would spread the strip over the workers.
+        logits = self.model(self.images, training=False)
+        self.predictions = np.asarray(most_probable(class_logits(logits)))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Tells what the strip looks like."""
+        predictions = self.predictions
+        if len(np.unique(predictions)) == 1 < len(np.unique(self.masks)):
+            self.say(
+                f"warning: every pixel of {len(self.images)} validation images is "
+                f"predicted as class {predictions.flat[0]}; normal in a first epoch, "
+                "later a sign of masks that do not fit (keras_unet.data check) or of "
+                "too high a --learning-rate"
+            )
+        if self.trackers:
+            images = middle(self.images, self.masks.shape[1:])
+            strip = draw_strip(images, self.masks, predictions)
+            self.trackers.log(epoch + 1, self.progress.history[-1], strip)
 
 
 class WholeImages(keras.callbacks.Callback):

@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,9 +32,9 @@ from keras_unet.run_folder import RunFolder
 from keras_unet.training import callbacks, checkpoint, cluster, devices
 from keras_unet.training.budget import Budget
 from keras_unet.training.callbacks import StopOnInterrupt
-from keras_unet.training.checkpoint import TrainingProgress
+from keras_unet.training.checkpoint import Recorder, TrainingProgress
 from keras_unet.training.devices import Device
-from keras_unet.training.logs import EpochLines, ValidationStrip, describe
+from keras_unet.training.logs import Trackers, describe
 from keras_unet.training.optimizers import WeightAverage, make_optimizer
 
 _MANY = 1000
@@ -55,6 +54,7 @@ class Plan:
         device: what to compute with.
         verbose: Keras's progress bar (1) or none (0).
         say: prints a line.
+        trackers: where the epochs are logged, beside the run's own files.
         began: ``time.monotonic()`` from which --minutes count.
     """
 
@@ -65,6 +65,7 @@ class Plan:
     device: Device
     verbose: int
     say: Say
+    trackers: Trackers | None = None
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -214,7 +215,7 @@ def _budget(plan: Plan, progress: TrainingProgress) -> list[Budget]:
     return [Budget(plan.config, progress, plan.steps, batches / 3, plan.began)]
 
 
-def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
+def _recorder(network: keras.Model, plan: Plan) -> Recorder:
     """Returns the recorder; a checkpoint of the run is put back first."""
     fit, device = plan.config.fit, plan.device
     # Several workers read the state together, which a clock of each cannot arrange.
@@ -224,7 +225,7 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     average = WeightAverage(network, fit.ema) if fit.ema else None
     file = plan.source.checkpoint / checkpoint.FILE
     if not file.is_file():
-        return callbacks.Recorder(plan.run, TrainingProgress(), minutes, (), average)
+        return Recorder(plan.run, TrainingProgress(), minutes, (), average)
     # Keras makes the metrics' variables when it first needs them.
     network.test_on_batch(*devices.blank_batch(fit.batch_size, plan.config))
     progress = checkpoint.restore(file, network, average.state if average else ())
@@ -237,7 +238,7 @@ def _recorder(network: keras.Model, plan: Plan) -> callbacks.Recorder:
     # At an epoch's end they are those of validation.
     within = progress.step > progress.epoch * plan.steps
     scores = checkpoint.metric_values(network) if within else []
-    return callbacks.Recorder(plan.run, progress, minutes, scores, average)
+    return Recorder(plan.run, progress, minutes, scores, average)
 
 
 def _fit_until(
@@ -288,13 +289,11 @@ def _validate(
         callback.on_epoch_end(epoch, logs)
 
 
-def _callbacks(
-    plan: Plan, recorder: callbacks.Recorder
-) -> list[keras.callbacks.Callback]:
+def _callbacks(plan: Plan, recorder: Recorder) -> list[keras.callbacks.Callback]:
     progress = recorder.progress
     spread = plan.split.validation[:: max(1, len(plan.split.validation) // 4)]
     images, masks = _strip(spread[:4], plan.config)
-    logs = plan.run.logs if find_spec("tensorboard") else None
+    strip = images, masks[..., 0]
 
     def files_of_step(step: int) -> list[Path]:
         pairs = pipeline.pairs_of_step(plan.split.train, plan.config, step)
@@ -305,8 +304,8 @@ def _callbacks(
         *average,
         callbacks.StopOnNonFinite(progress, files_of_step),
         recorder,
-        EpochLines(plan.config.fit, progress, plan.say),
-        ValidationStrip(images, masks[..., 0], progress, logs, plan.say),
+        callbacks.EpochLines(plan.config.fit, progress, plan.say),
+        callbacks.ValidationStrip(*strip, progress, plan.trackers, plan.say),
     ]
 
 

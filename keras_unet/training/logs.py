@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +17,18 @@ import numpy as np
 import tensorflow as tf
 
 from keras_unet.config import Config, FitConfig
-from keras_unet.console import Say
+from keras_unet.console import Say, is_installed
 from keras_unet.data.pair_cache import cache_line
 from keras_unet.data.pairs import Split, steps_per_epoch
-from keras_unet.data.pieces import middle, seen_sizes
+from keras_unet.data.pieces import seen_sizes
 from keras_unet.data.warp import has_xla
 from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
-from keras_unet.model.head import class_logits, most_probable
+from keras_unet.files import read_json, write_whole
 from keras_unet.run_folder import RunFolder
-from keras_unet.training.callbacks import Logs
-from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device
 from keras_unet.types import Image, Mask
 
+_STRIP, _PROJECT = "truth, prediction, error", "keras_unet"
 _PARTS = ("train", "validation", "test")
 
 
@@ -77,6 +81,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
         ("tflite", "files for phones"),
         ("web", "a page that segments in the browser: python -m http.server in it"),
         ("export_report.json", "how far each export is from the Keras model"),
+        ("README.md", "a model card: hf upload NAME FOLDER shows it on the Hub"),
     ]:
         if (folder.path / name).exists():
             say(f"{folder.path / name!s:<36}  {use}")
@@ -102,113 +107,6 @@ def _command(name: str, folder: RunFolder, rest: str) -> str:
     return f"python -m keras_unet.{name} {folder.path} {rest}".rstrip()
 
 
-class EpochLines(keras.callbacks.Callback):
-    """Says one line per epoch: scores, what is best so far, time left.
-
-    Args:
-        fit: how long the whole run is.
-        progress: where the training stands.
-        say: prints a line.
-    """
-
-    def __init__(self, fit: FitConfig, progress: TrainingProgress, say: Say) -> None:
-        """Keeps the arguments."""
-        super().__init__()
-        self.fit, self.progress, self.say = fit, progress, say
-        self.first_loss = math.inf
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Says the epoch's line, and a second one when something looks wrong."""
-        row = self.progress.history[-1]
-        number, left = f"{epoch + 1}", 60 * self.fit.minutes - self.progress.seconds
-        if not self.fit.minutes:
-            number = f"{epoch + 1}/{self.fit.epochs}"
-            left = row["seconds"] * (self.fit.epochs - epoch - 1)
-        best = ", best so far" if self.progress.best_epoch == epoch + 1 else ""
-        self.say(
-            f"epoch {number}: loss {row['loss']:.4f}, "
-            f"dice {row['dice']:.4f}; validation loss {row['val_loss']:.4f}, "
-            f"dice {row['val_dice']:.4f}{best}; "
-            f"{row['seconds']:.0f} s, about {duration(left)} left"
-        )
-        first = min(self.first_loss, row["loss"])
-        if row["loss"] > 2 * first:
-            self.say(
-                f"warning: the loss has grown from {first:.3g} to {row['loss']:.3g}; "
-                "the learning rate may be too high (--learning-rate)"
-            )
-        self.first_loss = first
-
-
-def duration(seconds: float) -> str:
-    """Returns a time as people say it: 40 s, 3 min, 2 h 05 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-class ValidationStrip(keras.callbacks.Callback):
-    """Says when only one class is predicted, and draws the strip for TensorBoard.
-
-    It shows what validation scores: behind ``WeightAverage`` in the list of callbacks,
-    the averaged weights.
-
-    Args:
-        images: uint8 (b, h, w, c).
-        masks: class ids (b, h, w), of the images' middle if they are smaller.
-        progress: where the training stands; its last row is drawn as scalars.
-        logs: TensorBoard's folder, or None where the extra is not installed.
-        say: prints a line.
-    """
-
-    def __init__(
-        self,
-        images: Image,
-        masks: Mask,
-        progress: TrainingProgress,
-        logs: Path | None,
-        say: Say,
-    ) -> None:
-        """Keeps the arguments."""
-        super().__init__()
-        self.images, self.masks = images, masks
-        self.progress, self.say = progress, say
-        self.predictions = np.zeros_like(masks)
-        # Makes the folder only with the first thing written.
-        self.writer = tf.summary.create_file_writer(str(logs)) if logs else None
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Predicts the strip with the weights that are about to be scored."""
-        # Not ``predict``, which would spread the strip over the workers.
-        logits = self.model(self.images, training=False)
-        self.predictions = np.asarray(most_probable(class_logits(logits)))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Tells what the strip looks like."""
-        predictions = self.predictions
-        if len(np.unique(predictions)) == 1 < len(np.unique(self.masks)):
-            self.say(
-                f"warning: every pixel of {len(self.images)} validation images is "
-                f"predicted as class {predictions.flat[0]}; normal in a first epoch, "
-                "later a sign of masks that do not fit (keras_unet.data check) or of "
-                "too high a --learning-rate"
-            )
-        if self.writer:
-            self._write(self.writer, epoch + 1, predictions)
-
-    def _write(self, writer: Any, epoch: int, predictions: Mask) -> None:
-        with writer.as_default(step=epoch):
-            for name, value in self.progress.history[-1].items():
-                tf.summary.scalar(name, value)
-            images = middle(self.images, self.masks.shape[1:])
-            strip = draw_strip(images, self.masks, predictions)
-            tf.summary.image("truth, prediction, error", strip[np.newaxis])
-        writer.flush()
-
-
 def draw_strip(
     images: Sequence[Image] | Image, masks: Mask, predictions: Mask
 ) -> Image:
@@ -224,3 +122,185 @@ def draw_strip(
         for image, mask, prediction in zip(images, masks, predictions, strict=True)
     ]
     return np.vstack(rows)
+
+
+class Trackers:
+    """The logs that --log names, as one; opened and closed by a ``with`` block.
+
+    Whatever fails in one of them costs the training nothing but that log.
+
+    Args:
+        run: whose ``logs`` holds them, or by what they are known again.
+        config: of the run; logged too.
+        say: prints a line.
+    """
+
+    def __init__(self, run: RunFolder, config: Config, say: Say) -> None:
+        """Keeps the arguments."""
+        self._run, self._config, self._say = run, config, say
+        self._open: dict[str, Any] = {}
+        self._step = 0
+
+    def __enter__(self) -> Trackers:
+        """Opens them; those of a run that goes on are the same ones again."""
+        default = ("tensorboard",) if is_installed("tensorboard") else ()
+        wanted = self._config.fit.log
+        for name in default if wanted is None else wanted:
+            with self._told(name):
+                self._open[name] = _TRACKERS[name](self._run, self._config)
+                if wanted:
+                    self._say(f"{name:>11}  {self._open[name].where}")
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Closes them."""
+        self._each(lambda tracker: tracker.close(error is None))
+        self._open = {}
+
+    def log(self, step: int, scores: Mapping[str, Any], strip: Image) -> None:
+        """Logs the scores of an epoch and the strip of validation images."""
+        self._step = step
+        self._each(lambda tracker: tracker.log(step, scores, strip))
+
+    def log_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Logs the scores of metrics.json under the names part/score."""
+        scores = {
+            f"{part}/{name}": value
+            for part, entry in metrics.items()
+            for name, value in entry.items()
+            if type(value) in (int, float)
+        }
+        self._each(lambda tracker: tracker.log(self._step, scores))
+
+    def _each(self, tell: Callable[[Any], None]) -> None:
+        for name, tracker in [*self._open.items()]:
+            with self._told(name):
+                tell(tracker)
+
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        # Of any kind: what servers and their clients raise has no common base.
+        except Exception as error:
+            self._open.pop(name, None)
+            cause = str(error).strip().partition("\n")[0] or type(error).__name__
+            self._say(f"warning: --log {name} failed and is left out now: {cause}")
+
+
+class _TensorBoard:
+    def __init__(self, run: RunFolder, config: Config) -> None:
+        self.where = f"tensorboard --logdir {run.logs}"
+        self._config = json.dumps(_plain(config), indent=2).replace("\n", "\n    ")
+        self._writer = tf.summary.create_file_writer(str(run.logs))
+
+    def log(self, step: int, scores: Mapping[str, Any], strip: Any = None) -> None:
+        with self._writer.as_default(step=step):
+            for name, value in scores.items():
+                tf.summary.scalar(name, value)
+            if strip is not None:
+                tf.summary.image(_STRIP, strip[np.newaxis])
+                tf.summary.text("config", f"    {self._config}", step=0)
+        self._writer.flush()
+
+    def close(self, done: bool) -> None:
+        self._writer.close()
+
+
+class _MLflow:
+    def __init__(self, run: RunFolder, config: Config) -> None:
+        # The store of files, the only one without a database, has to be asked for.
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        # Seven tries, the default, would hold a training up for minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        import mlflow
+
+        store = None
+        if not mlflow.tracking.is_tracking_uri_set():
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            store = (run.logs / "mlruns").resolve().as_uri()
+        self._client = mlflow.MlflowClient(store)
+        self._metric, self._id = mlflow.entities.Metric, _ids(run).get("mlflow", "")
+        if self._id:
+            self._client.update_run(self._id, "RUNNING")
+        else:
+            self._id = self._begin(run, config)
+        self.where = f"run {self._id} in {store or 'MLFLOW_TRACKING_URI'}"
+
+    def _begin(self, run: RunFolder, config: Config) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _PROJECT)
+        found = self._client.get_experiment_by_name(name)
+        number = found.experiment_id if found else self._client.create_experiment(name)
+        new = self._client.create_run(number, run_name=run.path.resolve().name)
+        _remember(run, "mlflow", new.info.run_id)
+        self._client.log_dict(new.info.run_id, _plain(config), "config.json")
+        for part, values in _plain(config).items():
+            own = values.items() if isinstance(values, dict) else [("run", values)]
+            for name, value in own:
+                self._client.log_param(new.info.run_id, f"{part}.{name}", value)
+        return str(new.info.run_id)
+
+    def log(self, step: int, scores: Mapping[str, Any], strip: Any = None) -> None:
+        now = int(1000 * time.time())
+        metrics = [self._metric(k, float(v), now, step) for k, v in scores.items()]
+        self._client.log_batch(self._id, metrics)
+        if strip is not None:
+            options = {"key": "validation", "step": step, "synchronous": True}
+            self._client.log_image(self._id, strip, **options)
+
+    def close(self, done: bool) -> None:
+        self._client.set_terminated(self._id, "FINISHED" if done else "KILLED")
+
+
+class _WandB:
+    def __init__(self, run: RunFolder, config: Config) -> None:
+        import wandb
+
+        number = _ids(run).get("wandb") or uuid.uuid4().hex[:8]
+        _remember(run, "wandb", number)
+        online = "online" if "WANDB_API_KEY" in os.environ else "offline"
+        self._image = wandb.Image
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", _PROJECT),
+            name=run.path.resolve().name,
+            id=number,
+            resume="allow",
+            dir=run.logs,
+            mode=os.environ.get("WANDB_MODE", online),
+            config=_plain(config),
+            settings=wandb.Settings(
+                silent=True, console="off", init_timeout=30, finish_timeout=60
+            ),
+        )
+        folder = Path(self._run.dir).parent
+        self.where = f"wandb sync {folder}" if self._run.offline else self._run.url
+
+    def log(self, step: int, scores: Mapping[str, Any], strip: Any = None) -> None:
+        if strip is None:
+            self._run.summary.update(scores)
+        else:
+            self._run.log({**scores, _STRIP: self._image(strip)}, step=step)
+
+    def close(self, done: bool) -> None:
+        self._run.finish(0 if done else 1)
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """Returns the config as JSON has it."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return plain
+
+
+def _ids(run: RunFolder) -> dict[str, str]:
+    """Returns by what the run is known again to each tracker that it went to."""
+    file = run.logs / "trackers.json"
+    return read_json(file, dict[str, str]) if file.is_file() else {}
+
+
+def _remember(run: RunFolder, name: str, number: str) -> None:
+    ids = _ids(run) | {name: number}
+    with write_whole(run.logs / "trackers.json") as file:
+        file.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
+
+
+_TRACKERS = {"tensorboard": _TensorBoard, "mlflow": _MLflow, "wandb": _WandB}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_unet.config import Config, PredictConfig, UNetConfig
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.predict import main
 from keras_unet.prediction.segmenter import (
@@ -238,3 +238,20 @@ def test_a_tiled_run_makes_the_strips_one_after_the_other(tmp_path):
     assert [rows for rows, _ in together] == [slice(0, 16), slice(0, 16)]
     for image, (rows, first) in zip(images, together, strict=True):
         np.testing.assert_array_equal(segmenter.probability(image)[rows], first)
+
+
+def test_a_network_without_a_run_is_segmented_with_as_that_of_a_run(tmp_path):
+    run = make_run(tmp_path / "run")
+    image = np.random.default_rng(0).integers(0, 256, (30, 50, 3)).astype("uint8")
+    alone = Segmenter.of(load_network(run), run.load_config())
+    found = alone.probability(image)
+    np.testing.assert_array_equal(found, Segmenter(run).probability(image))
+
+
+def test_a_network_of_other_classes_than_the_config_is_refused(tmp_path):
+    run = make_run(tmp_path / "run")
+    config = Config(model=UNetConfig(classes=3))
+    with pytest.raises(
+        BadUsage, match=r"expected channels and classes \(3, 3\), found"
+    ):
+        Segmenter.of(load_network(run), config)
