@@ -164,6 +164,11 @@ def test_help_says_of_each_flag_its_default_or_that_it_must_be_given(command, ca
     assert "picture" not in text
 
 
+def test_help_says_that_images_must_be_given(capsys):
+    text = help_of("predict", capsys)
+    assert re.search(r"(?s)list's\W+own\W+folder\.\W+\(required\)", text)
+
+
 def test_the_flags_in_sentences_are_flags_of_some_command(capsys):
     texts = [help_of(command, capsys) for command in HELPFUL]
     known = {flag for text in texts for flag in re.findall(r"--[a-z][a-z-]*", text)}
