@@ -24,6 +24,24 @@ Say = Callable[[Any], None]
 """Prints a line, or a table."""
 
 
+@contextlib.contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """Ends the command quietly where nobody reads on, as in front of ``| head``.
+
+    Its status is 1, as Python's documentation has it and Rich, which prints tables.
+    """
+    try:
+        try:
+            yield
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        # Python would try once more as it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+@_readers_may_leave()
 def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -> _T:
     """Returns what ``tyro`` makes of the command line; a wrong one ends with status 2.
 
@@ -82,10 +100,12 @@ def _decimal(word: str) -> str:
     return str(int(word, 16)) if re.fullmatch("0x[0-9a-fA-F]{1,8}", word) else word
 
 
+@_readers_may_leave()
 def run_verb(verb: Callable[[], int | None]) -> int:
     """Returns the status of ``verb``, turning what a user can cause into a message.
 
-    0 is done, 1 is wrong data, 2 wrong usage, 130 an interrupt (Ctrl-C), 143 SIGTERM.
+    0 is done, 1 is wrong data, 2 wrong usage, 130 an interrupt (Ctrl-C), 143 SIGTERM;
+    where nobody reads what it prints, it ends with 1.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -98,6 +118,8 @@ def run_verb(verb: Callable[[], int | None]) -> int:
     except (BadUsage, BadData) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
+    except BrokenPipeError:
+        raise
     except OSError as error:
         # A full disk, a folder that may not be written to: the message has the path.
         print(f"error: {error}", file=sys.stderr)

@@ -90,6 +90,18 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def no_empty_folders(folder: Path) -> Iterator[None]:
+    """Removes folders down to ``folder`` that the block made and left empty."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        for path in absent:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
 def read_rows(file: Path) -> list[dict[str, str]]:
     """Returns the rows of a CSV file by its header; none where there is no file.
 

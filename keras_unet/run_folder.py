@@ -18,6 +18,7 @@ from keras_unet.config import Config, PredictConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import (
     as_type,
+    no_empty_folders,
     read_json,
     read_rows,
     remove,
@@ -199,23 +200,18 @@ class RunFolder:
             BadUsage: another process holds it; the message names that. Or the folder
                 cannot be made.
         """
-        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadUsage(
-                f"--output {self.path}: cannot be made ({error.strerror})"
-            ) from None
-        try:
+        with no_empty_folders(self.path):
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BadUsage(
+                    f"--output {self.path}: cannot be made ({error.strerror})"
+                ) from None
             with _locked(self.path / ".lock", say):
                 for folder in [self.path, *filter(Path.is_dir, self.path.iterdir())]:
                     remove_leftovers(folder)
                     restore_replaced(folder)
                 yield
-        finally:
-            for path in made:
-                with contextlib.suppress(OSError):
-                    path.rmdir()
 
     def clear(self) -> None:
         """Removes what a run has written here, and nothing else."""

@@ -53,7 +53,9 @@ _PARSERS = {
     "keras_unet.export": _arguments(export),
     "keras_unet.data": _data,
     "keras_unet.prediction.beam": _beam,
-    # Takes no flags.
+    "benchmarks": lambda words: _flags("benchmarks.__main__", words),
+    # These take no flags.
     "benchmarks.structure": lambda words: [] if not words else 1 / 0,
+    "http.server": lambda words: [] if not words else 1 / 0,
     "pytest": lambda words: words,
 }

@@ -1,3 +1,4 @@
+import os
 import re
 import signal
 import subprocess
@@ -110,6 +111,26 @@ def test_help_loads_neither_tensorflow_nor_matplotlib(name):
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "tyro" in loaded
     assert not {"tensorflow", "keras", "matplotlib"} & loaded
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from keras_unet.train import main; main(['--help'])",
+        "from keras_unet.console import run_verb; run_verb(lambda: print('a'))",
+    ],
+)
+def test_a_command_that_nobody_reads_on_ends_quietly(code, unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.stderr == ""
+    # By argparse, which tyro 0.9 has print --help, nothing is noticed.
+    assert done.returncode == 1 or (done.returncode == 0 and "--help" in code)
 
 
 def test_the_old_package_of_the_same_import_name_is_diagnosed(tmp_path):

@@ -3,9 +3,12 @@
 import configparser
 import contextlib
 import importlib
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from command_lines import parsed
 from PIL import Image
 
 import keras_unet
-from keras_unet.export import serving
+from keras_unet.export import serving, web
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.prediction.segmenter import load_network
 
@@ -77,12 +80,32 @@ def test_what_is_no_command_of_ours_is_known(page):
     extras = {*setup["options.extras_require"]}
     for line in lines(page):
         if line.startswith("pip install"):
-            named = re.findall(r"\[([\w,-]+)\]", line)
+            named = re.findall(r'"(?:\.|keras-unet-studio)\[(.+)\]"', line)
             assert {extra for one in named for extra in one.split(",")} <= extras
         else:
             known = r"(TF_CONFIG='.*' )?python -m |docker run|sh curl.sh|git switch|"
-            known += r"python (\S*/)?client\.py|jupyter lab|\.ci/run"
+            known += r"python (\S*/)?client\.py|jupyter lab|\.ci/run|cd \S+$|mkdir -p|"
+            known += f"cp onnx/|npm install @litertjs/core@{re.escape(web.VERSION)}$"
             assert re.match(known, line), line
+
+
+def test_the_pages_runtime_has_the_version_that_the_export_wants():
+    texts = "".join(text_of(page) for page in PAGES)
+    assert {*re.findall(r"@litertjs/core@([\d.]*\d)", texts)} == {web.VERSION}
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.es.md"])
+def test_the_command_for_the_hub_is_one_that_the_hubs_client_takes(page, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs the extra test")
+    (line,) = re.findall(r"`(hf upload [^`]+)`", prose(page))
+    words = shlex.split(line.replace("RUN", shlex.quote(str(tmp_path))))[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "huggingface_hub.cli.hf", *words],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert "offline mode is enabled" in done.stderr + done.stdout
 
 
 def test_a_server_is_started_and_asked_as_the_runs_own_readme_says(tmp_path):
@@ -162,6 +185,11 @@ def test_help_says_of_each_flag_its_default_or_that_it_must_be_given(command, ca
     assert flags or command == "data download"
     assert all(re.search(r"(?s)\((default:\s.*|required)\)", flag) for flag in flags)
     assert "picture" not in text
+
+
+def test_help_says_that_images_must_be_given(capsys):
+    text = help_of("predict", capsys)
+    assert re.search(r"(?s)list's\W+own\W+folder\.\W+\(required\)", text)
 
 
 def test_the_flags_in_sentences_are_flags_of_some_command(capsys):

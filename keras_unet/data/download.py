@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from keras_unet.errors import BadData
-from keras_unet.files import remove_leftovers, write_whole
+from keras_unet.files import no_empty_folders, remove_leftovers, write_whole
 
 COMPETITION = "carvana-image-masking-challenge"
 COUNTS = {"train": 5_088, "train_masks": 5_088, "test": 100_064}
@@ -55,17 +55,17 @@ def download(
         BadData: no credentials, rules not accepted, no network, a damaged archive or
             one that wants to write elsewhere, or fewer images than there must be.
     """
-    fetch = fetch or _fetch_from_kaggle
-    folder.mkdir(parents=True, exist_ok=True)
-    for place in (folder, *filter(Path.is_dir, folder.iterdir())):
-        remove_leftovers(place)
-    for part in [*expected, "train_masks.csv"]:
-        if _count(folder / part) == expected.get(part, 1):
-            say(f"{folder / part} is complete")
-            continue
-        name = f"{part}.zip"
-        say(f"fetching {name}")
-        unpack(_fetch(fetch, name), folder, name)
+    with no_empty_folders(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+            remove_leftovers(place)
+        for part in [*expected, "train_masks.csv"]:
+            if _count(folder / part) == expected.get(part, 1):
+                say(f"{folder / part} is complete")
+                continue
+            name = f"{part}.zip"
+            say(f"fetching {name}")
+            unpack(_fetch(fetch or _fetch_from_kaggle, name), folder, name)
     counts = {part: _count(folder / part) for part in expected}
     if counts != dict(expected):
         came = ", ".join(

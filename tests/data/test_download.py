@@ -95,7 +95,7 @@ def test_an_archive_that_points_out_of_the_folder_is_refused_whole(tmp_path, mem
     )
     with pytest.raises(BadData, match="would be written outside"):
         download.download(tmp_path / "data", kaggle, COUNTS)
-    assert list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_damaged_archive_is_refused(tmp_path):
@@ -185,7 +185,8 @@ def test_a_lost_network_says_that_it_can_go_on(tmp_path):
 def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
     with pytest.raises(BadData, match=r'pip install "\.\[kaggle\]"'):
-        download.download(tmp_path, expected=COUNTS)
+        download.download(tmp_path / "a" / "data", expected=COUNTS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_real_library_without_credentials_says_what_to_do(tmp_path, monkeypatch):
