@@ -130,8 +130,8 @@ class FitConfig:
         minutes: instead of --epochs, the time after which the training ends, its
             learning rate's course done; counted from the start of the command, scores
             and exports come on top. 0: the epochs decide.
-        fit_image_size: with --minutes and without --image-size, images are brought to
-            the largest size at which --epochs epochs go into that time.
+        fit_image_size: with --minutes and without --image-size, time beyond --epochs
+            epochs buys larger images and more epochs alike; too little, smaller ones.
         batch_size: images per step, over all devices together.
         optimizer: AdamW, or RMSprop or SGD with the momentum below.
         learning_rate: its peak, after the warm-up.

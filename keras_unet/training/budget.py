@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -97,7 +96,7 @@ class Budget(keras.callbacks.Callback):
 def with_fitting_size(
     network: keras.Model, config: Config, split: Split, began: float
 ) -> Config:
-    """Returns the config, its images of the largest size that --minutes allow.
+    """Returns the config, its images of the size that --minutes allow.
 
     Where pieces are seen, nothing changes.
 
@@ -124,9 +123,12 @@ def with_fitting_size(
 def fitting_size(
     config: Config, split: Split, step: float, left: float, own: npt.NDArray[np.float64]
 ) -> tuple[int, int]:
-    """Returns the size of --image-size's shape at which the epochs go into the time.
+    """Returns the size, of --image-size's shape, on which to spend the time.
 
-    It is at least half of that size, and no larger than the images themselves.
+    What goes beyond --epochs epochs at --image-size buys pixels and epochs alike: in
+    four times the time there are twice as many of each. (Pixels alone do not make a
+    mask better: too few steps are left to learn them.) It is at least half of
+    --image-size, and no larger than the images themselves.
 
     Args:
         config: of the run, with the size at which a step was timed.
@@ -137,10 +139,10 @@ def fitting_size(
     """
     images = len(split.train) + _VALIDATION * len(split.validation)
     epochs = config.fit.epochs * images / config.fit.batch_size * step
-    wanted = math.sqrt(max(left - _STARTING, 1.0) / epochs)
+    wanted = (max(left - _STARTING, 1.0) / epochs) ** 0.25
     height, width = config.data.image_size
     largest = max(min(own[0] / height, own[1] / width), 1.0)
     scale = min(max(wanted, 0.5), largest)
     cell = 2 ** (config.model.depth + (config.model.stem_stride == 2))
-    rounded = [max(1, int(side * scale / cell)) * cell for side in (height, width)]
+    rounded = [max(1, round(side * scale / cell)) * cell for side in (height, width)]
     return rounded[0], rounded[1]

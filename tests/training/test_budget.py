@@ -69,16 +69,18 @@ def test_the_first_validation_is_made_where_the_time_is_up_before(config, tmp_pa
     assert len(rates(tmp_path)) == 1
 
 
-def test_four_times_the_time_has_images_of_twice_the_side():
+def test_four_times_the_time_has_images_of_twice_the_pixels():
     starting = budget._STARTING / 60
-    height, width = size_for(2.5 + starting)
-    assert (height, width) == (320, 480)
-    assert size_for(10 + starting) == (640, 960)
+    # 10 epochs of 15 steps of a second.
+    assert size_for(2.5 + starting) == (320, 480)
+    assert size_for(40 + starting) == (640, 960)
+    height, width = size_for(10 + starting)
+    assert height * width == pytest.approx(2 * 320 * 480, rel=0.03)
 
 
 def test_images_are_no_smaller_than_half_and_no_larger_than_their_own():
     assert size_for(0.01) == (160, 240)
-    assert size_for(10_000) == (1264, 1904)
+    assert size_for(10_000) == (1280, 1920)
     assert size_for(10_000, own=OWN / 8) == (320, 480)
 
 
