@@ -74,6 +74,9 @@ class LossConfig:
         tversky_beta: weight of false negatives in the Tversky index.
         class_weights: weight of each class's pixels in the cross-entropy and focal
             loss, background first.
+        outline_weight: what pixels near an outline weigh more in the cross-entropy and
+            the focal loss, where all others weigh 1; their mean stays 1.
+        outline_pixels: how near, at the size that the network sees.
         weight_map: weigh each pixel of the cross-entropy and focal loss as the paper
             does (equation 2): gaps between two cells most, and background and cells
             of an image the same in total.
@@ -91,6 +94,8 @@ class LossConfig:
     tversky_alpha: float = 0.3
     tversky_beta: float = 0.7
     class_weights: tuple[float, ...] = ()
+    outline_weight: float = 0.0
+    outline_pixels: int = 3
     weight_map: bool = False
     border_weight: float = 10.0
     border_sigma: float = 5.0
@@ -111,6 +116,8 @@ class LossConfig:
             "finite and 0 or more each",
             self,
         )
+        require_between(self, "outline_weight", 0.0, math.inf)
+        require_between(self, "outline_pixels", 1, 100)
         # Above 100, a weight would not fit into the byte in which it is kept.
         require_between(self, "border_weight", 0.0, 100.0)
         require_positive(self, "border_sigma")

@@ -156,6 +156,8 @@ class SegmentationLoss(keras.losses.Loss):
         if self.config.class_weights:
             ids = tf.where(valid > 0, mask, 0)
             weight *= tf.gather(tf.constant(self.config.class_weights), ids)
+        if self.config.outline_weight:
+            weight *= outline_weights(mask, valid, self.config)
         losses = _chosen(self.config, weight)
         return tf.add_n([share * loss(mask, logits, valid) for share, loss in losses])
 
@@ -185,6 +187,22 @@ def _chosen(config: LossConfig, weight: Tensor) -> list[tuple[float, Loss]]:
         (config.lovasz, lovasz_loss),
     ]
     return [(share, loss) for share, loss in losses if share > 0]
+
+
+def outline_weights(mask: Tensor, valid: Tensor, config: LossConfig) -> Tensor:
+    """Returns what outlines weigh more, (b, h, w, 1), 1 in the mean of an image.
+
+    Args:
+        mask: class ids (b, h, w, 1).
+        valid: (b, h, w, 1), 0 or 1; other pixels make no outline.
+        config: how much more, and how far from the outline.
+    """
+    side, ids = 2 * config.outline_pixels + 1, tf.cast(mask, tf.float32)
+    high = tf.nn.max_pool2d(tf.where(valid > 0, ids, -1.0), side, 1, "SAME")
+    low = -tf.nn.max_pool2d(tf.where(valid > 0, -ids, -IGNORE - 1.0), side, 1, "SAME")
+    weight = 1.0 + config.outline_weight * tf.cast(high > low, tf.float32)
+    mean = _mean(weight * valid, valid)[:, None, None, None]
+    return tf.math.divide_no_nan(weight, mean)
 
 
 def _pixel_cross_entropy(mask: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
