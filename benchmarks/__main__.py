@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -28,6 +28,8 @@ from keras_unet.files import read_json, write_whole
 
 Results = dict[str, Any]
 
+Part = Literal["train_step", "predict", "input_pipeline", "scaling"]
+PARTS_IN_ORDER: tuple[Part, ...] = get_args(Part)
 PARTS = {
     "train_step": "A training step of 31 million parameters, beside PyTorch",
     "predict": "Photos to mask files, beside the network alone and a plain loop",
@@ -53,7 +55,7 @@ class Flags:
         source: results to write the page from; nothing is measured.
     """
 
-    parts: tuple[str, ...] = tuple(PARTS)
+    parts: tuple[Part, ...] = PARTS_IN_ORDER
     results: Path = Path("benchmarks/results")
     page: Path = Path("docs/benchmarks.md")
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
@@ -93,8 +95,9 @@ def measure(flags: Flags) -> Path:
         if part == "scaling":
             words = f"--figure {shlex.quote(str(file.with_suffix('.png')))}"
         results["parts"][part] = _run(part, words)
-    with write_whole(file) as aside:
-        aside.write_text(json.dumps(results, indent=2, ensure_ascii=False), "utf-8")
+        # After each: a part that fails costs itself alone.
+        with write_whole(file) as aside:
+            aside.write_text(json.dumps(results, indent=2, ensure_ascii=False), "utf-8")
     return file
 
 

@@ -29,10 +29,8 @@ from keras_unet import (
     Pair,
     RunFolder,
     prepare,
-    read_mask,
 )
 from keras_unet.console import load_tensorflow, parse, run_verb
-from keras_unet.evaluation.scores import confusion, scores
 from keras_unet.files import read_json
 
 
@@ -110,6 +108,9 @@ def dice_of(pairs: Sequence[Pair], masks: Path, data: DataConfig) -> float:
     Raises:
         BadData: a mask of the pairs cannot be read.
     """
+    from keras_unet import read_mask
+    from keras_unet.evaluation.scores import confusion, scores
+
     found = []
     for pair in pairs:
         prediction = np.asarray(Image.open(masks / f"{pair.image.stem}.png")) // 255

@@ -154,7 +154,8 @@ def _measured(flags: Flags) -> Point:
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    grown = _peak_megabytes() - idle
+    # Less cannot be told from what Python does meanwhile.
+    grown = max(_peak_megabytes() - idle, 1.0)
     return Point(verb, size[0], config.fit.batch_size, float(np.median(seconds)), grown)
 
 

@@ -121,11 +121,13 @@ class LossConfig:
         # Above 100, a weight would not fit into the byte in which it is kept.
         require_between(self, "border_weight", 0.0, 100.0)
         require_positive(self, "border_sigma")
-        if self.weight_map and not self.cross_entropy + self.focal:
-            raise BadUsage(
-                "--weight-map weighs the pixels of the cross-entropy and the focal "
-                "loss, and both are 0: give --cross-entropy 1, or leave it out"
-            )
+        for name in ("weight_map", "outline_weight"):
+            if getattr(self, name) and not self.cross_entropy + self.focal:
+                raise BadUsage(
+                    f"{flag_of(name)} weighs the pixels of the cross-entropy and the "
+                    "focal loss, and both are 0: give --cross-entropy 1, or leave it "
+                    "out"
+                )
 
 
 @dataclass(frozen=True)
@@ -277,6 +279,12 @@ class Config:
         if self.data.targets == "borders":
             _require_three(self)
         _require_multiples(self.data.tile_size, self.model)
+
+    @property
+    def fits_image_size(self) -> bool:
+        """Whether --minutes choose the size of the images."""
+        fitted = self.fit.minutes > 0 and self.fit.fit_image_size
+        return fitted and not self.data.tiles
 
 
 def _require_three(config: Config) -> None:

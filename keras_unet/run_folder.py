@@ -43,7 +43,6 @@ WRITTEN_BY_A_RUN = (
     "onnx",
     "web",
     "export_report.json",
-    "README.md",
 )
 
 
@@ -176,7 +175,8 @@ class RunFolder:
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
         # These alone are what an interrupt before the first epoch leaves.
         begun = {"config.json", "split.csv", "logs"}
-        if not begun.issuperset(self.present()) and not overwrite:
+        is_begun = self.config_file.is_file() and begun.issuperset(self.present())
+        if self.present() and not is_begun and not overwrite:
             raise BadUsage(
                 f"--output {self.path} holds a run already "
                 f"({', '.join(self.present())}). Go on with it: --resume. "

@@ -89,7 +89,7 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
             it holds none to go on with; or an extra is missing.
         BadData: images, masks or the checkpoint are wrong.
     """
-    cluster.require_memory(config)
+    cluster.require_possible(config)
     require_extras(config.export.formats, config.fit.log or ())
     folder = run_folder(config)
     config = dataclasses.replace(config, output=folder.path)
@@ -114,9 +114,8 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
     from keras_unet.training.logs import Trackers
 
     device = devices.use_device(config.fit)
-    if prepared and config.fit.minutes and config.fit.fit_image_size:
-        network = compile_network(config, 1, device)
-        config = with_fitting_size(network, config, split, began)
+    if prepared and config.fits_image_size:
+        config = with_fitting_size(compile_network, config, split, device, began)
     verbose = int(sys.stdout.isatty())
     logs = Trackers(folder, config, say)
     plan = Plan(folder, folder, config, split, device, verbose, say, logs, began)
@@ -223,6 +222,8 @@ def _with_what_was_found(config: Config, old: Config) -> Config:
         if getattr(config.data, name) == getattr(DataConfig(), name)
     }
     classes = old.model.classes if config.model.classes == 1 else config.model.classes
+    if old.fits_image_size:
+        found["image_size"] = old.data.image_size
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, **found),

@@ -177,3 +177,13 @@ def test_logs_alone_are_what_a_stop_before_the_first_epoch_leaves(tmp_path):
     run.weights_file.write_text("")
     with pytest.raises(BadUsage, match="holds a run already"):
         run.require_free(overwrite=False)
+
+
+def test_logs_and_a_readme_of_somebody_else_are_kept(tmp_path):
+    run = RunFolder(tmp_path)
+    run.logs.mkdir()
+    with pytest.raises(BadUsage, match="holds a run already"):
+        run.require_free(overwrite=False)
+    run.card_file.write_text("mine")
+    run.clear()
+    assert run.card_file.read_text() == "mine"

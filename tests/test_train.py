@@ -19,7 +19,7 @@ from keras_unet import train
 from keras_unet.console import is_installed, run_verb
 from keras_unet.data.__main__ import main as data_main
 from keras_unet.run_folder import RunFolder
-from keras_unet.train import from_training_on, main
+from keras_unet.train import from_training_on, main, parse_config, run
 from keras_unet.training.checkpoint import FILE
 
 
@@ -534,3 +534,14 @@ def test_another_keras_backend_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert main([]) == 2
     assert "KERAS_BACKEND is jax" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_size_that_minutes_chose_stays_when_a_run_goes_on(data, tmp_path):
+    given = parse_config(words(data, tmp_path / "run", "--formats", "--minutes", "0.1"))
+    fitted = dataclasses.replace(given.fit, fit_image_size=True)
+    config = dataclasses.replace(given, fit=fitted)
+    chosen = run(config).load_config().data.image_size
+    assert chosen != config.data.image_size
+    again = run(dataclasses.replace(config, resume=True)).load_config()
+    assert again.data.image_size == chosen

@@ -152,11 +152,10 @@ def _body(run: RunFolder, config: Config, parts: Mapping[str, Any]) -> Iterator[
     yield from ("", "## Data", "", *_data(run, config))
     yield from ("", "## Scores", "", *_scores(parts))
     yield from _exports(run)
-    test = parts.get("test") or {}
     yield from ("", "## Intended use and limits", "")
     yield _LIMITS.format(
         seen=_seen(config),
-        count=test.get("images", 0),
+        count=sum(row["part"] == "test" for row in read_rows(run.split_file)),
         groups=_groups(read_rows(run.split_file), "test"),
     )
     yield from ("", "## How to load it", "", *_loading(run))

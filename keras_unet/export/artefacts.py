@@ -75,7 +75,7 @@ def export_run(
         BadData: the run or its data cannot be read, or a file differs too much.
         OSError: the disk is full; the files of before were kept.
     """
-    web.require_runtime(web_runtime)
+    web.require_runtime(web_runtime, formats)
     config = run.load_config()
     config = replace(config, predict=predict or config.predict)
     network = load_network(run)

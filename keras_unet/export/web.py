@@ -56,14 +56,20 @@ def model_kind(formats: Sequence[str], tflite: Path) -> str:
     return "int8" if has else "float32"
 
 
-def require_runtime(folder: Path | None) -> None:
+def require_runtime(folder: Path | None, formats: Sequence[str] = ("web",)) -> None:
     """Refuses a folder that is not the runtime of this page's version.
 
     Raises:
-        BadUsage: names what is missing, and the command that makes the folder.
+        BadUsage: names what is missing, and the command that makes the folder; or no
+            page is among the formats.
     """
     if folder is None:
         return
+    if "web" not in formats:
+        raise BadUsage(
+            f"--web-runtime {folder} is for a page that --formats does not ask for: "
+            "add web to --formats, or leave it out"
+        )
     make = f"npm install @litertjs/core@{VERSION} makes it, as node_modules"
     for name, files in RUNTIME_FILES.items():
         for file in files:

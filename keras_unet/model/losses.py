@@ -197,12 +197,19 @@ def outline_weights(mask: Tensor, valid: Tensor, config: LossConfig) -> Tensor:
         valid: (b, h, w, 1), 0 or 1; other pixels make no outline.
         config: how much more, and how far from the outline.
     """
-    side, ids = 2 * config.outline_pixels + 1, tf.cast(mask, tf.float32)
-    high = tf.nn.max_pool2d(tf.where(valid > 0, ids, -1.0), side, 1, "SAME")
-    low = -tf.nn.max_pool2d(tf.where(valid > 0, -ids, -IGNORE - 1.0), side, 1, "SAME")
+    ids = tf.cast(mask, tf.float32)
+    high = _highest(tf.where(valid > 0, ids, -1.0), config.outline_pixels)
+    low = -_highest(tf.where(valid > 0, -ids, -IGNORE - 1.0), config.outline_pixels)
     weight = 1.0 + config.outline_weight * tf.cast(high > low, tf.float32)
     mean = _mean(weight * valid, valid)[:, None, None, None]
     return tf.math.divide_no_nan(weight, mean)
+
+
+def _highest(values: Tensor, pixels: int) -> Tensor:
+    """Returns the highest value within some pixels; rows and columns one by one."""
+    side = 2 * pixels + 1
+    rows = tf.nn.max_pool2d(values, (side, 1), 1, "SAME")
+    return tf.nn.max_pool2d(rows, (1, side), 1, "SAME")
 
 
 def _pixel_cross_entropy(mask: Tensor, logits: Tensor, valid: Tensor) -> Tensor:

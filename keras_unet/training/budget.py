@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.data.pairs import Split
 from keras_unet.data.pieces import seen_sizes
+from keras_unet.errors import BadData
 from keras_unet.training.checkpoint import TrainingProgress
-from keras_unet.training.devices import blank_batch
+from keras_unet.training.devices import Device, blank_batch
 from keras_unet.training.optimizers import rate_after
 
 _STARTING = 20.0
@@ -33,7 +36,7 @@ class Budget(keras.callbacks.Callback):
         config: of a run with --minutes.
         progress: where the training stands; its seconds are kept up to date.
         steps: training steps per epoch.
-        validation: what the first validation will take, in training steps.
+        images: that are trained on at a time, and scored in a validation.
         began: ``time.monotonic()`` when the command was started.
     """
 
@@ -42,16 +45,20 @@ class Budget(keras.callbacks.Callback):
         config: Config,
         progress: TrainingProgress,
         steps: int,
-        validation: float,
+        images: tuple[int, int],
         began: float,
     ) -> None:
         """Starts the clock."""
         super().__init__()
         self.fit, self.progress, self.steps = config.fit, progress, steps
-        self.validation = validation
+        size, count = images
+        # In training steps.
+        self.validation = _VALIDATION * count / size
         self.began = began - progress.seconds
         self.total = 60 * config.fit.minutes
-        self.step_began = self.step_seconds = 0.0
+        self.step_began = self.test_began = 0.0
+        # Not that of the first step of all, which compiles.
+        self.step_seconds: float | None = None
         self.validation_seconds: float | None = None
         self.is_compiled = False
 
@@ -59,14 +66,14 @@ class Budget(keras.callbacks.Callback):
     def reserve(self) -> float:
         """Seconds kept for the last validation."""
         if self.validation_seconds is None:
-            return self.validation * self.step_seconds
+            return self.validation * (self.step_seconds or 0.0)
         return self.validation_seconds
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the rate of the step."""
         self.step_began = time.monotonic()
-        done = (self.step_began + self.step_seconds - self.began) / self.total
-        share = min(1.0, done / max(1.0 - self.reserve / self.total, 1e-9))
+        done = self.step_began + (self.step_seconds or 0.0) - self.began
+        share = min(1.0, done / max(self.total - self.reserve, 1e-9))
         # A loss scale optimizer has the one that has the rate.
         inner = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         inner.learning_rate = rate_after(share, self.fit)
@@ -74,15 +81,20 @@ class Budget(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Ends the training where another step would leave no time to validate."""
         now = time.monotonic()
-        # The first step of all is the one that compiles.
-        self.step_seconds = (now - self.step_began) * self.is_compiled
-        self.is_compiled = True
         self.progress.seconds = now - self.began
-        if self.progress.seconds + self.step_seconds + self.reserve > self.total:
+        # An epoch that ends here is validated, and then there is another validation.
+        ends = (self.progress.step + 1) % self.steps == 0
+        needed = (self.step_seconds or 0.0) + self.reserve * (1 + ends)
+        if self.progress.seconds + needed > self.total:
             self.model.stop_training = True
             # The recorder adds the step that was just done.
             self.progress.step = (self.progress.epoch + 1) * self.steps - 1
             self.progress.seconds = self.total
+        took = now - self.step_began
+        if self.is_compiled:
+            # The shortest: a step that waited for the disk says nothing of the next.
+            self.step_seconds = min(self.step_seconds or took, took)
+        self.is_compiled = True
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Starts to time a validation."""
@@ -90,34 +102,64 @@ class Budget(keras.callbacks.Callback):
 
     def on_test_end(self, logs: Any = None) -> None:
         """Keeps what a validation takes."""
-        self.validation_seconds = time.monotonic() - self.test_began
+        now = time.monotonic()
+        self.validation_seconds = now - self.test_began
+        if self.progress.seconds < self.total:
+            self.progress.seconds = now - self.began
 
 
 def with_fitting_size(
-    network: keras.Model, config: Config, split: Split, began: float
+    compiled: Callable[[Config, int, Device], keras.Model],
+    config: Config,
+    split: Split,
+    device: Device,
+    began: float,
 ) -> Config:
     """Returns the config, its images of the size that --minutes allow.
 
-    Where pieces are seen, nothing changes.
-
     Args:
-        network: compiled; some of its steps are timed, at the size of the config.
-        config: of a run with --minutes.
+        compiled: makes the network, some of whose steps are timed at the size that
+            the config has.
+        config: of a run with --minutes, of whole images.
         split: its pairs.
+        device: what to compute with.
         began: ``time.monotonic()`` from which the minutes count.
+
+    Raises:
+        BadData: images of --image-size are too large for the device.
     """
-    if config.data.tiles:
-        return config
-    batch = blank_batch(config.fit.batch_size, config)
-    seconds = []
-    for _ in range(5):
-        start = time.monotonic()
-        network.train_on_batch(*batch)
-        seconds.append(time.monotonic() - start)
+    network, replicas = compiled(config, 1, device), device.replicas
+    seconds = [_seconds_of_step(network, config, replicas) for _ in range(5)]
     own = seen_sizes(split.train, replace(config.data, resolution=1.0))
     left = began + 60 * config.fit.minutes - time.monotonic()
     size = fitting_size(config, split, min(seconds), left, np.median(own, 0))
-    return replace(config, data=replace(config.data, image_size=size))
+    found = replace(config, data=replace(config.data, image_size=size))
+    try:
+        _seconds_of_step(network, found, replicas)
+    except BadData:
+        return config
+    return found
+
+
+def _seconds_of_step(network: keras.Model, config: Config, replicas: int) -> float:
+    batch = blank_batch(config.fit.batch_size // replicas, config)
+    start = time.monotonic()
+    try:
+        network.train_on_batch(*batch)
+    except tf.errors.ResourceExhaustedError as error:
+        raise BadData(out_of_memory(config)) from error
+    return time.monotonic() - start
+
+
+def out_of_memory(config: Config) -> str:
+    """Returns what to say where the device has too little memory for a step."""
+    batch, (height, width) = config.fit.batch_size, config.data.network_size
+    smaller = f"--batch-size {batch // 2}, or " if batch > 1 else ""
+    flag = config.data.size_flag
+    return (
+        f"the device has too little memory for --batch-size {batch} at {flag} "
+        f"{height} {width}. Try {smaller}{flag} {height // 2} {width // 2}."
+    )
 
 
 def fitting_size(
@@ -138,8 +180,8 @@ def fitting_size(
         own: the images' height and width.
     """
     images = len(split.train) + _VALIDATION * len(split.validation)
-    epochs = config.fit.epochs * images / config.fit.batch_size * step
-    wanted = (max(left - _STARTING, 1.0) / epochs) ** 0.25
+    needed = config.fit.epochs * images / config.fit.batch_size * step
+    wanted = (max(left - _STARTING, 1.0) / needed) ** 0.25
     height, width = config.data.image_size
     largest = max(min(own[0] / height, own[1] / width), 1.0)
     scale = min(max(wanted, 0.5), largest)

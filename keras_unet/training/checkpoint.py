@@ -146,7 +146,7 @@ class Recorder(keras.callbacks.Callback):
 
     def is_within(self, batch: int) -> bool:
         """Returns whether an epoch goes on after ``batch``, so that it may be cut."""
-        return batch + 1 < int(self.params["steps"])
+        return batch + 1 < int(self.params["steps"]) and not self.model.stop_training
 
     def save(self) -> None:
         """Writes the checkpoint; in validation, that of the training before it."""

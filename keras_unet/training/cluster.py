@@ -33,12 +33,14 @@ def is_chief() -> bool:
     return alone or (task.get("type"), int(task.get("index", 0))) == (first, 0)
 
 
-def require_memory(config: Config) -> None:
-    """Refuses a network or images with which no step of training can fit.
+def require_possible(config: Config) -> None:
+    """Refuses what no step of training can fit, and minutes on several clocks.
 
     Raises:
         BadUsage: names the flags, what they need at the least, and what there is.
     """
+    if config.fit.minutes and workers() > 1:
+        raise BadUsage("--minutes goes by one machine's clock: give --epochs")
     needed = least_memory(config)
     memory = max(machine_memory(), _LARGEST_GPU if _GPU.exists() else 0)
     if needed > memory:

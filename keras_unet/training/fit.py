@@ -23,6 +23,7 @@ from keras_unet.console import Say
 from keras_unet.data import pipeline
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split, steps_per_epoch
+from keras_unet.data.pieces import count_pieces
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import disk_error
 from keras_unet.model.losses import SegmentationLoss
@@ -30,15 +31,15 @@ from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import build_network, build_unet
 from keras_unet.run_folder import RunFolder
 from keras_unet.training import callbacks, checkpoint, cluster, devices
-from keras_unet.training.budget import Budget
+from keras_unet.training.budget import Budget, out_of_memory
 from keras_unet.training.callbacks import StopOnInterrupt
 from keras_unet.training.checkpoint import Recorder, TrainingProgress
 from keras_unet.training.devices import Device
 from keras_unet.training.logs import Trackers, describe
 from keras_unet.training.optimizers import WeightAverage, make_optimizer
 
-_MANY = 1000
-"""Epochs that are laid out at a time where the clock ends them."""
+_MANY = 1_000_000
+"""Images that are laid out at a time where the clock ends the epochs."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,6 @@ class Plan:
         """Refuses a batch that the pairs do not fill or the devices cannot share."""
         size, replicas = self.config.fit.batch_size, self.device.replicas
         steps_per_epoch(self.split.train, self.config)
-        if self.config.fit.minutes and cluster.workers() > 1:
-            raise BadUsage("--minutes goes by one machine's clock: give --epochs")
         if size % replicas:
             raise BadUsage(
                 f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
@@ -174,14 +173,14 @@ def _fit(plan: Plan) -> TrainingProgress:
         )
     alone = cluster.workers() == 1
     stop = StopOnInterrupt(recorder, alone, f"Go on with: {plan.resume_command}")
-    beside = [*budget, *_callbacks(plan, recorder), stop]
+    beside = [*_callbacks(plan, recorder, budget), stop]
     beside = _with_whole_images(beside, plan)
     try:
         with stop:
             _fit_epochs(network, plan, progress, beside)
     except tf.errors.ResourceExhaustedError as error:
         full = disk_error(str(error), plan.run.path)
-        raise full or BadData(_out_of_memory(plan.config)) from error
+        raise full or BadData(out_of_memory(plan.config)) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise BadData(_worker_lost(plan)) from error
     except tf.errors.OpError as error:
@@ -201,8 +200,9 @@ def _fit_epochs(
     elif progress.step % plan.steps:
         _fit_until(progress.epoch + 1, network, plan, progress, beside)
     minutes, epochs = plan.config.fit.minutes, plan.config.fit.epochs
+    more = max(1, _MANY // len(plan.split.train))
     while progress.seconds < 60 * minutes:
-        _fit_until(progress.epoch + _MANY, network, plan, progress, beside)
+        _fit_until(progress.epoch + more, network, plan, progress, beside)
     if not minutes and progress.epoch < epochs:
         _fit_until(epochs, network, plan, progress, beside)
 
@@ -211,8 +211,12 @@ def _budget(plan: Plan, progress: TrainingProgress) -> list[Budget]:
     """Returns what ends a training of --minutes, or nothing."""
     if not plan.config.fit.minutes:
         return []
-    batches = len(plan.split.validation) / plan.config.fit.batch_size
-    return [Budget(plan.config, progress, plan.steps, batches / 3, plan.began)]
+    config, validation = plan.config, plan.split.validation
+    count = len(validation)
+    if config.data.tiles:
+        count = int(count_pieces(validation, config.data).sum())
+    images = (config.fit.batch_size, count)
+    return [Budget(config, progress, plan.steps, images, plan.began)]
 
 
 def _recorder(network: keras.Model, plan: Plan) -> Recorder:
@@ -289,7 +293,9 @@ def _validate(
         callback.on_epoch_end(epoch, logs)
 
 
-def _callbacks(plan: Plan, recorder: Recorder) -> list[keras.callbacks.Callback]:
+def _callbacks(
+    plan: Plan, recorder: Recorder, budget: list[Budget]
+) -> list[keras.callbacks.Callback]:
     progress = recorder.progress
     spread = plan.split.validation[:: max(1, len(plan.split.validation) // 4)]
     images, masks = _strip(spread[:4], plan.config)
@@ -303,6 +309,7 @@ def _callbacks(plan: Plan, recorder: Recorder) -> list[keras.callbacks.Callback]
     return [
         *average,
         callbacks.StopOnNonFinite(progress, files_of_step),
+        *budget,
         recorder,
         callbacks.EpochLines(plan.config.fit, progress, plan.say),
         callbacks.ValidationStrip(*strip, progress, plan.trackers, plan.say),
@@ -333,14 +340,4 @@ def _worker_lost(plan: Plan) -> str:
     return (
         "another worker stopped answering, so this one stops too. Go on from the last "
         f"epoch by starting all of them again: {plan.resume_command}"
-    )
-
-
-def _out_of_memory(config: Config) -> str:
-    batch, (height, width) = config.fit.batch_size, config.data.network_size
-    smaller = f"--batch-size {batch // 2}, or " if batch > 1 else ""
-    flag = config.data.size_flag
-    return (
-        f"the device has too little memory for --batch-size {batch} at {flag} "
-        f"{height} {width}. Try {smaller}{flag} {height // 2} {width // 2}."
     )

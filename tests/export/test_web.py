@@ -19,6 +19,7 @@ from PIL import Image
 from keras_unet import train
 from keras_unet.config import PredictConfig
 from keras_unet.data.demo.make import make_demo
+from keras_unet.errors import BadUsage
 from keras_unet.export import tflite, web
 from keras_unet.export.__main__ import main
 from keras_unet.prediction.segmenter import Segmenter, class_names
@@ -123,6 +124,11 @@ def written(run, config, folder, runtime, kind="float32"):
         tflite.write_tflite(source, kind, file, class_names(config), images)
     web.write_web(folder / "web", config, file, "a run", runtime)
     return folder / "web"
+
+
+def test_a_runtime_without_a_page_is_refused(tmp_path):
+    with pytest.raises(BadUsage, match="add web to --formats"):
+        web.require_runtime(tmp_path, ["float32"])
 
 
 # From here on in Chromium.

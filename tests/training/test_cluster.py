@@ -46,7 +46,7 @@ def test_a_broken_tf_config_is_said(monkeypatch, text):
 )
 def test_what_cannot_fit_is_refused_with_what_it_needs(change):
     with pytest.raises(BadUsage, match=r"need \d+ GB at the least, and there are"):
-        cluster.require_memory(Config(**change))
+        cluster.require_possible(Config(**change))
 
 
 def test_the_papers_network_at_its_own_size_fits():
@@ -54,4 +54,12 @@ def test_the_papers_network_at_its_own_size_fits():
     config = Config(data=data, model=model, fit=FitConfig(batch_size=1))
     # Its weights alone, with gradients and moments, are 0.37 GB.
     assert 3e8 < cluster.least_memory(config) < 2e9
-    cluster.require_memory(config)
+    cluster.require_possible(config)
+
+
+def test_several_machines_have_no_common_clock(monkeypatch):
+    minutes = Config(fit=FitConfig(minutes=1.0))
+    cluster.require_possible(minutes)
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}}')
+    with pytest.raises(BadUsage, match="--minutes goes by one machine's clock"):
+        cluster.require_possible(minutes)

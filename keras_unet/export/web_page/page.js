@@ -87,7 +87,7 @@ async function loadNetwork() {
     const [came] = await compiled.run([input]);
     const values = came.toTypedArray();
     spent += performance.now() - begun;
-    const found = Float32Array.from(values);
+    const found = new Float32Array(values);
     if (output) for (let i = 0; i < found.length; i++) found[i] = (found[i] - output.zero) * output.scale;
     input.delete();
     came.delete();
@@ -273,8 +273,11 @@ async function startCamera() {
   say("Asking for the camera…");
   try {
     const wanted = { facingMode: "environment", width: { ideal: 640 } };
-    stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    const came = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    if (mine !== turn) return came.getTracks().forEach((track) => track.stop());
+    stream = came;
   } catch (error) {
+    if (mine !== turn) return;
     const refused = "The camera was not allowed. The browser's settings for this page allow it again.";
     return complain(new Told(error.name === "NotAllowedError" ? refused : "No camera could be opened."));
   }

@@ -149,6 +149,12 @@ async function meanOver(network, tile, sizes, axes) {
   return mean.map((value, i) => (value + back[i]) / 2);
 }
 
+/** Returns the nearest whole number, of two the even one, as Python's round does. */
+function roundedToEven(number) {
+  const up = Math.round(number);
+  return up - number === 0.5 && up % 2 ? up - 1 : up;
+}
+
 /**
  * Returns the probability of an ImageData as the network sees it:
  * {height, width, kept, values}, of two classes the second one's alone.
@@ -160,7 +166,7 @@ async function meanOver(network, tile, sizes, axes) {
 export async function probabilityOf(image, network, told, after = async () => {}) {
   const share = told.resolution;
   const own = [image.height, image.width];
-  const size = share ? own.map((side) => Math.max(1, Math.round(side * share))) : told.image_size;
+  const size = share ? own.map((side) => Math.max(1, roundedToEven(side * share))) : told.image_size;
   const seen = new Seen(image, size, told.bands);
   const rows = new Axis(size[0], told.rows), columns = new Axis(size[1], told.columns);
   const classes = told.classes, kept = classes > 2 ? classes : 1;

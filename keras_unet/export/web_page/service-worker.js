@@ -33,10 +33,14 @@ self.addEventListener("fetch", (event) => {
 async function keep(addresses) {
   const cache = await caches.open(CACHE);
   const wanted = new Set(addresses);
+  const come = [];
   for (const address of wanted) {
     if (isPinned(new URL(address)) && (await cache.match(address))) continue;
-    await cache.add(new Request(address, { mode: "cors", cache: "no-cache" }));
+    const response = await fetch(new Request(address, { mode: "cors", cache: "no-cache" }));
+    if (!response.ok) throw new Error(`${address}: ${response.status}`);
+    come.push([address, response]);
   }
+  await Promise.all(come.map(([address, response]) => cache.put(address, response)));
   for (const request of await cache.keys()) {
     if (!wanted.has(request.url)) await cache.delete(request);
   }
