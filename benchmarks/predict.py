@@ -44,7 +44,7 @@ class Flags:
         soak: predict this many images instead, and draw the memory that is resident.
         figure: where that is drawn.
         large: predict one image of --large-side, and the same pixels as 64 images,
-            with tiles of 512 pixels instead.
+            with tiles of 512 pixels at the most, instead.
         large_side: height and width of the large one.
     """
 
@@ -134,9 +134,11 @@ def _draw(resident: Sequence[float], file: Path) -> None:
 def _large(flags: Flags, folder: Path) -> Iterator[str]:
     """Yields what a pixel of one large image costs, beside those of 64 small ones."""
     config = keras_unet.preset("carvana")
-    data = replace(config.data, resolution=1.0, tile_size=(512, 512))
-    run = _run_of(flags, folder, replace(config, data=data))
     side, part = flags.large_side, flags.large_side // 8
+    # No larger than the small images need.
+    tile = min(512, -(-part // 16) * 16)
+    data = replace(config.data, resolution=1.0, tile_size=(tile, tile))
+    run = _run_of(flags, folder, replace(config, data=data))
     one = _make(folder / "one", (8 * part, 8 * part), 1)
     many = _make(folder / "many", (part, part), 64)
     contestants: dict[str, Callable[[], Step]] = {
