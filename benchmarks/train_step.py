@@ -15,6 +15,7 @@ import importlib.util
 import itertools
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,11 @@ def on_cpu(flags: Flags) -> Iterator[str]:
             f"keras_unet, {precision}": partial(_keras_step, config),
             "PyTorch, bfloat16": partial(torch, True),
             "PyTorch, float32": partial(torch, False),
+            "PyTorch, bfloat16, torch.compile": partial(torch, True, True),
         }
+        # It writes C++.
+        if not shutil.which("g++"):
+            contestants.popitem()
         yield from _rows(batch_size, _measure(contestants, flags))
 
 
@@ -189,12 +194,11 @@ def _keras_step(config: Config) -> Step:
     return lambda: float(train(batches)["loss"])
 
 
-def _torch_step(
-    image_size: tuple[int, int], batch_size: int, filters: int, bfloat16: bool
-) -> Step:
+def _torch_step(*choices: Any) -> Step:
+    # What imports PyTorch is loaded where PyTorch runs.
     from benchmarks.unet_torch import make_step
 
-    return make_step(image_size, batch_size, filters, bfloat16)
+    return make_step(*choices)
 
 
 def _measure(

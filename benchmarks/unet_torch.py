@@ -71,12 +71,16 @@ class UNet(nn.Module):
 
 
 def make_step(
-    image_size: tuple[int, int], batch_size: int, filters: int, bfloat16: bool
+    image_size: tuple[int, int],
+    batch_size: int,
+    filters: int,
+    bfloat16: bool,
+    compiled: bool = False,
 ) -> Callable[[], float]:
     """Returns a function that trains on one batch in memory and returns the loss.
 
-    As its users write it: channels_last, autocast where asked, AdamW with all
-    parameters in one kernel, gradients clipped by their norm, no scores.
+    As its users write it: channels_last, autocast and ``torch.compile`` where asked,
+    AdamW with all parameters in one kernel, gradients clipped by their norm, no scores.
     """
     torch.manual_seed(0)
     network = UNet(filters=filters)
@@ -86,11 +90,12 @@ def make_step(
     image = 255 * torch.rand(batch_size, 3, *image_size)
     image = image.to(memory_format=torch.channels_last)
     mask = (image[:, :1] > 128).float()
+    forward = torch.compile(network) if compiled else network
 
     def step() -> float:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext():
-            logits = network(image)
+            logits = forward(image)
         loss = segmentation_loss(logits.float(), mask)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from keras_unet.model.unet import build_network
 ROOT = Path(__file__).parents[1]
 TINY = ["--image-size", "32", "48", "--filters", "2", "--repeats", "1", "--steps", "1"]
 SAME = UNetConfig(filters=2, depth=2, normalization="batch", dropout=0.0)
+
+CONTESTANTS = ["keras_unet, float32", "PyTorch, bfloat16", "PyTorch, float32"]
+CONTESTANTS += ["PyTorch, bfloat16, torch.compile"] if shutil.which("g++") else []
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
@@ -57,9 +61,7 @@ def test_the_table_has_a_line_per_contestant_and_batch_size():
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line[:3] in ("| 1", "| 2")]
     assert [line.split(" | ")[:2] for line in lines] == [
-        [f"| {size}", name]
-        for size in (1, 2)
-        for name in ("keras_unet, float32", "PyTorch, bfloat16", "PyTorch, float32")
+        [f"| {size}", name] for size in (1, 2) for name in CONTESTANTS
     ]
 
 
