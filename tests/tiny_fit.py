@@ -41,10 +41,11 @@ def config_of(folder, ema=0.0):
 
 
 def in_pieces(config):
-    """Returns the config with images at their own size, seen in pieces."""
+    """Returns the config with images seen in pieces, and their borders weighted."""
     data = replace(config.data, resolution=0.5, tile_size=(16, 24))
     turned = replace(config.augment, rotation_degrees=20.0, elastic_pixels=1.0)
-    return replace(config, data=data, augment=turned)
+    weighted = replace(config.loss, weight_map=True)
+    return replace(config, data=data, augment=turned, loss=weighted)
 
 
 def plan_of(config, folder, say=print):
