@@ -32,7 +32,8 @@ class UNetConfig:
         padding: "same" keeps the size; "valid" is the paper's network.
         normalization: what follows each 3×3 convolution.
         upsampling: the paper's 2×2 up-convolution, or bilinear and a convolution.
-        stem_stride: 2 halves the image before the U and doubles the logits after it.
+        stem_stride: 2 halves the image before the U and doubles the logits after it, in
+            the way of --upsampling.
         dropout: share of features dropped at the bottom of the U.
     """
 

@@ -291,12 +291,13 @@ def _draw_legend(
 ) -> None:
     normalised = ", normalisation" if "down0_conv1_norm" in shapes else ""
     bilinear = "up0_resize" in shapes
+    doubled = "stem" in shapes and "logits_resize" not in shapes
     names = {
         "conv": f"3×3 convolution{normalised}, ReLU",
         "pool": "2×2 max pooling",
         "upconv": "bilinear, 1×1 convolution" if bilinear else "2×2 up-convolution",
         "skip": "crop and copy" if "up0_crop" in shapes else "copy",
-        "logits": "1×1 convolution",
+        "logits": "2×2 up-convolution to logits" if doubled else "1×1 convolution",
         "other": "mirror, resize, crop",
     }
     handles = [

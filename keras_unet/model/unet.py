@@ -114,6 +114,11 @@ def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
         x = go_up(x, skips[level], width, f"up{level}", config)
         x = convolve_twice(x, width, f"up{level}", config)
 
+    if config.stem_stride == 2 and config.upsampling == "transposed":
+        head = layers.Conv2DTranspose(
+            config.classes, 2, strides=2, dtype="float32", name="logits"
+        )
+        return head(x)
     logits = layers.Conv2D(config.classes, 1, dtype="float32", name="logits")(x)
     if config.stem_stride == 2:
         logits = DoubleSize(name="logits_resize", dtype="float32")(logits)
@@ -172,9 +177,9 @@ def receptive_radius(model: UNetConfig) -> int:
 def _field(pixel: int, model: UNetConfig) -> tuple[int, int]:
     """Returns the first and the last pixel on which the logits of one depend."""
     first = last = pixel
-    if model.stem_stride == 2:
-        first, last = (first - 1) // 2, (last + 1) // 2
     soft = model.upsampling == "bilinear"
+    if model.stem_stride == 2:
+        first, last = (first - soft) // 2, (last + soft) // 2
     for _ in range(model.depth):
         first, last = (first - 2 - soft) // 2, (last + 2 + soft) // 2
     first, last = first - 2, last + 2

@@ -70,9 +70,10 @@ def test_the_file_says_what_its_channels_mean_and_who_wrote_it(session):
         {"classes": 3},
         {"channels": 1, "padding": "valid"},
         {"normalization": "batch", "upsampling": "bilinear", "stem_stride": 2},
+        {"normalization": "batch", "stem_stride": 2},
         {"normalization": "group"},
     ],
-    ids=["classes", "grey-valid", "mobile", "group"],
+    ids=["classes", "grey-valid", "mobile", "carvana", "group"],
 )
 def test_every_architecture_takes_batches_of_every_size(model, tmp_path):
     network = build_network(UNetConfig(filters=4, depth=2, **model))

@@ -104,9 +104,10 @@ def test_the_same_padded_network_needs_these_operators_and_no_others():
     [
         {"padding": "valid", "classes": 3},
         {"normalization": "batch", "upsampling": "bilinear", "stem_stride": 2},
+        {"normalization": "batch", "stem_stride": 2},
         {"normalization": "group"},
     ],
-    ids=["valid", "mobile", "group"],
+    ids=["valid", "mobile", "carvana", "group"],
 )
 def test_every_architecture_converts_to_operators_that_phones_take(model, tmp_path):
     network = build_network(UNetConfig(filters=4, depth=2, **model))

@@ -53,6 +53,7 @@ def test_border_and_crop_are_left_out_where_they_do_nothing():
     [
         tiny(),
         tiny(padding="valid", classes=3, channels=1),
+        tiny(stem_stride=2),
         tiny(stem_stride=2, upsampling="bilinear", normalization="batch"),
         UNetConfig(filters=2, depth=1),
     ],

@@ -82,6 +82,18 @@ def test_every_variant_is_built(normalization, upsampling, stem_stride):
     assert build_network(config)(np.zeros((2, 16, 24, 3))).shape == (2, 16, 24, 4)
 
 
+def test_after_a_stem_up_convolution_gives_each_pixel_logits_of_its_own():
+    config = UNetConfig(filters=2, depth=1, stem_stride=2)
+    network = build_network(config)
+    kernel, bias = network.get_layer("logits").get_weights()
+    network.get_layer("logits").set_weights([np.zeros_like(kernel), bias + 1])
+    np.testing.assert_array_equal(network(np.zeros((1, 8, 8, 3), "float32")), 1.0)
+    kernel = np.arange(kernel.size, dtype="float32").reshape(kernel.shape)
+    network.get_layer("logits").set_weights([kernel, bias])
+    logits = network(np.full((1, 8, 8, 3), 200, "float32"))[0, 2:4, 2:4, 0]
+    assert len(np.unique(logits)) == 4
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float32"])
 def test_logits_are_float32_under_every_policy(policy):
     keras.mixed_precision.set_global_policy(policy)
