@@ -55,6 +55,7 @@ class Flags:
         seeds: one training each.
         filters: channels of the first level; the paper has 64.
         epochs: of each training.
+        minutes: of each training, instead of epochs.
         train: more flags of keras_unet.train: --train="--batch-size 2".
     """
 
@@ -65,7 +66,15 @@ class Flags:
     seeds: tuple[int, ...] = ()
     filters: int = 16
     epochs: int = 40
+    minutes: float = 0.0
     train: str = ""
+
+    @property
+    def budget(self) -> list[str]:
+        """Returns the words that end a training."""
+        if self.minutes:
+            return ["--minutes", f"{self.minutes:g}"]
+        return ["--epochs", str(self.epochs)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,7 +103,8 @@ def table_of(flags: Flags) -> Iterator[str]:
         raise BadUsage(f"--folds must be 0 to {len(folds) - 1}, not {chosen}")
     seeds = flags.seeds or ((0, 1) if flags.ablation else (0,))
     yield f"{processor()}; {packages('tensorflow', 'keras')}"
-    yield f"{flags.filters} filters, {flags.epochs} epochs, seeds {seeds} {flags.train}"
+    chosen_flags = ["--filters", str(flags.filters), *flags.budget]
+    yield f"{shlex.join(chosen_flags)} {flags.train}, seeds {seeds}"
     yield ""
     variants = ABLATION if flags.ablation else {"preset": ""}
     columns = MEMBRANES if preset == "isbi" else CELLS
@@ -197,8 +207,8 @@ def _scored(
         run = RunFolder(flags.output / f"{preset}-{name}")
         measure = "membranes" if preset == "isbi" else "instances"
         listing = run.path.with_suffix(".csv")
-        sizes = ["--filters", str(flags.filters), "--epochs", str(flags.epochs)]
-        words = ["--preset", preset, "--pairs", str(listing), *sizes, *words]
+        words = ["--preset", preset, "--pairs", str(listing), *words]
+        words += ["--filters", str(flags.filters), *flags.budget]
         words += [*shlex.split(flags.train), "--formats"]
         _require_same(run.path.with_suffix(".txt"), shlex.join(words))
         found = _test_of(run)

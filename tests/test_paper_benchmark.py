@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.paper import ABLATION, folds_of, main
+from benchmarks.paper import ABLATION, Flags, folds_of, main
 from keras_unet.errors import BadData
 from keras_unet.run_folder import differences
 from keras_unet.train import parse_config
@@ -98,6 +98,11 @@ def test_an_ablation_of_membranes_is_refused(isbi, tmp_path, capsys):
 def test_a_fold_that_there_is_not_is_refused(hela, tmp_path, capsys):
     assert main(words(hela, tmp_path / "out", "--folds", "2")) == 2
     assert "--folds must be 0 to 1" in capsys.readouterr().err
+
+
+def test_minutes_end_a_training_instead_of_epochs(tmp_path):
+    assert Flags(tmp_path, epochs=3).budget == ["--epochs", "3"]
+    assert Flags(tmp_path, epochs=3, minutes=1.5).budget == ["--minutes", "1.5"]
 
 
 @pytest.mark.slow
