@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ import numpy as np
 from keras_unet.console import Progress, silent
 from keras_unet.data import records_index
 from keras_unet.data.class_list import find_class_list
-from keras_unet.data.look import Look, Seen, look_at, white_of
-from keras_unet.data.look_cache import LookCache
+from keras_unet.data.look import Look, LookCache, Seen, look_at, white_of
 from keras_unet.data.mask_coding import Coding, find_coding
 from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import to_class_ids
@@ -225,7 +225,7 @@ def _look_at_all(
 ) -> Iterator[Seen]:
     # Pillow lets other threads run while it decodes.
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    with LookCache() as cache:
+    with closing(LookCache()) as cache:
         looks = threads.map(lambda pair: look_at(pair, data, cache), pairs)
         try:
             for done, seen in enumerate(looks, 1):

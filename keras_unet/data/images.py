@@ -25,7 +25,6 @@ from keras_unet.data.pillow import (
     has_colours,
     identified,
     is_deep,
-    late_orientation,
     load,
     open_image,
     require_size,
@@ -103,11 +102,6 @@ def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> 
             image.draft(image.mode, (1, 1))
             load(image)
         return header
-
-
-def find_late_orientation(file: BinaryIO, header: Header) -> int:
-    """Returns the orientation that EXIF data behind the pixels say, to no effect."""
-    return late_orientation(file) if header.format == "PNG" else 1
 
 
 def read_image(path: Path, channels: int, data: DataConfig) -> types.Image:
