@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,12 @@ from typing import NamedTuple
 
 from keras_unet.data import coco, objects
 from keras_unet.data.folders import (
+    MASK_SUFFIX,
     by_stem,
-    car_of,
     holds_files,
     match_names,
     match_neighbours,
     normal,
-    shows_cars,
     stem_of,
     subfolders,
 )
@@ -35,6 +35,8 @@ _PARTS: dict[str, Part] = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
+_CARS = 3
 
 
 class Layout(NamedTuple):
@@ -155,11 +157,29 @@ def _match_cars(side: _Sides) -> Found:
     """Returns the pairs of two folders, in groups where the names are Carvana's."""
     kaggles = (side.images.name, side.masks.name) == ("train", "train_masks")
     found = match_names(side.images, side.masks, car_of if kaggles else None)
-    if kaggles or not shows_cars(found):
+    if kaggles or not _shows_cars(found):
         return found
     pairs = tuple(replace(pair, group=car_of(pair.image)) for pair in found.pairs)
     note = "groups: by what comes before _01, _02, ... in the names (see --group-by)"
     return replace(found, pairs=pairs, notes=(note,))
+
+
+def car_of(image: Path) -> str:
+    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
+    return re.sub(r"_\d+$", "", stem_of(image))
+
+
+def _shows_cars(found: Found) -> bool:
+    """Returns whether the names are Carvana's, which show a car in several views.
+
+    ``<car>_01.jpg`` to ``<car>_16.jpg`` have masks called ``<car>_01_mask``.
+    """
+    views = [_VIEW.fullmatch(stem_of(pair.image)) for pair in found.pairs]
+    cars = Counter(view.group(1) for view in views if view)
+    named = all(
+        pair.mask and stem_of(pair.mask).endswith(MASK_SUFFIX) for pair in found.pairs
+    )
+    return named and all(views) and len(cars) >= _CARS and min(cars.values()) > 1
 
 
 def _tables(folder: Path) -> Iterator[Layout]:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.data import tiff
-from keras_unet.data.opening import Undecodable, opened
+from keras_unet.data.folders import opened
 from keras_unet.data.pillow import (
     convert,
     find_orientation,
@@ -31,6 +31,7 @@ from keras_unet.data.pillow import (
     take_lower_bytes,
 )
 from keras_unet.data_config import DataConfig
+from keras_unet.errors import Undecodable
 
 _STRIP = 4_000_000
 """Pixels that are converted at a time."""

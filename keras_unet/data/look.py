@@ -20,6 +20,7 @@ import numpy as np
 import PIL
 
 from keras_unet.data import records_index
+from keras_unet.data.folders import opened
 from keras_unet.data.images import (
     Header,
     decode_values,
@@ -30,11 +31,10 @@ from keras_unet.data.mask_pixels import look_at_mask
 from keras_unet.data.mask_values import GREY_STEP, MaskValues, count_values
 from keras_unet.data.masks import decode_runs, read_objects_of
 from keras_unet.data.objects import object_files
-from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
 from keras_unet.data.pillow import late_orientation
 from keras_unet.data_config import DataConfig, Reading
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Unreadable
 from keras_unet.types import Values
 
 _FORMAT_OF = {

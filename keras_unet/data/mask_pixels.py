@@ -16,7 +16,6 @@ from keras_unet.data.mask_values import (
     Stats,
     count_values,
 )
-from keras_unet.data.opening import Undecodable
 from keras_unet.data.pillow import (
     convert,
     grey_levels,
@@ -26,6 +25,7 @@ from keras_unet.data.pillow import (
     whole_numbers,
 )
 from keras_unet.data_config import DataConfig, Reading
+from keras_unet.errors import Undecodable
 from keras_unet.types import Mask, Values
 
 _NOISE = 4

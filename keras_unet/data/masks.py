@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from keras_unet.config import LossConfig
 from keras_unet.data import coco, rle
+from keras_unet.data.folders import opened
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
 from keras_unet.data.mask_values import GREY_STEP, NOTHING
 from keras_unet.data.objects import read_objects
-from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
 from keras_unet.data_config import IGNORE, DataConfig, Reading
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Unreadable
 from keras_unet.model.weight_map import (
     BORDER_WIDTH,
     border_weights,

@@ -10,11 +10,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.data.folders import list_files, match_names, name_of, normal, subfolders
-from keras_unet.data.opening import Unreadable, opened
+from keras_unet.data.folders import (
+    list_files,
+    match_names,
+    name_of,
+    normal,
+    opened,
+    subfolders,
+)
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, Unreadable
 from keras_unet.types import Mask, Values
 
 _IMAGES, _MASKS = "images", "masks"

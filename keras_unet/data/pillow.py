@@ -1,6 +1,6 @@
 """One image file through Pillow: identified, upright, its pixels or what is wrong.
 
-It takes open files and knows no names: ``opening.opened`` adds them.
+It takes open files and knows no names: ``folders.opened`` adds them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from PIL import (
 )
 
 from keras_unet.data import tiff
-from keras_unet.data.opening import BROKEN, Undecodable, damaged
+from keras_unet.data.tiff import BROKEN, damaged
+from keras_unet.errors import Undecodable
 
 # Of blocks up to 32 MB (Pillow's have 16) glibc keeps what was freed, in every thread.
 Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]

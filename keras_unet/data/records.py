@@ -23,10 +23,10 @@ from keras_unet import types
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
 from keras_unet.data import records_index
+from keras_unet.data.folders import opened
 from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import class_ids, read_values, target_ids, weighted
-from keras_unet.data.opening import opened
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.records_index import ImageCoding, row_of, write_index
 from keras_unet.data.resize import at_size, read_resized

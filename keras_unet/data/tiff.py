@@ -18,9 +18,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.data.opening import BROKEN, Undecodable, damaged
+from keras_unet.errors import Undecodable
 
 INSTALL = 'pip install ".[tiff]"'
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError),
+    *(struct.error, ArithmeticError),
+)
+"""What decoders raise at a damaged file."""
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _BANDS, _PLANES, _EXTRA, _KIND = 274, 277, 284, 338, 339
@@ -46,6 +51,11 @@ _UPRIGHT: dict[int, Callable[[Any], Any]] = {
     7: lambda values: values[::-1, ::-1].swapaxes(0, 1),
     8: lambda values: np.rot90(values),
 }
+
+
+def damaged(error: Exception) -> Undecodable:
+    """Returns what is said of a file at which a decoder raised ``error``."""
+    return Undecodable(f"is truncated or damaged ({error})")
 
 
 @dataclass(frozen=True)

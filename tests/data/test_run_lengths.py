@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_unet.data import rle
 from keras_unet.data.check import check_data
-from keras_unet.data.folders import car_of
+from keras_unet.data.folder_layouts import car_of
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found, Pair
