@@ -22,7 +22,7 @@ from keras_unet.data.folders import (
     subfolders,
 )
 from keras_unet.data.pair import Found, Part, Problem
-from keras_unet.data.run_lengths import find_run_lengths, is_table
+from keras_unet.data.pairs_file import find_run_lengths, is_table
 
 _IMAGES = {"images", "image", "imgs", "img", "photos", "pictures", "inputs", "input"}
 _MASKS = {
@@ -161,7 +161,7 @@ def _match_cars(side: _Sides) -> Found:
         return found
     pairs = tuple(replace(pair, group=car_of(pair.image)) for pair in found.pairs)
     note = "groups: by what comes before _01, _02, ... in the names (see --group-by)"
-    return replace(found, pairs=pairs, notes=(note,))
+    return replace(found, every=pairs, notes=(note,))
 
 
 def car_of(image: Path) -> str:

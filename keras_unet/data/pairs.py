@@ -10,15 +10,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
-from keras_unet.data.check import Row, check_data
+from keras_unet.data.check import check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
-from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
-from keras_unet.data.pairs_file import changes, columns, rows_of, size_columns, size_of
+from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
+from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
 from keras_unet.data.pieces import count_pieces
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
@@ -37,32 +36,17 @@ class Split:
     test: tuple[Pair, ...]
 
 
-@dataclass(frozen=True)
-class Prepared:
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Found):
     """Pairs that were looked at and can be used.
 
     Attributes:
-        pairs: sorted by name, without those known to be for validation or test.
-        validation: the pairs of --validation, or of the data's own split.
-        test: likewise.
         data: where they are from, with what the masks' values mean.
-        says: what their folder answers by itself, as ``Found.says``.
-        notes: what is worth a line on the screen.
         fingerprints: of each pair's image and mask, by the image's file.
     """
 
-    pairs: tuple[Pair, ...]
-    validation: tuple[Pair, ...]
-    test: tuple[Pair, ...]
     data: DataConfig
-    says: Mapping[str, Any]
-    notes: tuple[str, ...]
     fingerprints: Mapping[Path, tuple[Fingerprint, Fingerprint]]
-
-    @property
-    def every(self) -> tuple[Pair, ...]:
-        """The pairs of all parts."""
-        return (*self.pairs, *self.validation, *self.test)
 
     def split(self) -> Split:
         """Returns the pairs by what they are for.
@@ -92,23 +76,12 @@ class Prepared:
 
     def write_split(self, run: RunFolder) -> None:
         """Writes split.csv: what the run is trained and scored on."""
-        parts = vars(self.split())
-        write_rows(
-            run.split_file,
-            [self._row(pair, part) for part in parts for pair in parts[part]],
-        )
-
-    def _row(self, pair: Pair, part: str) -> dict[str, object]:
-        image, mask = self.fingerprints[pair.image]
-        return {
-            "image": pair.image,
-            "mask": pair.mask or "",
-            "group": pair.group,
-            "part": part,
-            **size_columns(pair),
-            **columns("image", image),
-            **columns("mask", mask),
-        }
+        rows = [
+            split_row(pair, part, *self.fingerprints[pair.image])
+            for part, pairs in vars(self.split()).items()
+            for pair in pairs
+        ]
+        write_rows(run.split_file, rows)
 
 
 def prepare(
@@ -129,23 +102,16 @@ def prepare(
     report = check_data(found, data, classes, progress)
     if report.problems:
         raise BadData(listing(report.problems))
-    row_of = {row.pair.image: row for row in report.rows}
+    headers = [row.image.header for row in report.rows]
     return Prepared(
-        _with_sizes(found.pairs, row_of),
-        _with_sizes(found.validation, row_of),
-        _with_sizes(found.test, row_of),
-        report.resolved,
-        found.says,
-        report.notes,
-        {image: row.fingerprints for image, row in row_of.items()},
-    )
-
-
-def _with_sizes(pairs: Sequence[Pair], row_of: Mapping[Path, Row]) -> tuple[Pair, ...]:
-    headers = [row_of[pair.image].image.header for pair in pairs]
-    return tuple(
-        dataclasses.replace(pair, size=header.shape if header else None)
-        for pair, header in zip(pairs, headers, strict=True)
+        tuple(
+            dataclasses.replace(pair, size=header.shape if header else None)
+            for pair, header in zip(found.every, headers, strict=True)
+        ),
+        says=found.says,
+        notes=report.notes,
+        data=report.resolved,
+        fingerprints={row.pair.image: row.fingerprints for row in report.rows},
     )
 
 
