@@ -27,8 +27,8 @@ from keras_unet.data.images import (
     find_white,
     read_header,
 )
-from keras_unet.data.mask_pixels import look_at_mask
-from keras_unet.data.mask_values import GREY_STEP, MaskValues, count_values
+from keras_unet.data.mask_pixels import count_values, look_at_mask
+from keras_unet.data.mask_values import GREY_STEP, MaskValues
 from keras_unet.data.masks import decode_runs, read_objects_of
 from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record

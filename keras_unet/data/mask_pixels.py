@@ -1,7 +1,8 @@
-"""The pixels of one mask file, and the ways to read them."""
+"""The pixels of one mask file, the ways to read them, and how many have a value."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, BinaryIO, TypeVar
 
@@ -9,13 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from keras_unet.data.mask_values import (
-    GREY_STEP,
-    NOTHING,
-    MaskValues,
-    Stats,
-    count_values,
-)
+from keras_unet.data.mask_values import GREY_STEP, NOTHING, MaskValues, Stats
 from keras_unet.data.pillow import (
     convert,
     grey_levels,
@@ -30,6 +25,10 @@ from keras_unet.types import Mask, Values
 
 _NOISE = 4
 """By how much lossy compression changes values within a region."""
+_LOOKED_AT = 256
+"""Height or width at which pieces are counted, in pixels."""
+_KEPT = 4096
+"""Colours of one mask that are remembered; the noise of a JPEG has more."""
 _Pixels = TypeVar("_Pixels", bound=npt.NDArray[Any])
 
 
@@ -253,3 +252,79 @@ def _packed(colours: Mask) -> npt.NDArray[np.int32]:
 def _packed_grey(levels: Mask) -> npt.NDArray[np.int32]:
     packed: npt.NDArray[np.int32] = levels.astype(np.int32) * GREY_STEP
     return packed
+
+
+def count_values(values: Values, noise: int = 0) -> Stats:
+    """Returns what is to be known of the values of one mask.
+
+    Args:
+        values: (h, w); if they are noisy, colours are packed.
+        noise: neighbours that differ by no more than this, in each channel, are alike.
+    """
+    if noise:
+        return _noisy(values, noise)
+    present, place = indexed(values)
+    counts, border = _histogram(place), _border(place)
+    two = len(counts) <= 2 and min(counts.values()) > 0.02 * place.size
+    if two and place is values:
+        # Two regions: what else there is to know would change nothing.
+        return Stats(counts, counts, border)
+    inner = place[:-1, :-1]
+    flat = inner[(inner == place[1:, :-1]) & (inner == place[:-1, 1:])]
+    stats = Stats(_most(counts), _most(_histogram(flat)), border, _pieces(place))
+    return stats if place is values else stats.renamed(present.tolist().__getitem__)
+
+
+def indexed(values: Values) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Returns an array of values and each pixel's index into it."""
+    if values.dtype == np.uint8:
+        return np.arange(256), values
+    present = np.unique(values)
+    few = np.uint8 if len(present) <= 256 else np.int32
+    return present, np.searchsorted(present, values).astype(few)
+
+
+def _noisy(values: Values, noise: int) -> Stats:
+    inner = values[:-1, :-1]
+    alike = np.ones(inner.shape, np.bool_)
+    for shift in (0,) if values.dtype == np.uint8 else (0, 8, 16):
+        level = (values >> shift & 255).astype(np.int16)
+        for neighbour in (level[1:, :-1], level[:-1, 1:]):
+            alike &= np.abs(level[:-1, :-1] - neighbour) <= noise
+    flat = _histogram(inner[alike])
+    return Stats(_most(_histogram(values)), _most(flat), _border(values))
+
+
+def _border(place: npt.NDArray[Any]) -> dict[int, int]:
+    edges = (place[0], place[-1], place[1:-1, 0], place[1:-1, -1])
+    return _histogram(np.concatenate(edges) if min(place.shape) > 1 else place)
+
+
+def _pieces(place: npt.NDArray[Any]) -> dict[int, int]:
+    """Returns the connected pieces of each value, specks and small parts left out."""
+    # Masks of two values, which most are, need not wait for it.
+    from scipy import ndimage
+
+    step = max(1, max(place.shape) // _LOOKED_AT)
+    # What finds objects takes 0 for none.
+    small = place[::step, ::step].astype(np.int32) + 1
+    pieces = {}
+    for value, box in enumerate(ndimage.find_objects(small)):
+        if box is not None:
+            parts, count = ndimage.label(small[box] == value + 1, np.ones((3, 3)))
+            sizes = np.bincount(parts.ravel())[1:]
+            pieces[value] = 1 if sizes.max() >= 0.9 * sizes.sum() else int(count)
+    return pieces
+
+
+def _most(counts: dict[int, int]) -> dict[int, int]:
+    return dict(Counter(counts).most_common(_KEPT)) if len(counts) > _KEPT else counts
+
+
+def _histogram(values: npt.NDArray[Any]) -> dict[int, int]:
+    if values.dtype == np.uint8:
+        # Four times as fast as NumPy's bincount, which widens to 64 bits first.
+        counts = Image.fromarray(np.atleast_2d(values)).histogram()
+        return {value: count for value, count in enumerate(counts) if count}
+    present, times = np.unique(values, return_counts=True)
+    return dict(zip(present.tolist(), times.tolist(), strict=True))

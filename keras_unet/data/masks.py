@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,12 +13,13 @@ from keras_unet.config import LossConfig
 from keras_unet.data import coco, rle
 from keras_unet.data.folders import opened
 from keras_unet.data.images import image_shape, read_image
-from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
-from keras_unet.data.mask_values import GREY_STEP, NOTHING
+from keras_unet.data.mask_pixels import MaskPixels, indexed, nearest_pixels
+from keras_unet.data.mask_values import GREY_STEP, coordinates
+from keras_unet.data.mask_values import shown as shown
 from keras_unet.data.objects import read_objects
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
-from keras_unet.data_config import IGNORE, DataConfig, Reading
+from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData, Unreadable
 from keras_unet.model.weight_map import (
     BORDER_WIDTH,
@@ -242,7 +242,7 @@ def _fold_grey(values: Values, class_values: tuple[int, ...]) -> Values:
 def _look_up(values: Values, data: DataConfig) -> Mask:
     class_of = {value: id_ for id_, value in enumerate(data.class_values)}
     class_of |= dict.fromkeys(data.ignore_values, IGNORE)
-    present, place = _indexed(values)
+    present, place = indexed(values)
     found = [class_of.get(value, -1) for value in present.tolist()]
     if data.snap_values:
         found = _snapped(present.tolist(), found, data)
@@ -266,30 +266,3 @@ def _snapped(values: list[int], found: list[int], data: DataConfig) -> list[int]
     far = np.abs(coordinates(values, data.mask_reading)[:, None] - middles).sum(-1)
     nearest = [known[place][1] for place in far.argmin(1)]
     return [near if id_ < 0 else id_ for id_, near in zip(found, nearest, strict=True)]
-
-
-def coordinates(values: Sequence[int], reading: Reading) -> npt.NDArray[np.int64]:
-    """Returns the values as points (n, 1), colours as points (n, 3)."""
-    points = np.array(values, np.int64).reshape(-1, 1)
-    if reading != "colours":
-        return points
-    return np.concatenate([points >> 16, points >> 8 & 255, points & 255], 1)
-
-
-def _indexed(values: Values) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Returns an array of values and each pixel's index into it."""
-    if values.dtype == np.uint8:
-        return np.arange(256), values
-    present = np.unique(values)
-    return present, np.searchsorted(present, values)
-
-
-def shown(values: Any, data: DataConfig) -> str:
-    """Returns mask values as text; colours as 0xRRGGBB, and of many only the first."""
-    coloured = data.mask_reading == "colours" or (
-        data.mask_reading == "auto" and max(values, default=0) > 0xFFFF
-    )
-    texts = [
-        "NaN" if v == NOTHING else f"0x{v:06x}" if coloured else str(v) for v in values
-    ]
-    return " ".join(texts[:8]) + (f" … ({len(texts)} in all)" if len(texts) > 8 else "")
