@@ -108,10 +108,8 @@ def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> 
 def read_image(path: Path, channels: int, data: DataConfig) -> types.Image:
     """Returns the upright image of a file at its own size, uint8 (h, w, channels).
 
-    Args:
-        path: of the file.
-        channels: 3 (RGB) or 1 (grey).
-        data: its ``bands``, ``white`` and ``max_pixels`` say how.
+    Channels are 3 (RGB) or 1 (grey); of ``data``, ``bands``, ``white`` and
+    ``max_pixels`` say how.
 
     Raises:
         Unreadable: missing, forbidden, damaged, no image, too large, or of a kind
@@ -220,9 +218,7 @@ def _strips(height: int, width: int) -> Iterator[slice]:
 
 def _channels(image: Image.Image, all_of_them: bool) -> npt.NDArray[Any]:
     """Returns grey, RGB, or what channels there are, (h, w, channels)."""
-    if image.mode == "F":
-        raise Undecodable("holds fractions; write it with 8 or 16 bits a channel")
-    if image.mode.startswith("I"):
+    if image.mode[0] in "IF":
         return _unsigned(np.asarray(image)[..., np.newaxis])
     if image.mode == "1":
         image = convert(image, "L")
@@ -298,9 +294,7 @@ def find_white(
 ) -> tuple[int | None, list[str]]:
     """Returns what counts as white, and what is to be said of it.
 
-    Args:
-        brightest: the largest value of each image of 16 bits.
-        white: what the user says; None leaves it open.
+    ``brightest`` are the largest values of the images of 16 bits.
     """
     if not brightest:
         return white, []

@@ -87,7 +87,10 @@ def identified(file: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
         require_size(page.shape, max_pixels)
     image = open_image(file, page)
     if image is None and page:
-        image = _through_tifffile(file, page, max_pixels)
+        if page.bands > 1:
+            raise Undecodable(f"is a {page}, which is not read")
+        values = tiff.read_page(file, page, max_pixels)[..., 0]
+        image = Image.fromarray(whole_numbers(values))
     if image is None:
         raise Undecodable(_what_it_is(file))
     with image:
@@ -143,22 +146,16 @@ def _go_to(image: Any, page: tiff.Page) -> None:
     _change_raw_modes(image, lambda raw: raw.replace("a", "A"))
 
 
-def _through_tifffile(file: BinaryIO, page: tiff.Page, max_pixels: int) -> Image.Image:
-    if page.bands > 1:
-        raise Undecodable(f"is a {page}, which is not read")
-    values = tiff.read_page(file, page, max_pixels)[..., 0]
-    return Image.fromarray(whole_numbers(values))
-
-
 def _what_it_is(file: BinaryIO) -> str:
     file.seek(0)
     start = file.read(64)
     if not start:
         return "is empty (0 bytes)"
-    if start[4:8] == b"ftyp" and (b"avif" in start or b"avis" in start):
-        return "is an AVIF image, which is not read; convert it to JPEG or PNG"
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC:
-        return "is a HEIC image, which is not read; convert it to JPEG or PNG"
+    if start[4:8] == b"ftyp":
+        avif = b"avif" in start or b"avis" in start
+        if avif or start[8:12] in _HEIC:
+            kind = "an AVIF" if avif else "a HEIC"
+            return f"is {kind} image, which is not read; convert it to JPEG or PNG"
     return "is no image (JPEG, PNG, GIF, BMP, TIFF or WebP) or is damaged"
 
 
@@ -295,11 +292,8 @@ def has_colours(image: Image.Image) -> bool:
 def grey_levels(palette: bytes) -> bytes | None:
     """Returns the level of each of the 256 indices; None if there are others or none.
 
-    The palette as a whole decides, used or not, because a mask of a coloured set may
-    happen to show only its grey entries.
-
-    Args:
-        palette: red, green and blue of each index, of 256 or fewer.
+    The palette, red, green and blue of 256 indices or fewer, decides as a whole, used
+    or not, because a mask of a coloured set may happen to show only its grey entries.
     """
     red = palette[::3]
     if not red or palette[1::3] != red or palette[2::3] != red:
