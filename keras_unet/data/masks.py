@@ -16,7 +16,7 @@ from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.mask_pixels import MaskPixels, indexed, nearest_pixels
 from keras_unet.data.mask_values import GREY_STEP, coordinates
 from keras_unet.data.mask_values import shown as shown
-from keras_unet.data.objects import read_objects
+from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
 from keras_unet.data_config import IGNORE, DataConfig
@@ -33,12 +33,7 @@ from keras_unet.types import Image, Mask, Values
 def read_mask(
     pair: Pair, data: DataConfig, size: tuple[int, int] | None = None
 ) -> Mask:
-    """Returns the pair's mask as class ids, uint8 (h, w).
-
-    Args:
-        pair: whose mask.
-        data: what its values mean.
-        size: height and width of the result, by default the mask's own.
+    """Returns the pair's mask as class ids, uint8 (h, w), by default at its own size.
 
     Raises:
         BadData: the mask cannot be read, or holds a value that is no class.
@@ -62,15 +57,9 @@ def target_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
 
 
 def weighted(pair: Pair, values: Values, data: DataConfig, loss: LossConfig) -> Mask:
-    """Returns class ids and ``weight_levels`` of a mask, (h, w, 2).
+    """Returns class ids and ``weight_levels`` of a mask's values (h, w), as (h, w, 2).
 
     Where two objects touch, background parts them, as in the paper (section 3).
-
-    Args:
-        pair: whose mask.
-        values: what its pixels say, (h, w).
-        data: what that means.
-        loss: how much borders weigh.
 
     Raises:
         BadData: as by ``class_ids``.
@@ -87,13 +76,8 @@ def instances_of(
 ) -> npt.NDArray[np.signedinteger[Any]]:
     """Returns the number of each pixel's object (h, w), 0 of none and of the ignored.
 
-    That is what masks of instances say, and of others the 4-connected piece of the
-    foreground.
-
-    Args:
-        pair: whose mask.
-        values: what its pixels say, (h, w).
-        data: what that means.
+    That is what the values (h, w) of masks of instances say, and of others the
+    4-connected piece of the foreground.
 
     Raises:
         BadData: as by ``class_ids``.
@@ -131,10 +115,7 @@ def read_values(
 ) -> Values:
     """Returns what each pixel of the pair's upright mask says, (h, w).
 
-    Args:
-        pair: whose mask.
-        data: how its file is read, and the largest image that is opened.
-        size: height and width of the result, by default the mask's own.
+    That is at ``size``, height and width, by default the mask's own.
 
     Raises:
         BadData: the mask cannot be read; the message names its file.
@@ -151,12 +132,33 @@ def read_values(
 def read_objects_of(folder: Path, data: DataConfig) -> Values:
     """Returns the number of each pixel's object, (h, w), of a folder of one file each.
 
+    Objects are counted from 1, in the order of their files' names; of two that
+    overlap, the later one has the pixel.
+
     Raises:
-        BadData: as by ``read_objects``.
+        Unreadable: a file cannot be read, or is no mask of one object.
     """
     # How values are read is of their numbers, not of the files.
-    each = replace(data, mask_reading="auto")
-    return read_objects(folder, lambda file: decode_mask_values(file, each))
+    data = replace(data, mask_reading="auto")
+    files = object_files(folder)
+    values: Values | None = None
+    for number, file in enumerate(files, 1):
+        with opened(file) as stream:
+            mask = decode_mask_values(stream, data)
+        if values is None:
+            values = np.zeros(mask.shape, np.uint8 if len(files) < 256 else np.int32)
+        (tall, wide), (height, width) = mask.shape, values.shape
+        if mask.shape != values.shape:
+            cause = f"is {wide}×{tall}, the first one {width}×{height}"
+            raise Unreadable(file, cause)
+        shown = np.setdiff1d(mask, [0])
+        if len(shown) > 1:
+            cause = f"is no mask of one object: it has {len(shown)} values but 0"
+            raise Unreadable(file, cause)
+        values[mask > 0] = number
+    if values is None:
+        raise Unreadable(folder, "holds no masks")
+    return values
 
 
 def decode_runs(pair: Pair, shape: tuple[int, int]) -> Values:
