@@ -94,9 +94,8 @@ class ClassList:
         if told or coloured:
             found = {getattr(entry, key): entry for entry in told}
             return {value: entry for value, entry in found.items() if value is not None}
-        bare = list(self.entries)
-        if bare and bare[0].name.lower() == _NO_LINE:
-            bare = bare[1:]
+        no_line = bool(self.entries) and self.entries[0].name.lower() == _NO_LINE
+        bare = self.entries[no_line:]
         if bare and (bare[0].name.lower() in _BACKGROUND or bare[0].ignored):
             return dict(enumerate(bare))
         return dict(enumerate(bare, 1)) if max(values, default=0) == len(bare) else {}
@@ -140,10 +139,8 @@ def _from_lines(text: str) -> list[Entry]:
 
 
 def _from_line(line: str) -> Entry:
-    """Returns the entry of ``name``, ``7 name``, ``64 128 64 name`` and the like.
-
-    CVAT writes ``name:64,128,64::``.
-    """
+    """Returns the entry of ``name``, ``7 name``, ``64 128 64 name`` and the like."""
+    # CVAT writes name:64,128,64::
     cvat = re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+):.*", line)
     if cvat:
         return Entry(cvat.group(1), colour=_packed(cvat.groups()[1:]))

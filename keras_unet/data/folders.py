@@ -45,11 +45,8 @@ def normal(name: str) -> str:
 def by_stem(folder: Path, deep: bool = False) -> Stems:
     """Returns the folder's files by their stem, in one spelling of accents.
 
-    Hidden files and those that are plainly no image are left out.
-
-    Args:
-        folder: where to look.
-        deep: also in its subfolders, whose names then belong to the stem.
+    Hidden files and those that are plainly no image are left out. With ``deep`` those
+    of its subfolders are among them, whose names then belong to the stem.
 
     Raises:
         BadData: the folder is missing, may not be read or holds no image.
@@ -192,12 +189,8 @@ def match_names(images: Path, masks: Path, group_of: GroupOf | None = None) -> F
     A name is the path within the folder, without the suffix. A mask's is its image's,
     or that and ``_mask``. Where no two names are alike, what all images and all masks
     begin and end with is left out of the comparison: ``t001`` and ``man_seg001`` are a
-    pair if all their neighbours are called so.
-
-    Args:
-        images: folder of the images.
-        masks: folder of the masks.
-        group_of: returns the group of an image file, by default its name.
+    pair if all their neighbours are called so. The group of an image is what
+    ``group_of`` returns, by default its name.
 
     Raises:
         BadData: a folder is missing or holds no image.

@@ -154,13 +154,7 @@ class Seen:
 
 
 def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
-    """Returns what is in the files of ``pair``, all pixels read.
-
-    Args:
-        pair: which.
-        data: how files are read, and the largest image that is opened.
-        cache: what is known of files that have not changed since.
-    """
+    """Returns what is in the files of ``pair``, all pixels read or remembered."""
     if pair.record and not all(f.exists() for f in (pair.image, pair.mask) if f):
         return _look_at_record(pair, pair.record)
     problems, notices = list[Problem](), list[Problem]()

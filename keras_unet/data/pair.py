@@ -108,9 +108,7 @@ class Found:
 def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
     """Returns the problems as one message: a line for each cause, the frequent first.
 
-    Args:
-        problems: at least one.
-        where: what tells all of them, said where the message leaves some out.
+    ``where`` is what tells all of them, said where the message leaves some out.
     """
     if len(problems) == 1:
         return str(problems[0])

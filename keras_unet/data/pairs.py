@@ -136,12 +136,7 @@ def split_pairs(
     """Returns a tenth of the groups for test, one for validation, the rest to train.
 
     Groups are ranked by the SHA-256 of their name: the first are test, the next
-    validation, at least one each.
-
-    Args:
-        pairs: what is split.
-        validation: pairs that are given and take the place of that tenth.
-        test: likewise.
+    validation, at least one each. Pairs that are given for a part take its place.
 
     Raises:
         BadData: there are too few groups; or an image of a given part, or a group of
@@ -197,10 +192,7 @@ def split_of_run(
 
     No file is opened whose size and time of change are those of the training. Of
     records, it is the records that must be the same, not the files behind them.
-
-    Args:
-        run: its split.csv says which pairs.
-        moved: where they are, if they have moved since.
+    ``moved`` is where the pairs are, if they have moved since.
 
     Raises:
         BadData: split.csv is missing or damaged, or files of it are gone or changed.

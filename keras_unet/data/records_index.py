@@ -40,8 +40,8 @@ def find_recorded(folder: Path) -> Found:
             raise BadData(f"{file}: is missing; write the records again")
         if file.stat().st_size < end:
             raise BadData(f"{file}: is cut off; write the records again")
-    says = index.says
-    tuples = {n: tuple(v) if isinstance(v, list) else v for n, v in says.items()}
+    says = index.says.items()
+    tuples = {n: tuple(v) if isinstance(v, list) else v for n, v in says}
     return Found(pairs, says=tuples)
 
 
@@ -71,10 +71,6 @@ def image_size(folder: Path) -> tuple[int, int]:
 def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
     """Returns what became white in the records' images of 16 bits.
 
-    Args:
-        folders: of records.
-        wanted: by the user; None leaves it open.
-
     Raises:
         BadUsage: it is not the same in all of them, or not what is wanted.
     """
@@ -96,15 +92,7 @@ def write_index(
     rows: Sequence[dict[str, Any]],
     says: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Writes records.json.
-
-    Args:
-        folder: that holds the records.
-        data: with their size, what became white, and how the masks were read.
-        coding: of the images.
-        rows: of all pairs, by ``row_of``.
-        says: what the pairs' layout answers, as ``Found.says``.
-    """
+    """Writes records.json, with the rows of all pairs, by ``row_of``."""
     index = {
         "format": _FORMAT,
         "image_size": data.image_size,
