@@ -36,14 +36,8 @@ def find_coding(
 ) -> Coding:
     """Returns ``data`` with what was open about mask values filled in.
 
-    What the user gave stays.
-
-    Args:
-        masks: the values of every mask of the set.
-        data: ``mask_reading``, ``mask_kind``, ``foreground_above``, ``class_values``,
-            ``class_names``, ``ignore_values`` and ``snap_values`` may be open.
-        files: names of the masks, for messages.
-        names: of classes, from a file beside the masks.
+    What the user gave stays. ``files`` are those of the masks, for messages, and
+    ``names`` are of classes, from a file beside the masks.
 
     Raises:
         BadData: what the values mean cannot be told; the message has the ways on.
@@ -132,23 +126,22 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
         halved = is_level and (len(seen.values) <= 2 or _is_soft(seen))
         above = highest // 2 if halved else 0
     data = replace(data, foreground_above=above)
-    white_paper = (
-        "the foreground fills most of the masks' borders; if it is the background: "
-        f"--class-values {' '.join(map(str, reversed(seen.values)))}"
-    )
-    odd = (
-        len(seen.values) == 2 and seen.border[seen.values[1]] > seen.border.total() / 2
-    )
+    notes = []
+    if len(seen.values) == 2 and 2 * seen.border[highest] > seen.border.total():
+        notes.append(
+            "the foreground fills most of the masks' borders; if it is the background: "
+            f"--class-values {' '.join(map(str, reversed(seen.values)))}"
+        )
     bright = [value for value in seen.values if value > above]
-    merged = f"{shown(bright, data)} all count as foreground"
-    several = meaning.kind == "binary" and len(bright) > 1 and not _is_soft(seen)
+    if meaning.kind == "binary" and len(bright) > 1 and not _is_soft(seen):
+        notes.append(f"{shown(bright, data)} all count as foreground")
     ignored = data.ignore_values
     also = f", {shown(ignored, data)} ignored" if ignored else ""
     return Coding(
         _named(data, _BINARY if data.targets == "mask" else _BORDERS),
         f"mask values: {meaning.kind}, foreground above {above}{also} "
         f"({meaning.reason})",
-        tuple(note for note, said in ((white_paper, odd), (merged, several)) if said),
+        tuple(notes),
     )
 
 
@@ -161,7 +154,7 @@ def _classes(
 ) -> Coding:
     values, note = data.class_values, ""
     if not values:
-        values, note = _ordered(seen, meaning.levels or tuple(seen.values))
+        values, note = _ordered(seen, meaning.levels or seen.values)
     if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):
         raise BadUsage(
             f"--class-values must be 1 to {IGNORE} different values, "
@@ -171,8 +164,13 @@ def _classes(
     listed = names.names(values, seen.coloured) if names else {}
     from_list = ""
     if names and not data.class_names:
-        whose = f"{len(listed)} of {len(values)} classes have their names from"
-        from_list = f"{whose} {names.file}" if listed else names.unused()
+        count = f"{len(listed)} of {len(values)}"
+        unused = "names none of the masks' classes: its lines do not fit their values"
+        from_list = (
+            f"{count} classes have their names from {names.file}"
+            if listed
+            else f'{names.file} {unused}; write "value name" lines'
+        )
     data = _named(data, tuple(listed.get(v) or _name(v, data) for v in values))
     table = ", ".join(
         f"{shown([value], data)} → {name}"
@@ -297,12 +295,11 @@ def _by_colours(masks: Sequence[MaskValues]) -> tuple[Reading, str]:
 def _of_palettes_that_differ(
     indexed: Sequence[MaskValues], coloured: Sequence[MaskValues]
 ) -> tuple[Reading, str]:
-    for mask in indexed:
-        if len(set(mask.palette.values())) < len(mask.palette):
-            raise BadData(
-                "the masks have different palettes, and entries of one share a colour: "
-                f"what counts cannot be told, {_WAYS}"
-            )
+    if any(len(set(m.palette.values())) < len(m.palette) for m in indexed):
+        raise BadData(
+            "the masks have different palettes, and entries of one share a colour: "
+            f"what counts cannot be told, {_WAYS}"
+        )
     greys = all(not c % GREY_STEP for mask in indexed for c in mask.palette.values())
     if greys and not coloured:
         return "levels", ""
@@ -331,16 +328,11 @@ def _require_known_greys(
     grey: Sequence[MaskValues], coloured: Sequence[MaskValues]
 ) -> None:
     known = {colour for mask in coloured for colour in mask.readings["colours"].counts}
-    known.add(0)
-    for mask in grey:
-        strange = [
-            value
-            for value in mask.readings["levels"].counts
-            if value * GREY_STEP not in known
-        ]
-        if strange:
-            raise BadData(
-                f"{len(coloured)} masks hold colours and {len(grey)} grey levels that "
-                f"are none of them, such as {strange[0]}: what they mean cannot be "
-                "told; write all masks of the set in one way"
-            )
+    levels = (level for mask in grey for level in mask.readings["levels"].counts)
+    strange = [level for level in levels if level * GREY_STEP not in {0, *known}]
+    if strange:
+        raise BadData(
+            f"{len(coloured)} masks hold colours and {len(grey)} grey levels that are "
+            f"none of them, such as {strange[0]}: what they mean cannot be told; write "
+            "all masks of the set in one way"
+        )

@@ -39,8 +39,8 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
         Undecodable: as by ``decode_mask_values``.
     """
     with identified(file, data.max_pixels) as image:
-        lossy = _is_lossy(image, file)
         mask = MaskPixels(load(image))
+        lossy = _is_lossy(image, file)
         readings = mask.count(_NOISE if lossy else 0)
         indices = readings.get("indices")
         return MaskValues(
@@ -61,31 +61,19 @@ def _is_lossy(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _holds_lossy_webp(file: BinaryIO) -> bool:
-    """Returns whether one of the file's chunks is of the lossy kind."""
-    start, place = file.tell(), 12
-    try:
-        while len(head := _bytes_at(file, place, 8)) == 8:
-            if head[:4] in (b"VP8 ", b"VP8L"):
-                return head[:4] == b"VP8 "
-            length = int.from_bytes(head[4:], "little")
-            place += 8 + length + length % 2
-        return False
-    finally:
-        file.seek(start)
-
-
-def _bytes_at(file: BinaryIO, place: int, count: int) -> bytes:
-    file.seek(place)
-    return file.read(count)
+    """Returns whether the first of the file's chunks that is an image is lossy."""
+    file.seek(0)
+    content, place = file.read(), 12
+    while len(head := content[place : place + 8]) == 8:
+        if head[:4] in (b"VP8 ", b"VP8L"):
+            return head[:4] == b"VP8 "
+        length = int.from_bytes(head[4:], "little")
+        place += 8 + length + length % 2
+    return False
 
 
 class MaskPixels:
-    """The pixels of one mask, and the ways to read them.
-
-    Args:
-        mask: upright.
-        size: of what is read; by default the mask's own.
-    """
+    """The pixels of an upright mask, of ``size`` or its own, and ways to read them."""
 
     def __init__(self, mask: Image.Image, size: tuple[int, int] | None = None) -> None:
         """Turns rare kinds of pixels into the few that are read."""
@@ -117,13 +105,13 @@ class MaskPixels:
             return _whole(self._pixels(self.mask))
         if self.mask.mode in ("L", "LA"):
             grey = self._visible(self._pixels(self.mask.getchannel(0)))
-            return _packed_grey(grey) if reading == "colours" else grey
+            return grey.astype(np.int32) * GREY_STEP if reading == "colours" else grey
         return self._coloured(reading)
 
     def own(self) -> Reading:
         """Returns how the file is read where no other file says something else."""
         if self.mask.mode == "P":
-            return "levels" if self._levels_of_palette() else "indices"
+            return "levels" if grey_levels(read_palette(self.mask)) else "indices"
         return "colours" if self.mask.mode in ("RGB", "RGBA") else "levels"
 
     def readings(self) -> list[Reading]:
@@ -131,7 +119,7 @@ class MaskPixels:
         ways = [self.own()]
         if self.mask.mode == "P":
             ways += [way for way in ("indices", "colours") if way not in ways]
-        elif self.mask.mode in ("RGB", "RGBA") and self._is_grey():
+        elif ways == ["colours"] and not (self._packed() % GREY_STEP).any():
             ways.insert(0, "levels")
         if self.mask.mode in ("LA", "RGBA"):
             ways.append("alpha")
@@ -154,8 +142,7 @@ class MaskPixels:
     def palette(self, used: Iterable[int]) -> dict[int, int]:
         """Returns the packed colours of the indices in use."""
         colours = read_palette(self.mask).ljust(768, b"\0")
-        packed = {i: int.from_bytes(colours[3 * i : 3 * i + 3], "big") for i in used}
-        return packed
+        return {i: int.from_bytes(colours[3 * i : 3 * i + 3], "big") for i in used}
 
     def hidden(self) -> int:
         """Returns the number of pixels whose colour alpha hides."""
@@ -178,10 +165,9 @@ class MaskPixels:
         return hidden if alpha.max() else np.ones_like(hidden)
 
     def _pixels(self, mask: Image.Image) -> npt.NDArray[Any]:
-        pixels = np.asarray(mask)
-        return (
-            np.array(pixels) if self.size is None else nearest_pixels(pixels, self.size)
-        )
+        if self.size is None:
+            return np.array(mask)
+        return nearest_pixels(np.asarray(mask), self.size)
 
     def _visible(self, values: _Pixels) -> _Pixels:
         """Returns the values, 0 where alpha hides them."""
@@ -189,21 +175,16 @@ class MaskPixels:
             values[self._hidden()] = 0
         return values
 
-    def _is_grey(self) -> bool:
-        colours = self._pixels(self.mask.convert("RGB"))
-        packed = self._visible(_packed(colours))
-        return not (packed % GREY_STEP).any()
-
     def _coloured(self, reading: Reading) -> Values:
-        packed = self._visible(_packed(self._pixels(self.mask.convert("RGB"))))
+        packed = self._packed()
         if reading == "colours":
             return packed
         if reading == "indices" or (packed % GREY_STEP).any():
             raise Undecodable(f"holds colours, where other masks hold {reading}")
         return (packed // GREY_STEP).astype(np.uint8)
 
-    def _levels_of_palette(self) -> bytes | None:
-        return grey_levels(read_palette(self.mask))
+    def _packed(self) -> npt.NDArray[np.int32]:
+        return self._visible(_packed(self._pixels(self.mask.convert("RGB"))))
 
     def _indexed(self, reading: Reading) -> Values:
         indices: Mask = self._pixels(self.mask)
@@ -212,7 +193,7 @@ class MaskPixels:
         if reading == "colours":
             colours = np.frombuffer(read_palette(self.mask).ljust(768, b"\0"), np.uint8)
             return _packed(colours.reshape(-1, 3))[indices]
-        levels = self._levels_of_palette()
+        levels = grey_levels(read_palette(self.mask))
         if levels is None:
             raise Undecodable("holds colours, where other masks hold levels")
         # Ten times as fast as an index with bytes, which NumPy widens to 64 bits.
@@ -246,11 +227,6 @@ def _whole(values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
 def _packed(colours: Mask) -> npt.NDArray[np.int32]:
     red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
     packed: npt.NDArray[np.int32] = (red << 16) | (green << 8) | blue
-    return packed
-
-
-def _packed_grey(levels: Mask) -> npt.NDArray[np.int32]:
-    packed: npt.NDArray[np.int32] = levels.astype(np.int32) * GREY_STEP
     return packed
 
 

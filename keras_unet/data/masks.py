@@ -211,9 +211,7 @@ def decode_mask_values(
 def to_class_ids(values: Values, data: DataConfig) -> Mask:
     """Returns class ids, uint8, of what ``decode_mask_values`` returned; 255: ignored.
 
-    Args:
-        values: integers of any shape.
-        data: with ``mask_kind`` and what belongs to it, as ``find_coding`` fills it.
+    ``data`` has ``mask_kind`` and what belongs to it, as ``find_coding`` fills it.
 
     Raises:
         BadData: there is a value that belongs to no class.
