@@ -51,7 +51,9 @@ def layouts_of(folder: Path) -> list[Layout]:
     inside = subfolders(folder)
     fitting = [*_in_folders(folder), *_voc(folder), *_annotated(folder)]
     fitting += [] if fitting else _tables(folder)
-    fitting += [] if fitting else _of_objects(folder)
+    if not fitting and objects.holds_objects(folder):
+        name = "a folder for each image, with images/ and masks/"
+        fitting = [Layout(name, functools.partial(objects.find_objects, folder))]
     fitting += _side_by_side(folder, deep=False)
     if not fitting and len(inside) == 1:
         within = layouts_of(inside[0])
@@ -113,11 +115,9 @@ def _divided_sides(folder: Path) -> Iterator[_Sides]:
     for inside in subfolders(folder):
         part, rest = _meaning(inside.name)
         if part and not rest:
-            yield from (
-                side._replace(part=part)
-                for side in _named_sides(inside)
-                if side.part == ""
-            )
+            for side in _named_sides(inside):
+                if side.part == "":
+                    yield side._replace(part=part)
 
 
 def _divided(side: _Sides) -> Iterator[_Sides]:
@@ -230,15 +230,12 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
         every = _names_in(lists / "trainval.txt") or listed["train"] or list(pair_of)
         listed = {"": every}
     pairs = []
+    cause = "is listed in ImageSets/Segmentation, but is no pair or is twice"
     for part, names in listed.items():
         for name in names:
-            pair = pair_of.pop(name, None)
-            if pair:
+            if pair := pair_of.pop(name, None):
                 pairs.append(replace(pair, part=part))
             else:
-                cause = (
-                    "is listed in ImageSets/Segmentation, but is no pair or is twice"
-                )
                 problems.append(Problem(images / f"{name}.jpg", cause))
     return Found(tuple(pairs), tuple(problems))
 
@@ -248,12 +245,6 @@ def _names_in(file: Path) -> list[str]:
         return []
     words = [line.split() for line in file.read_text("utf-8").splitlines()]
     return [normal(line[0]) for line in words if line]
-
-
-def _of_objects(folder: Path) -> Iterator[Layout]:
-    if objects.holds_objects(folder):
-        name = "a folder for each image, with images/ and masks/"
-        yield Layout(name, lambda: objects.find_objects(folder))
 
 
 def _annotated(folder: Path) -> Iterator[Layout]:
@@ -268,23 +259,13 @@ def _annotated(folder: Path) -> Iterator[Layout]:
     }
     of_objects = {f: p for f, p in files.items() if f.name.startswith("instances")}
     files = of_objects or files
-    if not files:
-        return
     parts = set(files.values())
-    if (
-        len(files) > 1
-        and len(parts) == len(files)
-        and "train" in parts
-        and "" not in parts
-    ):
-        names = " ".join(str(file.relative_to(folder)) for file in files)
-        name = f"COCO's annotations in {names}, with their own split"
-        yield Layout(name, lambda: _find_annotated(folder, files))
-        return
-    for file in files:
-        name = f"COCO's annotations in {file.relative_to(folder)}"
-        alone = dict[Path, Part]({file: ""})
-        yield Layout(name, functools.partial(_find_annotated, folder, alone))
+    split = len(parts) == len(files) > 1 and "train" in parts and "" not in parts
+    for group in [files] if split else [dict[Path, Part]({file: ""}) for file in files]:
+        names = " ".join(str(file.relative_to(folder)) for file in group)
+        own = ", with their own split" if split else ""
+        name = f"COCO's annotations in {names}{own}"
+        yield Layout(name, functools.partial(_find_annotated, folder, group))
 
 
 def _part_in(path: Path) -> Part:

@@ -185,15 +185,12 @@ def _look_into(folder: Path) -> Found:
     if fitting:
         found = fitting[0].find()
         return replace(found, notes=(f"layout: {fitting[0].name}", *found.notes))
+    inside = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    more = " …" if len(inside) > 6 else ""
+    contents = f"holds {', '.join(inside[:6])}{more}" if inside else "is empty"
     raise BadData(
-        f"{folder}: {_contents(folder)}; expected images/ and masks/, or Kaggle's "
+        f"{folder}: {contents}; expected images/ and masks/, or Kaggle's "
         "train/ and train_masks/ (or train_masks.csv), or a layout like those of "
         "CamVid, Pascal VOC, COCO or Data Science Bowl 2018; --images and --masks name "
         "any two folders, and --pairs FILE.csv lists any other files"
     )
-
-
-def _contents(folder: Path) -> str:
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    more = " …" if len(names) > 6 else ""
-    return f"holds {', '.join(names[:6])}{more}" if names else "is empty"

@@ -95,14 +95,8 @@ class Found:
             # These hold whatever the values mean.
             says = {n: says[n] for n in ("run_lengths", "ignore_values") if n in says}
         default = DataConfig()
-        return replace(
-            data,
-            **{
-                name: value
-                for name, value in says.items()
-                if getattr(data, name) == getattr(default, name)
-            },
-        )
+        is_open = {n for n in says if getattr(data, n) == getattr(default, n)}
+        return replace(data, **{name: says[name] for name in is_open})
 
 
 def listing(problems: Sequence[Problem], where: str = _ALL) -> str:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
@@ -87,12 +88,7 @@ class Prepared(Found):
 def prepare(
     data: DataConfig, classes: int = 1, progress: Progress = silent
 ) -> Prepared:
-    """Returns the pairs of ``data``, all files looked at unless they are known.
-
-    Args:
-        data: where they are, and what is known of the masks' values.
-        classes: logits of the network; from 2 on, masks may not have more classes.
-        progress: is told after each pair how many are done, and of how many.
+    """Returns the pairs of ``data``, all files looked at, as by ``check_data``.
 
     Raises:
         BadData: an image or mask is unusable; every file is named with its cause.
@@ -115,19 +111,6 @@ def prepare(
     )
 
 
-def find_pairs(data: DataConfig) -> list[Pair]:
-    """Returns the pairs of ``data``, all parts; hardly a file was looked into.
-
-    Raises:
-        BadData: as by ``find``, or a file has no partner or two.
-        BadUsage: as by ``find``.
-    """
-    found = find(data)
-    if found.problems:
-        raise BadData(listing(found.problems))
-    return list(found.every)
-
-
 def split_pairs(
     pairs: Sequence[Pair],
     validation: Sequence[Pair] = (),
@@ -144,12 +127,12 @@ def split_pairs(
     """
     _refuse_overlap(pairs, validation, "validation")
     _refuse_overlap((*pairs, *validation), test, "test")
-    ranked = _ranked(pairs)
-    wanted = [
-        part
-        for part, given in (("validation", validation), ("test", test))
-        if not given
-    ]
+    ranked = sorted(
+        {pair.group for pair in pairs},
+        key=lambda group: hashlib.sha256(normal(group).encode()).hexdigest(),
+    )
+    given = {"validation": validation, "test": test}
+    wanted = [part for part, pairs_of in given.items() if not pairs_of]
     _need_groups(ranked, ["training", *wanted])
     tenth = max(1, round(_SHARE * len(ranked)))
     chosen = {
@@ -226,15 +209,10 @@ def split_of_run(
 
 def moved_to(data: DataConfig, folder: Path) -> DataConfig:
     """Returns the config with all of its pairs in one folder."""
-    return dataclasses.replace(
-        data,
-        data=folder,
-        images=None,
-        masks=None,
-        pairs=None,
-        validation=None,
-        test=None,
+    others: dict[str, Any] = dict.fromkeys(
+        ("images", "masks", "pairs", "validation", "test"), None
     )
+    return dataclasses.replace(data, data=folder, **others)
 
 
 def _namer(
@@ -287,8 +265,3 @@ def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], part: str) -> 
             f"{given[0].image.parent}: group {shared[0]} of --{part} is also in "
             "the rest of the data"
         )
-
-
-def _ranked(pairs: Sequence[Pair]) -> list[str]:
-    groups = {pair.group for pair in pairs}
-    return sorted(groups, key=lambda g: hashlib.sha256(normal(g).encode()).hexdigest())

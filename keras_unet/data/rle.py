@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +22,7 @@ from keras_unet.types import Mask, Values
 def encode(mask: Mask, columns: bool = False) -> str:
     """Returns "start length start length ..." of the non-zero pixels of (h, w).
 
-    An empty mask is the empty string.
-
-    Args:
-        mask: any value but 0 is foreground.
-        columns: go down the columns instead of along the rows.
+    They go along the rows, or down the columns; an empty mask is the empty string.
     """
     pixels = np.ascontiguousarray(mask if mask.itemsize == 1 else mask != 0)
     flat = pixels.view(np.uint8).ravel()
@@ -86,13 +81,8 @@ def decode_objects(text: str, shape: tuple[int, int], columns: bool = False) -> 
 def decode(text: str, height: int, width: int, columns: bool = False) -> Mask:
     """Returns the 0/1 mask (height, width) that ``text`` describes.
 
-    Runs may come in any order and may touch.
-
-    Args:
-        text: start and length of each run, starts counted from 1.
-        height: of the mask.
-        width: of the mask.
-        columns: the runs go down the columns instead of along the rows.
+    The text is start and length of each run, starts counted from 1. Runs may come in
+    any order and may touch; with ``columns`` they go down the columns.
 
     Raises:
         BadData: no whole numbers, half a run, or runs outside the image or of no
@@ -128,8 +118,7 @@ def _runs(text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
             "run lengths come in pairs (start, length), "
             f"but there are {len(numbers)} numbers"
         )
-    starts, lengths = numbers[::2] - 1, numbers[1::2]
-    return starts, lengths
+    return numbers[::2] - 1, numbers[1::2]
 
 
 def _refuse(wrong: npt.NDArray[np.bool_], at: npt.NDArray[np.int64], must: str) -> None:
@@ -168,27 +157,18 @@ def with_order(found: Found, data: DataConfig) -> Found:
         table = runs[0].table or runs[0].image
         return replace(found, problems=found.problems or (Problem(table, said),))
 
-    return replace(
-        found,
-        every=tuple(
-            replace(pair, coding=order) if _has_runs(pair) else pair
-            for pair in found.every
-        ),
-        notes=(*found.notes, said) if said else found.notes,
-        says={**found.says, "run_lengths": order},
-    )
+    coded = (replace(p, coding=order) if _has_runs(p) else p for p in found.every)
+    notes = (*found.notes, said) if said else found.notes
+    says = {**found.says, "run_lengths": order}
+    return replace(found, every=tuple(coded), notes=notes, says=says)
 
 
 def _has_runs(pair: Pair) -> bool:
     return pair.run_lengths is not None and pair.coding != "coco"
 
 
-class _BothWays(NamedTuple):
-    """One mask read both ways: an array of 0 and 1 by rows, and one by columns."""
-
-    pair: Pair
-    rows: Mask
-    columns: Mask
+_BothWays = tuple[Pair, Mask, Mask]
+"""A pair, its mask of 0 and 1 read by rows, and by columns."""
 
 
 def _decide(runs: Sequence[Pair], data: DataConfig) -> tuple[Coding | None, str]:
@@ -198,7 +178,7 @@ def _decide(runs: Sequence[Pair], data: DataConfig) -> tuple[Coding | None, str]
         # Empty masks, full ones, or broken ones, which are told of later.
         return "rows", ""
     rows, columns = (
-        (sum(map(_pieces, masks)), sum(map(_border, masks)))
+        (sum(map(_pieces, masks)), sum(int(e.sum()) for m in masks for e in _edges(m)))
         for masks in zip(*(mask[1:] for mask in read), strict=True)
     )
     seen = (
@@ -238,30 +218,24 @@ def _read_both_ways(runs: Sequence[Pair], max_pixels: int) -> Iterator[_BothWays
         except BadData:
             continue
         if (rows != columns).any():
-            yield _BothWays(pair, rows, columns)
+            yield pair, rows, columns
 
 
 def _order_of_less(rows: tuple[int, int], columns: tuple[int, int]) -> Coding | None:
     """Returns the order by which pieces and border are clearly less."""
-    both: tuple[tuple[Coding, tuple[int, int], tuple[int, int]], ...] = (
-        ("rows", rows, columns),
-        ("columns", columns, rows),
-    )
-    for order, this, other in both:
-        if other[0] >= _PIECES * this[0] and other[1] >= _BORDER * this[1]:
-            return order
-    return None
+
+    def is_less(this: tuple[int, int], other: tuple[int, int]) -> bool:
+        return other[0] >= _PIECES * this[0] and other[1] >= _BORDER * this[1]
+
+    if is_less(rows, columns):
+        return "rows"
+    return "columns" if is_less(columns, rows) else None
 
 
 def _pieces(mask: Mask) -> int:
     from scipy.ndimage import label
 
     return int(label(mask, np.ones((3, 3)))[1])
-
-
-def _border(mask: Mask) -> int:
-    below, beside = _edges(mask)
-    return int(below.sum() + beside.sum())
 
 
 def _edges(mask: Mask) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from splits import find_pairs
 
 from keras_unet.data.check import Report, check_data
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Found
-from keras_unet.data.pairs import find_pairs
 from keras_unet.data.records import write_records
 from keras_unet.data_config import DataConfig
 

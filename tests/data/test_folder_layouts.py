@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from splits import find_pairs
 
 from keras_unet.data.check import check_data
 from keras_unet.data.folder_layouts import car_of
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found
-from keras_unet.data.pairs import find_pairs
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
+from splits import find_pairs
 
 from keras_unet.data import rle
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
-from keras_unet.data.pairs import find_pairs
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
