@@ -168,7 +168,9 @@ def check_data(
     try:
         if whole:
             files = [_mask_file(seen.pair) for seen in whole]
-            names = find_class_list(_beside(files, folder))
+            beside = dict.fromkeys(file.parent for file in files)
+            above = (place.parent for place in beside)
+            names = find_class_list([*beside, folder, *above])
             values = [s.mask.values for s in whole if s.mask and s.mask.values]
             coding = find_coding(values, data, files, names)
             rows, unknown = _rows(whole, coding.data)
@@ -211,12 +213,6 @@ def _look_at_all(
         finally:
             # After Ctrl-C nobody waits for the rest.
             threads.shutdown(cancel_futures=True)
-
-
-def _beside(masks: Sequence[Path], folder: Path) -> list[Path]:
-    """Returns the folders in which a list of the masks' classes may lie."""
-    beside = dict.fromkeys(mask.parent for mask in masks)
-    return [*beside, folder, *(parent.parent for parent in beside)]
 
 
 def _rows(whole: Iterable[Seen], data: DataConfig) -> tuple[list[Row], list[Problem]]:
@@ -310,7 +306,7 @@ def _enlarged(pairs: Sequence[Pair], size: tuple[int, int]) -> Iterator[str]:
     """Yields what is to be said of records that are smaller than ``size``."""
     folders = sorted({pair.record.file.parent for pair in pairs if pair.record})
     for folder in folders:
-        written = records_index.image_size(folder)
+        written = records_index.read_index(folder).image_size
         if written[0] < size[0] or written[1] < size[1]:
             old, new = (
                 f"--image-size {height} {width}" for height, width in (written, size)
