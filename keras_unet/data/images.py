@@ -71,13 +71,10 @@ class Header:
 
 
 def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> Header:
-    """Returns what the header of an image file says.
+    """Returns what the header of an image file, open, says.
 
-    Args:
-        file: open, read from its start.
-        max_pixels: the largest image that is opened.
-        check_pixels: also decode the file, as coarsely as its format allows, so that
-            a damaged one is found.
+    With ``check_pixels`` the file is also decoded, as coarsely as its format allows,
+    so that a damaged one is found.
 
     Raises:
         Undecodable: damaged, no image, or too large.
@@ -156,8 +153,10 @@ def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
         Undecodable: as by ``decode_image``.
     """
     page = tiff.find_page(file)
-    if page and _is_for_tifffile(file, page, data.bands):
-        return _values_of_page(file, page, data)
+    if page:
+        known = open_image(file, page)
+        if known is None or max(data.bands, default=0) > len(known.getbands()):
+            return _values_of_page(file, page, data)
     with identified(file, data.max_pixels) as image:
         deep = is_deep(image)
         values = _in_strips(load(image), bool(data.bands))
@@ -177,13 +176,6 @@ def image_shape(path: Path, max_pixels: int) -> tuple[int, int]:
     """
     with opened(path) as file:
         return read_header(file, max_pixels).shape
-
-
-def _is_for_tifffile(file: BinaryIO, page: tiff.Page, bands: tuple[int, ...]) -> bool:
-    image = open_image(file, page)
-    if image is None:
-        return True
-    return bool(bands) and max(bands) > len(image.getbands())
 
 
 def _values_of_page(

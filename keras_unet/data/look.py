@@ -139,7 +139,6 @@ class Seen:
     """What a look at one pair found.
 
     Attributes:
-        pair: the pair.
         image: what is in the image's file; None where it cannot be read.
         mask: what is in the mask's file or its run lengths; None likewise.
         problems: why the pair cannot be used; empty where it can.

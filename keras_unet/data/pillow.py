@@ -131,19 +131,15 @@ def open_image(file: BinaryIO, page: tiff.Page | None) -> Image.Image | None:
                 # Image.open would ask for Pillow's limit.
                 with _without_limit if name in _LIMITED else nullcontext():
                     image: Image.Image = factory(file, "")
+                    if page and page.index:
+                        image.seek(page.index)
                     if page:
-                        _go_to(image, page)
+                        # Of alpha tagged as premultiplied Pillow would divide by it.
+                        _change_raw_modes(image, lambda raw: raw.replace("a", "A"))
                     return image
             except BROKEN:
                 return None
     return None
-
-
-def _go_to(image: Any, page: tiff.Page) -> None:
-    if page.index:
-        image.seek(page.index)
-    # Of alpha tagged as premultiplied Pillow would divide the colours by it.
-    _change_raw_modes(image, lambda raw: raw.replace("a", "A"))
 
 
 def _what_it_is(file: BinaryIO) -> str:
@@ -222,18 +218,14 @@ def late_orientation(file: BinaryIO) -> int:
             return 1
         length, name = struct.unpack(">I4s", head)
         if name == b"eXIf" and behind:
-            return _read_exif(file.read(min(length, 1 << 20)))
+            exif = Image.Exif()
+            try:
+                exif.load(file.read(min(length, 1 << 20)))
+                return _known(exif)
+            except BROKEN:
+                return 1
         behind |= name == b"IDAT"
         place += length + 12
-
-
-def _read_exif(content: bytes) -> int:
-    exif = Image.Exif()
-    try:
-        exif.load(content)
-        return _known(exif)
-    except BROKEN:
-        return 1
 
 
 def is_deep(image: Image.Image) -> bool:
