@@ -19,6 +19,24 @@ class BadData(ValueError):  # noqa: N818, the name says it
     status = 1
 
 
+class Undecodable(Exception):  # noqa: N818, the name says it
+    """What is wrong with a file's content, without the file's name."""
+
+
+class Unreadable(BadData):
+    """A file that cannot be used.
+
+    Attributes:
+        file: the file.
+        cause: what is wrong with it, without its name.
+    """
+
+    def __init__(self, file: Path, cause: str) -> None:
+        """Keeps file and cause apart, for lists of many of them."""
+        super().__init__(f"{file}: {cause}")
+        self.file, self.cause = file, cause
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: all ends as with Ctrl-C, and the command with status 143."""
 

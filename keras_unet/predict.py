@@ -26,7 +26,7 @@ from keras_unet.files import read_json, remove, write_rows, write_whole
 from keras_unet.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from keras_unet.data.opening import Unreadable
+    from keras_unet.errors import Unreadable
     from keras_unet.prediction.files import Wanted
     from keras_unet.prediction.inputs import Input, Shard
     from keras_unet.prediction.segmenter import Segmenter

@@ -226,9 +226,8 @@ def _defaults(verb: str, words: Sequence[str]) -> dict[str, Any]:
 
 def _any_verb() -> Any:
     """Returns what tyro makes the list of verbs and its messages of."""
-    kinds = [
-        Annotated[kind, tyro.conf.subcommand(name)] for name, kind in VERBS.items()
-    ]
+    verbs = VERBS.items()
+    kinds = [Annotated[kind, tyro.conf.subcommand(name)] for name, kind in verbs]
     return Union[tuple(kinds)]  # noqa: UP007
 
 
@@ -276,18 +275,13 @@ def _write_report(report: Report, folder: Path) -> list[Path]:
     from keras_unet.data.masks import read_mask
     from keras_unet.figures.samples import Sample, data_figure
 
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
     files = [folder / _REPORT]
     with write_whole(files[0]) as path:
         path.write_text(text, encoding="utf-8")
     data = report.resolved
     samples = [
-        Sample(
-            pair.image.name,
-            read_image(pair.image, 3, data),
-            read_mask(pair, data),
-        )
+        Sample(pair.image.name, read_image(pair.image, 3, data), read_mask(pair, data))
         for pair in report.extremes(_DRAWN)
         if pair.image.is_file()
     ]

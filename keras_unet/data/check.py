@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,19 @@ import numpy as np
 from keras_unet.console import Progress, silent
 from keras_unet.data import records_index
 from keras_unet.data.class_list import find_class_list
-from keras_unet.data.look import Look, Seen, look_at, white_of
-from keras_unet.data.look_cache import LookCache
+from keras_unet.data.look import Look, LookCache, Seen, look_at, white_of
 from keras_unet.data.mask_coding import Coding, find_coding
-from keras_unet.data.mask_values import MaskValues
 from keras_unet.data.masks import to_class_ids
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
 from keras_unet.data.pieces import about_squeezing
 from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
+
+_RESOLVED = (
+    *("class_values", "class_names", "mask_kind", "foreground_above"),
+    *("ignore_values", "mask_reading", "white"),
+)
+"""Fields of the config that a report tells."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Report:
         """Returns what is to be shown, by heading."""
         if not self.rows:
             return {"pairs": "0"}
-        names, shares = self.resolved.class_names, self.class_shares()
+        shares = np.array([row.shares for row in self.rows]).mean(axis=0).tolist()
         return {
             "pairs": str(len(self.rows)),
             "groups": str(len({row.pair.group for row in self.rows})),
@@ -82,17 +87,11 @@ class Report:
             "mask values": self.notes[0].removeprefix("mask values: "),
             "pixels": ", ".join(
                 f"{name} {100 * share:.1f} %"
-                for name, share in zip(names, shares, strict=True)
+                for name, share in zip(self.resolved.class_names, shares, strict=True)
             ),
             "foreground by image": _spread([row.foreground for row in self.rows]),
             "duplicates": str(sum(len(files) - 1 for files in self.duplicates)),
         }
-
-    def class_shares(self) -> list[float]:
-        """Returns the mean share of each class."""
-        classes = len(self.resolved.class_names)
-        shares = np.array([row.shares for row in self.rows]).reshape(-1, classes)
-        return [float(share) for share in shares.mean(axis=0)]
 
     def to_json(self) -> dict[str, Any]:
         """Returns all of the report as what ``json.dump`` takes."""
@@ -100,15 +99,9 @@ class Report:
             "table": self.table(),
             "problems": [_line(problem) for problem in self.problems],
             "notices": [_line(notice) for notice in self.notices],
-            "notes": list(self.notes),
+            "notes": self.notes,
             "duplicates": [[str(file) for file in files] for files in self.duplicates],
-            "class_values": list(self.resolved.class_values),
-            "class_names": list(self.resolved.class_names),
-            "mask_kind": self.resolved.mask_kind,
-            "foreground_above": self.resolved.foreground_above,
-            "ignore_values": list(self.resolved.ignore_values),
-            "mask_reading": self.resolved.mask_reading,
-            "white": self.resolved.white,
+            **{name: getattr(self.resolved, name) for name in _RESOLVED},
             "pairs": [
                 {
                     "image": str(row.pair.image),
@@ -148,53 +141,38 @@ def _spread(shares: list[float]) -> str:
 
 
 def _line(problem: Problem) -> dict[str, str]:
-    return {
-        "file": str(problem.file),
-        "part": problem.part,
-        "cause": problem.cause,
-    }
+    return {name: str(value) for name, value in vars(problem).items()}
 
 
 def check_data(
     found: Found, data: DataConfig, classes: int = 1, progress: Progress = silent
 ) -> Report:
-    """Returns ``check_pairs`` of all that was found, and what makes no pair."""
-    report = check_pairs(found.every, found.settle(data), classes, progress)
-    first, *others = report.notes
-    return replace(
-        report,
-        problems=found.problems + report.problems,
-        notes=(first, *found.notes, *others),
-    )
-
-
-def check_pairs(
-    pairs: Sequence[Pair],
-    data: DataConfig,
-    classes: int = 1,
-    progress: Progress = silent,
-) -> Report:
-    """Returns what is in the pairs' files and which of them cannot be used.
+    """Returns what is in the pairs' files, which of them cannot be used, and why.
 
     Args:
-        pairs: as ``find_pairs`` returns them.
+        found: the pairs, and what makes no pair.
         data: what is known of the masks' values; the rest is found.
         classes: logits of the network; from 2 on, more classes are a problem.
         progress: is told after each pair how many are done, and of how many.
 
     Raises:
+        BadData: as by ``Found.settle``.
         BadUsage: what ``data`` says of the masks contradicts itself.
     """
-    every = list(_look_at_all(pairs, data, progress))
-    problems = [problem for seen in every for problem in seen.problems]
+    data = found.settle(data)
+    every = list(_look_at_all(found.every, data, progress))
+    problems = [*found.problems, *(one for seen in every for one in seen.problems)]
     whole = [seen for seen in every if not seen.problems]
     folder = data.data or data.masks or data.pairs or Path()
     coding, rows = Coding(data, "mask values: unknown"), list[Row]()
     try:
         if whole:
             files = [_mask_file(seen.pair) for seen in whole]
-            names = find_class_list(_beside(files, folder))
-            coding = find_coding(_values(whole), data, files, names)
+            beside = dict.fromkeys(file.parent for file in files)
+            above = (place.parent for place in beside)
+            names = find_class_list([*beside, folder, *above])
+            values = [s.mask.values for s in whole if s.mask and s.mask.values]
+            coding = find_coding(values, data, files, names)
             rows, unknown = _rows(whole, coding.data)
             problems += unknown + _beyond(rows, coding.data, classes)
             problems += _one_class(rows, coding.data, folder)
@@ -208,10 +186,11 @@ def check_pairs(
         problems=tuple(problems),
         notes=(
             coding.reason,
+            *found.notes,
             *coding.notes,
             *about_white,
             *_notes(rows, notices, duplicates),
-            *_enlarged(pairs, data.image_size),
+            *_enlarged(found.every, data.image_size),
             *about_squeezing([(r.pair, r.image.header) for r in rows], coding.data),
         ),
         notices=notices,
@@ -225,7 +204,7 @@ def _look_at_all(
 ) -> Iterator[Seen]:
     # Pillow lets other threads run while it decodes.
     threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    with LookCache() as cache:
+    with closing(LookCache()) as cache:
         looks = threads.map(lambda pair: look_at(pair, data, cache), pairs)
         try:
             for done, seen in enumerate(looks, 1):
@@ -234,16 +213,6 @@ def _look_at_all(
         finally:
             # After Ctrl-C nobody waits for the rest.
             threads.shutdown(cancel_futures=True)
-
-
-def _beside(masks: Sequence[Path], folder: Path) -> list[Path]:
-    """Returns the folders in which a list of the masks' classes may lie."""
-    beside = dict.fromkeys(mask.parent for mask in masks)
-    return [*beside, folder, *(parent.parent for parent in beside)]
-
-
-def _values(whole: Iterable[Seen]) -> list[MaskValues]:
-    return [seen.mask.values for seen in whole if seen.mask and seen.mask.values]
 
 
 def _rows(whole: Iterable[Seen], data: DataConfig) -> tuple[list[Row], list[Problem]]:
@@ -290,9 +259,9 @@ def _one_class(rows: Sequence[Row], data: DataConfig, folder: Path) -> list[Prob
     if len(present) > 1 or not rows:
         return []
     only = present.pop() if present else "ignored"
-    if only == data.class_names[0]:
-        return [Problem(folder, "no mask has any foreground, so nothing can be learnt")]
     cause = f"every pixel of every mask is {only}, so nothing can be learnt"
+    if only == data.class_names[0]:
+        cause = "no mask has any foreground, so nothing can be learnt"
     return [Problem(folder, cause)]
 
 
@@ -337,7 +306,7 @@ def _enlarged(pairs: Sequence[Pair], size: tuple[int, int]) -> Iterator[str]:
     """Yields what is to be said of records that are smaller than ``size``."""
     folders = sorted({pair.record.file.parent for pair in pairs if pair.record})
     for folder in folders:
-        written = records_index.image_size(folder)
+        written = records_index.read_index(folder).image_size
         if written[0] < size[0] or written[1] < size[1]:
             old, new = (
                 f"--image-size {height} {width}" for height, width in (written, size)

@@ -48,12 +48,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ClassList:
-    """The classes that a file names.
-
-    Attributes:
-        file: the file.
-        entries: the classes.
-    """
+    """The classes that a file names."""
 
     file: Path
     entries: tuple[Entry, ...]
@@ -81,22 +76,14 @@ class ClassList:
         found = self._numbered(values, coloured)
         return tuple(v for v in values if v in found and found[v].ignored)
 
-    def unused(self) -> str:
-        """Returns why the list is of no use."""
-        return (
-            f"{self.file} names none of the masks' classes: its lines do not fit their "
-            'values; write "value name" lines'
-        )
-
     def _numbered(self, values: Sequence[int], coloured: bool) -> dict[int, Entry]:
         key = "colour" if coloured else "value"
         told = [e for e in self.entries if e.colour is not None or e.value is not None]
         if told or coloured:
             found = {getattr(entry, key): entry for entry in told}
             return {value: entry for value, entry in found.items() if value is not None}
-        bare = list(self.entries)
-        if bare and bare[0].name.lower() == _NO_LINE:
-            bare = bare[1:]
+        no_line = bool(self.entries) and self.entries[0].name.lower() == _NO_LINE
+        bare = self.entries[no_line:]
         if bare and (bare[0].name.lower() in _BACKGROUND or bare[0].ignored):
             return dict(enumerate(bare))
         return dict(enumerate(bare, 1)) if max(values, default=0) == len(bare) else {}
@@ -140,10 +127,8 @@ def _from_lines(text: str) -> list[Entry]:
 
 
 def _from_line(line: str) -> Entry:
-    """Returns the entry of ``name``, ``7 name``, ``64 128 64 name`` and the like.
-
-    CVAT writes ``name:64,128,64::``.
-    """
+    """Returns the entry of ``name``, ``7 name``, ``64 128 64 name`` and the like."""
+    # CVAT writes name:64,128,64::
     cvat = re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+):.*", line)
     if cvat:
         return Entry(cvat.group(1), colour=_packed(cvat.groups()[1:]))
@@ -163,9 +148,8 @@ def _from_table(text: str) -> list[Entry]:
     header = [cell.strip().lower() for cell in rows[0]]
     if not set(header) & set(_NAME):
         return _from_lines(text)
-    return [
-        _from_fields(dict(zip(header, row, strict=False))) for row in rows[1:] if row
-    ]
+    rows = [row for row in rows[1:] if row]
+    return [_from_fields(dict(zip(header, row, strict=False))) for row in rows]
 
 
 def _from_json(text: str) -> list[Entry]:
@@ -173,12 +157,7 @@ def _from_json(text: str) -> list[Entry]:
     if isinstance(found, dict) and isinstance(found.get("labels"), list):
         found = found["labels"]
     if isinstance(found, list):
-        return [
-            Entry(one)
-            if isinstance(one, str)
-            else _from_fields({str(k).lower(): v for k, v in one.items()})
-            for one in found
-        ]
+        return [Entry(x) if isinstance(x, str) else _from_fields(x) for x in found]
     pairs = [(k, v) if str(k).isdigit() else (v, k) for k, v in found.items()]
     return [Entry(str(name), value=int(value)) for value, name in pairs]
 
@@ -187,8 +166,8 @@ _PARSERS = {".txt": _from_lines, ".csv": _from_table, ".json": _from_json}
 
 
 def _from_fields(fields: Mapping[str, Any]) -> Entry:
-    name = _first(fields, _NAME)
-    value = _first(fields, _VALUE)
+    fields = {str(name).lower(): value for name, value in fields.items()}
+    name, value = _first(fields, _NAME), _first(fields, _VALUE)
     colour = _first(fields, _COLOUR)
     if colour is None and {"r", "g", "b"} <= fields.keys():
         colour = [fields[letter] for letter in "rgb"]

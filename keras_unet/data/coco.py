@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import re
 from collections import Counter, defaultdict
@@ -46,16 +47,14 @@ def find_annotated(file: Path, folders: Sequence[Path]) -> Found:
 
     Values are the ids of COCO's categories. Of objects that overlap, the later one has
     the pixel. Regions of crowds count for nothing: they have the value 255 or, where
-    that is a category, one above all.
-
-    Args:
-        file: COCO's JSON.
-        folders: where its images may lie; the first that holds one holds them all.
+    that is a category, one above all. The first of the folders that holds one of the
+    images holds them all.
 
     Raises:
         BadData: the file is damaged, or pycocotools is not installed.
     """
-    _require_library(file)
+    if importlib.util.find_spec("pycocotools") is None:
+        raise BadData(f"{file}: COCO's annotations need pycocotools: {_INSTALL}")
     content = _read(file)
     try:
         return _found(file, folders, content)
@@ -87,12 +86,8 @@ def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
     if any(a.get("iscrowd") for a in annotations):
         says["ignore_values"] = (crowd,)
     shifted = ("its categories are counted from 0: class values are one higher",)
-    return Found(
-        tuple(pairs),
-        (*problems, *missing),
-        notes=shifted if first else (),
-        says=says,
-    )
+    notes = shifted if first else ()
+    return Found(tuple(pairs), (*problems, *missing), notes, says)
 
 
 def _objects(
@@ -158,18 +153,16 @@ def merged(founds: Mapping[Any, Found]) -> Found:
     Raises:
         BadData: their categories differ.
     """
-    every = list(founds.values())
-    says: dict[str, Any] = {}
-    for found in every:
+    pairs, problems, says = list[Pair](), list[Problem](), dict[str, Any]()
+    for part, found in founds.items():
+        pairs += [replace(pair, part=part) for pair in found.every]
+        problems += found.problems
         says |= found.says
+    every = list(founds.values())
     if any(f.says["class_values"] != says["class_values"] for f in every):
-        files = " and ".join(str(found.pairs[0].table) for found in every)
+        files = " and ".join(str(found.every[0].table) for found in every)
         raise BadData(f"{files}: have different categories")
-    pairs = tuple(
-        replace(pair, part=part) for part, f in founds.items() for pair in f.pairs
-    )
-    problems = tuple(problem for found in every for problem in found.problems)
-    return Found(pairs, problems, notes=every[0].notes, says=says)
+    return Found(tuple(pairs), tuple(problems), every[0].notes, says)
 
 
 def decode(text: str, shape: tuple[int, int]) -> Values:
@@ -197,15 +190,6 @@ def decode(text: str, shape: tuple[int, int]) -> Values:
             raise BadData(f"an outline is of {inside.shape[1]}×{inside.shape[0]}")
         values[inside > 0] = value
     return values
-
-
-def _require_library(file: Path) -> None:
-    try:
-        import pycocotools.mask  # noqa: F401
-    except ImportError as error:
-        raise BadData(
-            f"{file}: COCO's annotations need pycocotools: {_INSTALL}"
-        ) from error
 
 
 def _read(file: Path) -> Any:

@@ -78,10 +78,8 @@ def download(
 def unpack(archive: Path, folder: Path, name: str) -> None:
     """Writes an archive's files into ``folder``, each one whole; leaves existing ones.
 
-    Args:
-        archive: a ZIP file, or the one file that it would hold, already unpacked.
-        folder: where to.
-        name: what the archive is called at Kaggle.
+    It is a ZIP file, or the one file that it would hold, already unpacked; at Kaggle it
+    is called ``name``.
 
     Raises:
         BadData: the archive is damaged or encrypted, names a place outside of
@@ -89,13 +87,17 @@ def unpack(archive: Path, folder: Path, name: str) -> None:
             but what lies before a damaged file.
     """
     if not zipfile.is_zipfile(archive):
-        _refuse_half_archive(archive, name)
+        # Kaggle's library unpacks an archive of one table on its own.
+        if not name.endswith(".csv.zip"):
+            raise BadData(f"{archive}: is no ZIP file; delete it and run this again")
         with archive.open("rb") as file:
             _copy(file, folder / name.removesuffix(".zip"))
         return
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [m for m in opened.infolist() if _is_wanted(m)]
+            members = [m for m in opened.infolist() if not m.is_dir()]
+            # The archives were made on a Mac, which adds a shadow of each file.
+            members = [m for m in members if "__MACOSX" not in m.filename.split("/")]
             targets = [_target(folder, archive, member) for member in members]
             absent = [
                 (member, target)
@@ -133,18 +135,6 @@ def _write_member(
             f"{archive.filename}: {member.filename} in it is damaged ({error}); delete "
             "the archive, try again"
         ) from error
-
-
-def _refuse_half_archive(archive: Path, name: str) -> None:
-    # Kaggle's library unpacks an archive of one table on its own.
-    if not name.endswith(".csv.zip"):
-        raise BadData(f"{archive}: is no ZIP file; delete it and run this again")
-
-
-def _is_wanted(member: zipfile.ZipInfo) -> bool:
-    parts = PurePosixPath(member.filename).parts
-    # The archives were made on a Mac, which adds a shadow of each file.
-    return not member.is_dir() and "__MACOSX" not in parts
 
 
 def _target(folder: Path, archive: Path, member: zipfile.ZipInfo) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,17 @@ from typing import NamedTuple
 
 from keras_unet.data import coco, objects
 from keras_unet.data.folders import (
+    MASK_SUFFIX,
     by_stem,
-    car_of,
     holds_files,
     match_names,
     match_neighbours,
     normal,
-    shows_cars,
     stem_of,
     subfolders,
 )
 from keras_unet.data.pair import Found, Part, Problem
-from keras_unet.data.run_lengths import find_run_lengths, is_table
+from keras_unet.data.pairs_file import find_run_lengths, is_table
 
 _IMAGES = {"images", "image", "imgs", "img", "photos", "pictures", "inputs", "input"}
 _MASKS = {
@@ -35,6 +35,8 @@ _PARTS: dict[str, Part] = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
+_CARS = 3
 
 
 class Layout(NamedTuple):
@@ -49,7 +51,9 @@ def layouts_of(folder: Path) -> list[Layout]:
     inside = subfolders(folder)
     fitting = [*_in_folders(folder), *_voc(folder), *_annotated(folder)]
     fitting += [] if fitting else _tables(folder)
-    fitting += [] if fitting else _of_objects(folder)
+    if not fitting and objects.holds_objects(folder):
+        name = "a folder for each image, with images/ and masks/"
+        fitting = [Layout(name, functools.partial(objects.find_objects, folder))]
     fitting += _side_by_side(folder, deep=False)
     if not fitting and len(inside) == 1:
         within = layouts_of(inside[0])
@@ -111,11 +115,9 @@ def _divided_sides(folder: Path) -> Iterator[_Sides]:
     for inside in subfolders(folder):
         part, rest = _meaning(inside.name)
         if part and not rest:
-            yield from (
-                side._replace(part=part)
-                for side in _named_sides(inside)
-                if side.part == ""
-            )
+            for side in _named_sides(inside):
+                if side.part == "":
+                    yield side._replace(part=part)
 
 
 def _divided(side: _Sides) -> Iterator[_Sides]:
@@ -155,11 +157,29 @@ def _match_cars(side: _Sides) -> Found:
     """Returns the pairs of two folders, in groups where the names are Carvana's."""
     kaggles = (side.images.name, side.masks.name) == ("train", "train_masks")
     found = match_names(side.images, side.masks, car_of if kaggles else None)
-    if kaggles or not shows_cars(found):
+    if kaggles or not _shows_cars(found):
         return found
     pairs = tuple(replace(pair, group=car_of(pair.image)) for pair in found.pairs)
     note = "groups: by what comes before _01, _02, ... in the names (see --group-by)"
-    return replace(found, pairs=pairs, notes=(note,))
+    return replace(found, every=pairs, notes=(note,))
+
+
+def car_of(image: Path) -> str:
+    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
+    return re.sub(r"_\d+$", "", stem_of(image))
+
+
+def _shows_cars(found: Found) -> bool:
+    """Returns whether the names are Carvana's, which show a car in several views.
+
+    ``<car>_01.jpg`` to ``<car>_16.jpg`` have masks called ``<car>_01_mask``.
+    """
+    views = [_VIEW.fullmatch(stem_of(pair.image)) for pair in found.pairs]
+    cars = Counter(view.group(1) for view in views if view)
+    named = all(
+        pair.mask and stem_of(pair.mask).endswith(MASK_SUFFIX) for pair in found.pairs
+    )
+    return named and all(views) and len(cars) >= _CARS and min(cars.values()) > 1
 
 
 def _tables(folder: Path) -> Iterator[Layout]:
@@ -210,15 +230,12 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
         every = _names_in(lists / "trainval.txt") or listed["train"] or list(pair_of)
         listed = {"": every}
     pairs = []
+    cause = "is listed in ImageSets/Segmentation, but is no pair or is twice"
     for part, names in listed.items():
         for name in names:
-            pair = pair_of.pop(name, None)
-            if pair:
+            if pair := pair_of.pop(name, None):
                 pairs.append(replace(pair, part=part))
             else:
-                cause = (
-                    "is listed in ImageSets/Segmentation, but is no pair or is twice"
-                )
                 problems.append(Problem(images / f"{name}.jpg", cause))
     return Found(tuple(pairs), tuple(problems))
 
@@ -228,12 +245,6 @@ def _names_in(file: Path) -> list[str]:
         return []
     words = [line.split() for line in file.read_text("utf-8").splitlines()]
     return [normal(line[0]) for line in words if line]
-
-
-def _of_objects(folder: Path) -> Iterator[Layout]:
-    if objects.holds_objects(folder):
-        name = "a folder for each image, with images/ and masks/"
-        yield Layout(name, lambda: objects.find_objects(folder))
 
 
 def _annotated(folder: Path) -> Iterator[Layout]:
@@ -248,23 +259,13 @@ def _annotated(folder: Path) -> Iterator[Layout]:
     }
     of_objects = {f: p for f, p in files.items() if f.name.startswith("instances")}
     files = of_objects or files
-    if not files:
-        return
     parts = set(files.values())
-    if (
-        len(files) > 1
-        and len(parts) == len(files)
-        and "train" in parts
-        and "" not in parts
-    ):
-        names = " ".join(str(file.relative_to(folder)) for file in files)
-        name = f"COCO's annotations in {names}, with their own split"
-        yield Layout(name, lambda: _find_annotated(folder, files))
-        return
-    for file in files:
-        name = f"COCO's annotations in {file.relative_to(folder)}"
-        alone = dict[Path, Part]({file: ""})
-        yield Layout(name, functools.partial(_find_annotated, folder, alone))
+    split = len(parts) == len(files) > 1 and "train" in parts and "" not in parts
+    for group in [files] if split else [dict[Path, Part]({file: ""}) for file in files]:
+        names = " ".join(str(file.relative_to(folder)) for file in group)
+        own = ", with their own split" if split else ""
+        name = f"COCO's annotations in {names}{own}"
+        yield Layout(name, functools.partial(_find_annotated, folder, group))
 
 
 def _part_in(path: Path) -> Part:

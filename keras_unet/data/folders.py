@@ -1,4 +1,4 @@
-"""What lies in a folder, and which of its files make pairs by their names."""
+"""What lies in a folder, a file of it opened, and which make pairs by their names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import re
 import stat
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from keras_unet.data.pair import Found, Pair, Problem
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Undecodable, Unreadable
 
 BESIDE_IMAGES = {
     *(".csv", ".db", ".html", ".ini", ".json", ".log", ".mat", ".md", ".txt"),
@@ -43,21 +45,15 @@ def normal(name: str) -> str:
 def by_stem(folder: Path, deep: bool = False) -> Stems:
     """Returns the folder's files by their stem, in one spelling of accents.
 
-    Hidden files and those that are plainly no image are left out.
-
-    Args:
-        folder: where to look.
-        deep: also in its subfolders, whose names then belong to the stem.
+    Hidden files and those that are plainly no image are left out. With ``deep`` those
+    of its subfolders are among them, whose names then belong to the stem.
 
     Raises:
         BadData: the folder is missing, may not be read or holds no image.
     """
-    stems: Stems = defaultdict(list)
-    for path in list_files(folder, deep)[0]:
-        stems[name_of(path, folder)].append(path)
-    if not stems:
-        raise BadData(f"{folder}: holds no images")
-    return dict(stems)
+    if stems := _by_name(folder, deep)[0]:
+        return stems
+    raise BadData(f"{folder}: holds no images")
 
 
 def list_files(folder: Path, deep: bool = True) -> tuple[list[Path], list[Problem]]:
@@ -132,6 +128,35 @@ def kind_of(path: Path) -> str:
     return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "a device"
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Gives the open file; what is wrong with it or its content gets its name.
+
+    Raises:
+        Unreadable: the file is missing or forbidden, or what is done with it within
+            the block raises Undecodable.
+    """
+    if kind := kind_of(path):
+        raise Unreadable(path, f"is {kind}, not a file")
+    try:
+        # Given a name, Pillow 13 maps the file and reads turned TIFF images wrongly.
+        file = path.open("rb")
+    except PermissionError as error:
+        raise Unreadable(path, "may not be read (no permission)") from error
+    except FileNotFoundError as error:
+        cause = "is a broken link" if path.is_symlink() else "is not there"
+        raise Unreadable(path, cause) from error
+    except OSError as error:
+        raise Unreadable(path, f"cannot be opened ({error.strerror})") from error
+    with file:
+        try:
+            yield file
+        except Undecodable as error:
+            raise Unreadable(path, str(error)) from error
+        except OSError as error:
+            raise Unreadable(path, f"cannot be read ({error.strerror})") from error
+
+
 def no_folder(path: Path, error: OSError) -> BadData:
     """Returns why there is nothing to be had from ``path``, by what opening it gave."""
     if isinstance(error, PermissionError):
@@ -149,13 +174,11 @@ MASK_WORDS = (
 )
 """What the name of a mask has before or after its image's, side by side in a folder."""
 
-_MASK_SUFFIX = "_mask"
+MASK_SUFFIX = "_mask"
 _WORDS = "|".join(sorted(MASK_WORDS, key=len, reverse=True))
 _AFTER = re.compile(rf"(.+)[_\-. ](?:{_WORDS})", re.IGNORECASE)
 _BEFORE = re.compile(rf"(?:{_WORDS})[_\-. ](.+)", re.IGNORECASE)
 _PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif"}
-_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
-_CARS = 3
 
 GroupOf = Callable[[Path], str]
 
@@ -166,12 +189,8 @@ def match_names(images: Path, masks: Path, group_of: GroupOf | None = None) -> F
     A name is the path within the folder, without the suffix. A mask's is its image's,
     or that and ``_mask``. Where no two names are alike, what all images and all masks
     begin and end with is left out of the comparison: ``t001`` and ``man_seg001`` are a
-    pair if all their neighbours are called so.
-
-    Args:
-        images: folder of the images.
-        masks: folder of the masks.
-        group_of: returns the group of an image file, by default its name.
+    pair if all their neighbours are called so. The group of an image is what
+    ``group_of`` returns, by default its name.
 
     Raises:
         BadData: a folder is missing or holds no image.
@@ -197,8 +216,8 @@ def match_names(images: Path, masks: Path, group_of: GroupOf | None = None) -> F
     return Found(tuple(pairs), tuple(problems))
 
 
-def _by_name(folder: Path) -> tuple[Stems, list[Problem]]:
-    files, problems = list_files(folder)
+def _by_name(folder: Path, deep: bool = True) -> tuple[Stems, list[Problem]]:
+    files, problems = list_files(folder, deep)
     if not files and not problems:
         raise BadData(f"{folder}: holds no images")
     names: Stems = defaultdict(list)
@@ -211,7 +230,7 @@ def _named_as_images(image_of: Stems, mask_of: Stems) -> Stems:
     """Returns the masks by their images' names: ``_mask`` goes where it must."""
     renamed: Stems = defaultdict(list)
     for name, paths in mask_of.items():
-        short = name.removesuffix(_MASK_SUFFIX)
+        short = name.removesuffix(MASK_SUFFIX)
         renamed[short if name not in image_of else name] += paths
     return dict(renamed)
 
@@ -250,24 +269,6 @@ def _several(paths: list[Path]) -> list[Problem]:
         return []
     names = ", ".join(path.name for path in paths[1:])
     return [Problem(paths[0], f"has the same name as {names}; which one is meant?")]
-
-
-def car_of(image: Path) -> str:
-    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
-    return re.sub(r"_\d+$", "", stem_of(image))
-
-
-def shows_cars(found: Found) -> bool:
-    """Returns whether the names are Carvana's, which show a car in several views.
-
-    ``<car>_01.jpg`` to ``<car>_16.jpg`` have masks called ``<car>_01_mask``.
-    """
-    views = [_VIEW.fullmatch(stem_of(pair.image)) for pair in found.pairs]
-    cars = Counter(view.group(1) for view in views if view)
-    named = all(
-        pair.mask and stem_of(pair.mask).endswith(_MASK_SUFFIX) for pair in found.pairs
-    )
-    return named and all(views) and len(cars) >= _CARS and min(cars.values()) > 1
 
 
 def match_neighbours(folder: Path, deep: bool = False) -> Found:
@@ -312,12 +313,11 @@ def _neighbours(images: list[Path], masks: list[Path], folder: Path) -> Pair | P
     """Returns the pair of files of one name, or why they are none."""
     if not masks and len(images) == 2:
         photos = [file for file in images if file.suffix.lower() in _PHOTOS]
-        masks = [file for file in images if file not in photos]
-        images = photos
         if len(photos) != 1:
             cause = "is an image and its mask, but which of them is the mask?"
-            both = " and ".join(file.name for file in sorted([*photos, *masks]))
+            both = " and ".join(sorted(file.name for file in images))
             return Problem(folder / both, cause)
+        images, masks = photos, [file for file in images if file not in photos]
     if len(images) > 1 or len(masks) > 1:
         return _several(images if len(images) > 1 else masks)[0]
     if not masks:

@@ -18,20 +18,20 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.data import tiff
-from keras_unet.data.opening import Undecodable, opened
+from keras_unet.data.folders import opened
 from keras_unet.data.pillow import (
     convert,
     find_orientation,
     has_colours,
     identified,
     is_deep,
-    late_orientation,
     load,
     open_image,
     require_size,
     take_lower_bytes,
 )
 from keras_unet.data_config import DataConfig
+from keras_unet.errors import Undecodable
 
 _STRIP = 4_000_000
 """Pixels that are converted at a time."""
@@ -71,13 +71,10 @@ class Header:
 
 
 def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> Header:
-    """Returns what the header of an image file says.
+    """Returns what the header of an image file, open, says.
 
-    Args:
-        file: open, read from its start.
-        max_pixels: the largest image that is opened.
-        check_pixels: also decode the file, as coarsely as its format allows, so that
-            a damaged one is found.
+    With ``check_pixels`` the file is also decoded, as coarsely as its format allows,
+    so that a damaged one is found.
 
     Raises:
         Undecodable: damaged, no image, or too large.
@@ -105,18 +102,11 @@ def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> 
         return header
 
 
-def find_late_orientation(file: BinaryIO, header: Header) -> int:
-    """Returns the orientation that EXIF data behind the pixels say, to no effect."""
-    return late_orientation(file) if header.format == "PNG" else 1
-
-
 def read_image(path: Path, channels: int, data: DataConfig) -> types.Image:
     """Returns the upright image of a file at its own size, uint8 (h, w, channels).
 
-    Args:
-        path: of the file.
-        channels: 3 (RGB) or 1 (grey).
-        data: its ``bands``, ``white`` and ``max_pixels`` say how.
+    Channels are 3 (RGB) or 1 (grey); of ``data``, ``bands``, ``white`` and
+    ``max_pixels`` say how.
 
     Raises:
         Unreadable: missing, forbidden, damaged, no image, too large, or of a kind
@@ -163,8 +153,10 @@ def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
         Undecodable: as by ``decode_image``.
     """
     page = tiff.find_page(file)
-    if page and _is_for_tifffile(file, page, data.bands):
-        return _values_of_page(file, page, data)
+    if page:
+        known = open_image(file, page)
+        if known is None or max(data.bands, default=0) > len(known.getbands()):
+            return _values_of_page(file, page, data)
     with identified(file, data.max_pixels) as image:
         deep = is_deep(image)
         values = _in_strips(load(image), bool(data.bands))
@@ -184,13 +176,6 @@ def image_shape(path: Path, max_pixels: int) -> tuple[int, int]:
     """
     with opened(path) as file:
         return read_header(file, max_pixels).shape
-
-
-def _is_for_tifffile(file: BinaryIO, page: tiff.Page, bands: tuple[int, ...]) -> bool:
-    image = open_image(file, page)
-    if image is None:
-        return True
-    return bool(bands) and max(bands) > len(image.getbands())
 
 
 def _values_of_page(
@@ -225,9 +210,7 @@ def _strips(height: int, width: int) -> Iterator[slice]:
 
 def _channels(image: Image.Image, all_of_them: bool) -> npt.NDArray[Any]:
     """Returns grey, RGB, or what channels there are, (h, w, channels)."""
-    if image.mode == "F":
-        raise Undecodable("holds fractions; write it with 8 or 16 bits a channel")
-    if image.mode.startswith("I"):
+    if image.mode[0] in "IF":
         return _unsigned(np.asarray(image)[..., np.newaxis])
     if image.mode == "1":
         image = convert(image, "L")
@@ -303,9 +286,7 @@ def find_white(
 ) -> tuple[int | None, list[str]]:
     """Returns what counts as white, and what is to be said of it.
 
-    Args:
-        brightest: the largest value of each image of 16 bits.
-        white: what the user says; None leaves it open.
+    ``brightest`` are the largest values of the images of 16 bits.
     """
     if not brightest:
         return white, []

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from keras_unet.data.folders import (
     normal,
     stem_of,
 )
-from keras_unet.data.pair import Found, Part, Problem
-from keras_unet.data.pairs_file import find_listed
+from keras_unet.data.pair import Found, Pair, Part, Problem
+from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
-from keras_unet.data.run_lengths import find_run_lengths, with_order
+from keras_unet.data.rle import with_order
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 
@@ -85,14 +85,12 @@ def find(data: DataConfig) -> Found:
         BadUsage: no folder was given, --group-by is no regular expression, or records
             are to be seen at --resolution.
     """
-    found = _in_parts(_source(data))
-    given: Mapping[Part, Path | None] = {
-        "validation": data.validation,
-        "test": data.test,
-    }
-    for part, path in given.items():
-        if path is not None:
-            found = _with_given(found, part, find_in(path))
+    found = _source(data)
+    if data.validation is not None:
+        found = _with_given(found, "validation", find_in(data.validation))
+    if data.test is not None:
+        found = _with_given(found, "test", find_in(data.test))
+    found = replace(found, every=tuple(sorted(found.every, key=_place)))
     if data.group_by is not None:
         found = _regroup(found, data.group_by)
     if any(pair.record for pair in found.every):
@@ -143,30 +141,22 @@ def find_in(path: Path) -> Found:
         raise no_folder(path, error) from error
 
 
-def _in_parts(found: Found) -> Found:
-    """Returns the pairs sorted by name, those of known parts apart."""
-    pairs = sorted(found.every, key=lambda pair: normal(str(pair.image)))
-    pairs.sort(key=lambda pair: normal(pair.image.name))
-    return replace(
-        found,
-        pairs=tuple(p for p in pairs if p.part in ("", "train")),
-        validation=tuple(p for p in pairs if p.part == "validation"),
-        test=tuple(p for p in pairs if p.part == "test"),
-    )
+def _place(pair: Pair) -> tuple[bool, bool, str, str]:
+    """Returns what pairs are sorted by: their part, and their image's name."""
+    names = normal(pair.image.name), normal(str(pair.image))
+    return pair.part == "test", pair.part == "validation", *names
 
 
 def _with_given(found: Found, part: Part, given: Found) -> Found:
     """Returns what was found, and in ``part`` nothing but what was given."""
-    own = len(getattr(found, part))
+    others = [pair for pair in found.every if pair.part != part]
+    own = len(found.every) - len(others)
     left_out = f"{own} {part} images of the data's own split are left out: --{part}"
-    return _in_parts(
-        replace(
-            found,
-            problems=found.problems + given.problems,
-            notes=(*found.notes, *([f"{left_out} is given"] if own else [])),
-            says={**given.says, **found.says},
-            **{part: tuple(replace(pair, part=part) for pair in given.every)},
-        )
+    return Found(
+        (*others, *(replace(pair, part=part) for pair in given.every)),
+        found.problems + given.problems,
+        (*found.notes, *([f"{left_out} is given"] if own else [])),
+        {**given.says, **found.says},
     )
 
 
@@ -179,8 +169,7 @@ def _regroup(found: Found, group_by: str) -> Found:
         else:
             cause = f"--group-by {group_by} finds nothing in its name"
             problems.append(Problem(pair.image, cause))
-    every, wrong = tuple(pairs), tuple(problems)
-    return _in_parts(Found(every, wrong, notes=found.notes, says=found.says))
+    return replace(found, every=tuple(pairs), problems=tuple(problems))
 
 
 def _look_into(folder: Path) -> Found:
@@ -196,15 +185,12 @@ def _look_into(folder: Path) -> Found:
     if fitting:
         found = fitting[0].find()
         return replace(found, notes=(f"layout: {fitting[0].name}", *found.notes))
+    inside = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    more = " …" if len(inside) > 6 else ""
+    contents = f"holds {', '.join(inside[:6])}{more}" if inside else "is empty"
     raise BadData(
-        f"{folder}: {_contents(folder)}; expected images/ and masks/, or Kaggle's "
+        f"{folder}: {contents}; expected images/ and masks/, or Kaggle's "
         "train/ and train_masks/ (or train_masks.csv), or a layout like those of "
         "CamVid, Pascal VOC, COCO or Data Science Bowl 2018; --images and --masks name "
         "any two folders, and --pairs FILE.csv lists any other files"
     )
-
-
-def _contents(folder: Path) -> str:
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    more = " …" if len(names) > 6 else ""
-    return f"holds {', '.join(names[:6])}{more}" if names else "is empty"

@@ -1,34 +1,40 @@
-"""What is in the files of one pair: each is opened once, then remembered."""
+"""What is in the files of one pair: each is opened once, then remembered.
+
+Memory is SQLite in the user's cache folder, which several processes may write to.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import sqlite3
+import threading
 import time
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
+import PIL
 
 from keras_unet.data import records_index
+from keras_unet.data.folders import opened
 from keras_unet.data.images import (
     Header,
     decode_values,
-    find_late_orientation,
     find_white,
     read_header,
 )
-from keras_unet.data.look_cache import LookCache
-from keras_unet.data.mask_pixels import look_at_mask
-from keras_unet.data.mask_values import GREY_STEP, MaskValues, Stats, count_values
+from keras_unet.data.mask_pixels import count_values, look_at_mask
+from keras_unet.data.mask_values import GREY_STEP, MaskValues
 from keras_unet.data.masks import decode_runs, read_objects_of
 from keras_unet.data.objects import object_files
-from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
+from keras_unet.data.pillow import late_orientation
 from keras_unet.data_config import DataConfig, Reading
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Unreadable
 from keras_unet.types import Values
 
 _FORMAT_OF = {
@@ -39,6 +45,15 @@ _FORMAT_OF = {
 }
 _FRESH = 2.0
 """Seconds after a change in which another one may leave the time as it is."""
+_VERSION = 3
+"""Of what is remembered; to be raised when a look finds more or something else."""
+_SET_UP = (
+    # What a power cut loses is looked at again.
+    "PRAGMA synchronous = OFF",
+    "CREATE TABLE IF NOT EXISTS looks (key TEXT PRIMARY KEY, found)",
+    # Of two million files and more, the latest are kept.
+    "DELETE FROM looks WHERE rowid <= (SELECT MAX(rowid) - 2000000 FROM looks)",
+)
 
 
 @dataclass(frozen=True)
@@ -61,12 +76,69 @@ class Look:
     late_orientation: int = 1
 
 
+class LookCache:
+    """What looks found, where it can be kept, by a key that changes with the file."""
+
+    def __init__(self) -> None:
+        """Opens the file, or makes it."""
+        self._lock = threading.Lock()
+        self._table: sqlite3.Connection | None = None
+        name = f"looks-{_VERSION}-pillow-{PIL.__version__}.sqlite"
+        # There may be no place for it, or no home.
+        with contextlib.suppress(OSError, RuntimeError):
+            home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            self._open(Path(home) / "keras_unet" / name)
+
+    def once(self, key: str | None, look: Callable[[], Look]) -> Look:
+        """Returns what was kept under the key, or else what ``look`` finds now.
+
+        That is kept, but of a file that was changed a moment ago, or has no key.
+        """
+        kept = self._execute("SELECT found FROM looks WHERE key = ?", key)
+        if kept:
+            return msgspec.json.decode(kept[0][0], type=Look)
+        found = look()
+        if key and time.time() - found.fingerprint.modified / 1e9 > _FRESH:
+            text = msgspec.json.encode(found).decode()
+            self._execute("REPLACE INTO looks VALUES (?, ?)", key, text)
+        return found
+
+    def _open(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._table = sqlite3.connect(
+                file, isolation_level=None, check_same_thread=False
+            )
+            for statement in _SET_UP:
+                self._table.execute(statement)
+        except sqlite3.Error as error:
+            self.close()
+            # Else another process has it for too long, or the disk is full.
+            if not isinstance(error, sqlite3.OperationalError):
+                # It is damaged: the next command makes it anew.
+                file.unlink(missing_ok=True)
+
+    def _execute(self, statement: str, *values: str | None) -> list[tuple[str]]:
+        with self._lock:
+            try:
+                found = self._table and self._table.execute(statement, values)
+                return found.fetchall() if found else []
+            except sqlite3.Error:
+                self.close()
+                return []
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._table:
+            self._table.close()
+        self._table = None
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a look at one pair found.
 
     Attributes:
-        pair: the pair.
         image: what is in the image's file; None where it cannot be read.
         mask: what is in the mask's file or its run lengths; None likewise.
         problems: why the pair cannot be used; empty where it can.
@@ -81,19 +153,13 @@ class Seen:
 
 
 def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
-    """Returns what is in the files of ``pair``, all pixels read.
-
-    Args:
-        pair: which.
-        data: how files are read, and the largest image that is opened.
-        cache: what is known of files that have not changed since.
-    """
+    """Returns what is in the files of ``pair``, all pixels read or remembered."""
     if pair.record and not all(f.exists() for f in (pair.image, pair.mask) if f):
         return _look_at_record(pair, pair.record)
     problems, notices = list[Problem](), list[Problem]()
     image = mask = None
     try:
-        image = _remembered(pair.image, data, False, cache)
+        image = _look_into(pair.image, data, False, cache)
         notices += _about_image(pair.image, image)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
@@ -101,15 +167,16 @@ def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
         if pair.mask is not None and pair.mask.is_dir():
             mask = _look_at_objects(pair.mask, data, cache)
         elif pair.mask is not None:
-            mask = _remembered(pair.mask, data, True, cache)
+            mask = _look_into(pair.mask, data, True, cache)
             notices += _about_name(pair.mask, mask)
         elif image is not None:
             mask = _look_at_runs(pair, image, cache)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
-    if image and mask and pair.mask:
-        problems += _about_sizes(pair.mask, image, mask)
-        notices += _about_turns(pair.image, image, mask)
+    one, other = image and image.header, mask and mask.header
+    if pair.mask and one and other:
+        problems += _about_sizes(pair.mask, one, other)
+        notices += _about_turns(pair.image, one, other)
     return Seen(pair, image, mask, tuple(problems), tuple(notices))
 
 
@@ -129,23 +196,6 @@ def white_of(every: Sequence[Seen], data: DataConfig) -> tuple[int | None, list[
     return find_white(brightest, data.white)
 
 
-def _remembered(path: Path, data: DataConfig, is_mask: bool, cache: LookCache) -> Look:
-    """Returns what is in a file, which is opened only if it is not known.
-
-    Raises:
-        Unreadable: the file cannot be used.
-    """
-    with_time = _key(path, data, is_mask)
-    known = cache.get(with_time) if with_time else None
-    if known is not None:
-        return _from_json(known)
-    with opened(path) as file:
-        look = _look_into(file, data, is_mask)
-    if with_time and time.time() - look.fingerprint.modified / 1e9 > _FRESH:
-        cache.keep(with_time, _to_json(look))
-    return look
-
-
 def _key(path: Path, data: DataConfig, is_mask: bool) -> str | None:
     try:
         status = path.stat()
@@ -159,18 +209,28 @@ def _key(path: Path, data: DataConfig, is_mask: bool) -> str | None:
     return f"{kind} {data.max_pixels} {state} {name}"
 
 
-def _look_into(file: BinaryIO, data: DataConfig, is_mask: bool) -> Look:
-    header = read_header(file, data.max_pixels)
-    fingerprint = Fingerprint.of(file)
-    if is_mask:
-        return Look(fingerprint, header, look_at_mask(file, data))
-    late = find_late_orientation(file, header)
-    if header.is_plain and not data.bands:
-        read_header(file, data.max_pixels, check_pixels=True)
-        return Look(fingerprint, header, late_orientation=late)
-    values = decode_values(file, data)
-    brightest = None if values.dtype == np.uint8 else int(values.max())
-    return Look(fingerprint, header, None, brightest, late)
+def _look_into(path: Path, data: DataConfig, is_mask: bool, cache: LookCache) -> Look:
+    """Returns what is in a file, which is opened only if it is not known.
+
+    Raises:
+        Unreadable: the file cannot be used.
+    """
+
+    def look() -> Look:
+        with opened(path) as file:
+            header = read_header(file, data.max_pixels)
+            fingerprint = Fingerprint.of(file)
+            if is_mask:
+                return Look(fingerprint, header, look_at_mask(file, data))
+            late = late_orientation(file) if header.format == "PNG" else 1
+            if header.is_plain and not data.bands:
+                read_header(file, data.max_pixels, check_pixels=True)
+                return Look(fingerprint, header, late_orientation=late)
+            values = decode_values(file, data)
+            brightest = None if values.dtype == np.uint8 else int(values.max())
+            return Look(fingerprint, header, None, brightest, late)
+
+    return cache.once(_key(path, data, is_mask), look)
 
 
 def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
@@ -181,14 +241,12 @@ def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
     """
     shape = image.header.shape if image.header else (0, 0)
     fingerprint = Fingerprint.of_text(pair.run_lengths or "")
-    key = f"runs {pair.coding} {shape} {fingerprint.sha256}"
-    known = cache.get(key)
-    if known is not None:
-        return _from_json(known)
-    values = MaskValues({"levels": count_values(decode_runs(pair, shape))})
-    look = Look(fingerprint, values=values)
-    cache.keep(key, _to_json(look))
-    return look
+
+    def look() -> Look:
+        stats = count_values(decode_runs(pair, shape))
+        return Look(fingerprint, values=MaskValues({"levels": stats}))
+
+    return cache.once(f"runs {pair.coding} {shape} {fingerprint.sha256}", look)
 
 
 def _look_at_objects(folder: Path, data: DataConfig, cache: LookCache) -> Look:
@@ -198,19 +256,16 @@ def _look_at_objects(folder: Path, data: DataConfig, cache: LookCache) -> Look:
         Unreadable: one of them cannot be used.
     """
     files = object_files(folder)
+
+    def look() -> Look:
+        values = read_objects_of(folder, data)
+        header = Header("folder", "of objects", values.shape, 1, False)
+        found = MaskValues({"levels": count_values(values)}, wide=True)
+        return Look(Fingerprint.of_files(files), header, found)
+
     keys = [_key(file, data, True) for file in files]
     key = "objects " + hashlib.sha256(repr(keys).encode()).hexdigest()
-    known = cache.get(key)
-    if known is not None:
-        return _from_json(known)
-    values = read_objects_of(folder, data)
-    fingerprint = Fingerprint.of_files(files)
-    header = Header("folder", "of objects", values.shape, 1, False)
-    found = MaskValues({"levels": count_values(values)}, wide=True)
-    look = Look(fingerprint, header, found)
-    if None not in keys and time.time() - fingerprint.modified / 1e9 > _FRESH:
-        cache.keep(key, _to_json(look))
-    return look
+    return cache.once(None if None in keys else key, look)
 
 
 def _look_at_record(pair: Pair, record: Record) -> Seen:
@@ -231,67 +286,27 @@ def _look_at_record(pair: Pair, record: Record) -> Seen:
     )
 
 
-def _to_json(look: Look) -> list[Any]:
-    values = look.values
-    return [
-        astuple(look.fingerprint),
-        astuple(look.header) if look.header else None,
-        _values_to_json(values) if values else None,
-        look.brightest,
-        look.late_orientation,
-    ]
-
-
-def _from_json(found: Sequence[Any]) -> Look:
-    fingerprint, header, values, *of_image = found
-    if header:
-        header = Header(header[0], header[1], tuple(header[2]), *header[3:])
-    if values:
-        values = _values_from_json(*values)
-    return Look(Fingerprint(*fingerprint), header, values, *of_image)
-
-
-def _values_to_json(values: MaskValues) -> list[Any]:
-    readings = {
-        reading: [[*part.items()] for part in vars(stats).values()]
-        for reading, stats in values.readings.items()
-    }
-    palette = [*values.palette.items()]
-    return [
-        readings,
-        palette,
-        values.wide,
-        values.lossy,
-        values.hidden,
-        values.shows_black,
-    ]
-
-
-def _values_from_json(readings: Any, palette: Any, *rest: Any) -> MaskValues:
-    stats = {reading: Stats(*map(dict, parts)) for reading, parts in readings.items()}
-    return MaskValues(stats, dict(palette), *rest)
-
-
 def _values_of_record(pixels: Values, reading: Reading) -> MaskValues:
     """Returns the values of a record; in old ones how they were read is not said."""
-    stats = count_values(pixels)
+    stats, wide = count_values(pixels), pixels.dtype != np.uint8
     if reading != "auto":
-        return MaskValues({reading: stats}, wide=pixels.dtype != np.uint8)
-    if pixels.dtype == np.uint8 or pixels.max() < GREY_STEP:
-        return MaskValues({"levels": stats}, wide=pixels.dtype != np.uint8)
+        return MaskValues({reading: stats}, wide=wide)
+    if not wide or pixels.max() < GREY_STEP:
+        return MaskValues({"levels": stats}, wide=wide)
     if any(value % GREY_STEP for value in stats.counts):
         return MaskValues({"colours": stats})
     return MaskValues({"levels": stats.renamed(lambda value: value // GREY_STEP)})
 
 
 def _about_image(file: Path, image: Look) -> list[Problem]:
-    if image.late_orientation == 1:
-        return _about_name(file, image)
-    cause = (
-        f"has EXIF orientation {image.late_orientation} behind its pixels, where it "
-        "does not count: look whether image and mask agree as they are stored"
-    )
-    return [*_about_name(file, image), Problem(file, cause)]
+    problems = _about_name(file, image)
+    if image.late_orientation != 1:
+        cause = (
+            f"has EXIF orientation {image.late_orientation} behind its pixels, where "
+            "it does not count: look whether image and mask agree as they are stored"
+        )
+        problems.append(Problem(file, cause))
+    return problems
 
 
 def _about_name(file: Path, look: Look) -> list[Problem]:
@@ -303,9 +318,8 @@ def _about_name(file: Path, look: Look) -> list[Problem]:
     return [Problem(file, f"is a {found} file called {file.suffix}; read as {found}")]
 
 
-def _about_sizes(file: Path, image: Look, mask: Look) -> list[Problem]:
-    one, other = image.header, mask.header
-    if not one or not other or one.shape == other.shape:
+def _about_sizes(file: Path, one: Header, other: Header) -> list[Problem]:
+    if one.shape == other.shape:
         return []
     turned = ""
     if one.orientation != other.orientation:
@@ -317,11 +331,8 @@ def _about_sizes(file: Path, image: Look, mask: Look) -> list[Problem]:
     return [Problem(file, f"is {other.size}, its image {one.size}{turned}")]
 
 
-def _about_turns(file: Path, image: Look, mask: Look) -> list[Problem]:
-    one, other = image.header, mask.header
-    if not one or not other or one.shape != other.shape:
-        return []
-    if one.orientation == other.orientation:
+def _about_turns(file: Path, one: Header, other: Header) -> list[Problem]:
+    if one.shape != other.shape or one.orientation == other.orientation:
         return []
     cause = (
         f"has EXIF orientation {one.orientation}, its mask {other.orientation}; "

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_unet.data.class_list import ClassList
-from keras_unet.data.mask_guess import (
-    Guess,
-    guess,
-    has_soft_edges,
-    is_grey_scale,
-    negatives,
-)
-from keras_unet.data.mask_set import MaskSet, find_reading
-from keras_unet.data.mask_values import MaskValues
-from keras_unet.data.masks import shown
-from keras_unet.data_config import IGNORE, DataConfig
-from keras_unet.errors import BadUsage
+from keras_unet.data.mask_guess import Guess, guess, has_soft_edges, is_grey_scale
+from keras_unet.data.mask_values import GREY_STEP, MaskSet, MaskValues, shown
+from keras_unet.data_config import IGNORE, DataConfig, Reading
+from keras_unet.errors import BadData, BadUsage
 
 
 @dataclass(frozen=True)
@@ -44,14 +36,8 @@ def find_coding(
 ) -> Coding:
     """Returns ``data`` with what was open about mask values filled in.
 
-    What the user gave stays.
-
-    Args:
-        masks: the values of every mask of the set.
-        data: ``mask_reading``, ``mask_kind``, ``foreground_above``, ``class_values``,
-            ``class_names``, ``ignore_values`` and ``snap_values`` may be open.
-        files: names of the masks, for messages.
-        names: of classes, from a file beside the masks.
+    What the user gave stays. ``files`` are those of the masks, for messages, and
+    ``names`` are of classes, from a file beside the masks.
 
     Raises:
         BadData: what the values mean cannot be told; the message has the ways on.
@@ -64,13 +50,11 @@ def find_coding(
     seen = MaskSet(masks, data, files)
     data, left_out = _without_negatives(seen, data)
     if names and not data.class_values:
-        data = _without_listed(seen, data, names)
+        data = _ignoring(seen, data, names.ignored(seen.values, seen.coloured))
     meaning = _meaning(seen, data, names)
-    seen.drop(meaning.ignored)
     data = replace(
-        data,
+        _ignoring(seen, data, meaning.ignored),
         mask_kind=meaning.kind,
-        ignore_values=(*data.ignore_values, *meaning.ignored),
         snap_values=data.snap_values or meaning.snaps,
     )
     if data.targets == "borders" and meaning.kind != "instances":
@@ -88,25 +72,32 @@ def find_coding(
 
 
 def _without_negatives(seen: MaskSet, data: DataConfig) -> tuple[DataConfig, str]:
-    """Returns the config with negative values ignored, and what is to be said of it."""
-    if data.class_values or data.foreground_above is not None:
+    """Returns the config with values below 0, or NaN, ignored, and a note on them.
+
+    Raises:
+        BadData: fewer than two others remain.
+    """
+    negative = tuple(value for value in seen.values if value < 0)
+    if not negative or data.class_values or data.foreground_above is not None:
         return data, ""
-    negative = negatives(seen)
-    if not negative:
-        return data, ""
+    if len(seen.values) - len(negative) < 2:
+        every = " ".join(map(str, seen.values))
+        raise BadData(
+            f"the masks hold {seen.shown(seen.values)}, and what is below 0 may be a "
+            f"class or no label. If it is a class: --class-values {every} (the first "
+            "is the background). If it is no label: --ignore-values "
+            f"{' '.join(map(str, negative))}"
+        )
     note = (
         f"{100 * seen.share(negative):.1f} % of the masks' pixels are "
         f"{seen.shown(negative)}, which is no class and ignored (--ignore-values)"
     )
-    seen.drop(negative)
-    return replace(data, ignore_values=(*data.ignore_values, *negative)), note
+    return _ignoring(seen, data, negative), note
 
 
-def _without_listed(seen: MaskSet, data: DataConfig, names: ClassList) -> DataConfig:
-    """Returns the config with what the list says is no class ignored."""
-    found = names.ignored(seen.values, seen.coloured)
-    new = tuple(value for value in found if value not in data.ignore_values)
-    seen.drop(new)
+def _ignoring(seen: MaskSet, data: DataConfig, values: Sequence[int]) -> DataConfig:
+    seen.drop(values)
+    new = tuple(value for value in values if value not in data.ignore_values)
     return replace(data, ignore_values=(*data.ignore_values, *new))
 
 
@@ -129,34 +120,29 @@ _BINARY, _BORDERS = ("background", "foreground"), ("background", "cell", "border
 
 
 def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
-    above = meaning.above
+    above, highest = meaning.above, max(seen.values, default=0)
     if above is None:
-        above = 0 if meaning.kind == "instances" else _threshold(seen)
+        is_level = meaning.kind == "binary" and highest <= IGNORE
+        halved = is_level and (len(seen.values) <= 2 or _is_soft(seen))
+        above = highest // 2 if halved else 0
     data = replace(data, foreground_above=above)
-    white_paper = (
-        "the foreground fills most of the masks' borders; if it is the background: "
-        f"--class-values {' '.join(map(str, reversed(seen.values)))}"
-    )
-    odd = (
-        len(seen.values) == 2 and seen.border[seen.values[1]] > seen.border.total() / 2
-    )
+    notes = []
+    if len(seen.values) == 2 and 2 * seen.border[highest] > seen.border.total():
+        notes.append(
+            "the foreground fills most of the masks' borders; if it is the background: "
+            f"--class-values {' '.join(map(str, reversed(seen.values)))}"
+        )
     bright = [value for value in seen.values if value > above]
-    merged = f"{shown(bright, data)} all count as foreground"
-    several = meaning.kind == "binary" and len(bright) > 1 and not _is_soft(seen)
+    if meaning.kind == "binary" and len(bright) > 1 and not _is_soft(seen):
+        notes.append(f"{shown(bright, data)} all count as foreground")
     ignored = data.ignore_values
     also = f", {shown(ignored, data)} ignored" if ignored else ""
     return Coding(
         _named(data, _BINARY if data.targets == "mask" else _BORDERS),
         f"mask values: {meaning.kind}, foreground above {above}{also} "
         f"({meaning.reason})",
-        tuple(note for note, said in ((white_paper, odd), (merged, several)) if said),
+        tuple(notes),
     )
-
-
-def _threshold(seen: MaskSet) -> int:
-    highest = seen.values[-1] if seen.values else 0
-    soft = len(seen.values) <= 2 or _is_soft(seen)
-    return highest // 2 if soft and highest <= IGNORE else 0
 
 
 def _is_soft(seen: MaskSet) -> bool:
@@ -168,7 +154,7 @@ def _classes(
 ) -> Coding:
     values, note = data.class_values, ""
     if not values:
-        values, note = _ordered(seen, meaning.levels or tuple(seen.values))
+        values, note = _ordered(seen, meaning.levels or seen.values)
     if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):
         raise BadUsage(
             f"--class-values must be 1 to {IGNORE} different values, "
@@ -178,8 +164,13 @@ def _classes(
     listed = names.names(values, seen.coloured) if names else {}
     from_list = ""
     if names and not data.class_names:
-        whose = f"{len(listed)} of {len(values)} classes have their names from"
-        from_list = f"{whose} {names.file}" if listed else names.unused()
+        count = f"{len(listed)} of {len(values)}"
+        unused = "names none of the masks' classes: its lines do not fit their values"
+        from_list = (
+            f"{count} classes have their names from {names.file}"
+            if listed
+            else f'{names.file} {unused}; write "value name" lines'
+        )
     data = _named(data, tuple(listed.get(v) or _name(v, data) for v in values))
     table = ", ".join(
         f"{shown([value], data)} → {name}"
@@ -187,22 +178,18 @@ def _classes(
     )
     ignored = data.ignore_values
     also = f", {shown(ignored, data)} → ignored" if ignored else ""
+    rare = [
+        f"{seen.told([value])} of value {seen.shown([value])}, all that there are; if "
+        f"they are no class: --ignore-values {seen.shown([value])}"
+        for value in seen.strays()
+        if value in values
+    ]
     return Coding(
         data,
         f"mask values: classes {table}{also} ({meaning.reason}; if they number single "
         "objects: --mask-kind instances)",
-        (note, from_list, *_rare(seen, data)),
+        (note, from_list, *rare),
     )
-
-
-def _rare(seen: MaskSet, data: DataConfig) -> list[str]:
-    """Returns a line on each class of so few pixels that it may be a slip."""
-    return [
-        f"{seen.told([value])} of value {seen.shown([value])}, all that there are; if "
-        f"they are no class: --ignore-values {seen.shown([value])}"
-        for value in seen.strays()
-        if value in data.class_values
-    ]
 
 
 def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str]:
@@ -215,7 +202,7 @@ def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str
         f"{seen.shown([first])} fills most of the masks' borders and is taken for the "
         "background, class 0 (--class-values, the background's first, changes that)"
     )
-    return (first, *rest), "" if first in (0, seen.usual_background) else note
+    return (first, *rest), "" if first in (0, seen.black) else note
 
 
 def _name(value: int, data: DataConfig) -> str:
@@ -232,3 +219,120 @@ def _named(data: DataConfig, names: tuple[str, ...]) -> DataConfig:
             f"not {' '.join(data.class_names)}"
         )
     return replace(data, class_names=data.class_names or names)
+
+
+_WAYS = "indices or colours: --mask-reading indices, --mask-reading colours"
+
+
+def find_reading(masks: Sequence[MaskValues]) -> tuple[Reading, str]:
+    """Returns how to read the masks, and what is to be said of it, if anything.
+
+    Indices count if all files share one palette whose used entries differ; else colours
+    do, and where colours cannot tell indices apart, the indices. Alpha counts where
+    the colours that can be seen are one in each mask.
+
+    Raises:
+        BadData: the files contradict each other.
+    """
+    recorded = {mask.own for mask in masks if len(mask.readings) == 1}
+    if recorded & {"indices", "alpha"}:
+        # Of files, these have other readings besides.
+        return min(recorded & {"indices", "alpha"}), ""
+    alphas = [mask for mask in masks if "alpha" in mask.readings]
+    if alphas and _only_alpha_varies(alphas):
+        if len(alphas) < len(masks):
+            raise BadData(
+                f"{len(alphas)} masks say something in their alpha channel alone, "
+                f"{len(masks) - len(alphas)} have none: give --mask-reading alpha, "
+                "colours or levels, and files of that kind alone"
+            )
+        return "alpha", "the masks' colours say nothing: their alpha channel counts"
+    hidden = sum(mask.hidden for mask in masks)
+    if hidden and any(mask.shows_black for mask in masks):
+        raise BadData(
+            f"{hidden} pixels of the masks are transparent and others opaque black, "
+            "which may be two things: paint the transparent ones in a colour of their "
+            "own, or give --mask-reading colours, which takes them for black"
+        )
+    return _by_colours(masks)
+
+
+def _only_alpha_varies(masks: Iterable[MaskValues]) -> bool:
+    alphas, colours = set[int](), set[int]()
+    for mask in masks:
+        alphas |= mask.readings["alpha"].counts.keys()
+        seen = mask.readings[mask.own].counts.keys()
+        # A colour that alpha hides counts as black too.
+        colours |= seen if mask.shows_black else seen - {0}
+    return len(alphas) > 1 and len(colours) <= 1
+
+
+def _by_colours(masks: Sequence[MaskValues]) -> tuple[Reading, str]:
+    indexed = [mask for mask in masks if "indices" in mask.readings]
+    coloured = [mask for mask in masks if mask.own == "colours"]
+    grey = [m for m in masks if m.own == "levels" and "colours" not in m.readings]
+    if not indexed:
+        if coloured:
+            _require_known_greys(grey, coloured)
+        return ("colours" if coloured else "levels"), ""
+    entries = {entry for mask in indexed for entry in mask.palette.items()}
+    palette = dict(entries)
+    if len(palette) < len(entries):
+        return _of_palettes_that_differ(indexed, coloured)
+    if len(set(palette.values())) < len(palette):
+        if coloured:
+            raise BadData(
+                f"entries of the masks' palettes share a colour, and {len(coloured)} "
+                f"masks have no palette: what counts cannot be told, {_WAYS}"
+            )
+        said = "entries of the masks' palette share a colour: their indices count"
+        return "indices", said
+    if coloured:
+        return "colours", "palettes and colours say the same: colours count"
+    return _of_one_palette(indexed, grey, palette)
+
+
+def _of_palettes_that_differ(
+    indexed: Sequence[MaskValues], coloured: Sequence[MaskValues]
+) -> tuple[Reading, str]:
+    if any(len(set(m.palette.values())) < len(m.palette) for m in indexed):
+        raise BadData(
+            "the masks have different palettes, and entries of one share a colour: "
+            f"what counts cannot be told, {_WAYS}"
+        )
+    greys = all(not c % GREY_STEP for mask in indexed for c in mask.palette.values())
+    if greys and not coloured:
+        return "levels", ""
+    return "colours", "the masks have different palettes: their colours count"
+
+
+def _of_one_palette(
+    indexed: Sequence[MaskValues], grey: Sequence[MaskValues], palette: dict[int, int]
+) -> tuple[Reading, str]:
+    if all(mask.own == "levels" for mask in indexed):
+        return "levels", ""
+    found = {value for mask in grey for value in mask.readings["levels"].counts}
+    if not found:
+        return "indices", ""
+    if {value * GREY_STEP for value in found} <= set(palette.values()):
+        return "colours", "grey masks and palettes are mixed: colours count"
+    if found <= palette.keys():
+        return "indices", "levels of grey masks count as indices of the others' palette"
+    raise BadData(
+        f"some masks have a palette, {len(grey)} have grey levels that it does not "
+        f"hold: what counts cannot be told, {_WAYS}"
+    )
+
+
+def _require_known_greys(
+    grey: Sequence[MaskValues], coloured: Sequence[MaskValues]
+) -> None:
+    known = {colour for mask in coloured for colour in mask.readings["colours"].counts}
+    levels = (level for mask in grey for level in mask.readings["levels"].counts)
+    strange = [level for level in levels if level * GREY_STEP not in {0, *known}]
+    if strange:
+        raise BadData(
+            f"{len(coloured)} masks hold colours and {len(grey)} grey levels that are "
+            f"none of them, such as {strange[0]}: what they mean cannot be told; write "
+            "all masks of the set in one way"
+        )

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from keras_unet.data.mask_set import MaskSet
-from keras_unet.data.mask_values import ids_of
+from keras_unet.data.mask_values import MaskSet
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
@@ -20,6 +19,9 @@ _LOW = 10
 """The highest id that is one although no other but 0 is beside it."""
 _SEVERAL = 8
 """Values of which one far above the others stands out."""
+_NEARLY = 0.9
+_MANY = 6
+"""Ids of one mask, counted through, that are hardly classes any more."""
 _WIDE_IGNORE = 0xFFFF
 _MIXTURES = 6
 """Values between others that are a soft edge, and no classes of thin lines."""
@@ -74,7 +76,7 @@ def guess(seen: MaskSet) -> Guess:
 def _levels(seen: MaskSet) -> Guess:
     if has_soft_edges(seen):
         return _by_levels(seen, seen.levels(), "soft edges")
-    if is_grey_scale(seen) or not any(map(seen.is_region, seen.values)):
+    if is_grey_scale(seen) or len(seen.loose()) == len(seen.values):
         raise _unknown(seen)
     if lines := _between_regions(seen):
         raise BadData(
@@ -86,41 +88,20 @@ def _levels(seen: MaskSet) -> Guess:
     return _ids(seen)
 
 
-def negatives(seen: MaskSet) -> tuple[int, ...]:
-    """Returns the values below 0, or NaN, which are no class if two others remain.
-
-    Raises:
-        BadData: fewer remain.
-    """
-    negative = tuple(value for value in seen.values if value < 0)
-    if negative and len(seen.values) - len(negative) < 2:
-        every = " ".join(map(str, seen.values))
-        raise BadData(
-            f"the masks hold {seen.shown(seen.values)}, and what is below 0 may be a "
-            f"class or no label. If it is a class: --class-values {every} (the first "
-            "is the background). If it is no label: --ignore-values "
-            f"{' '.join(map(str, negative))}"
-        )
-    return negative
-
-
 def has_soft_edges(seen: MaskSet) -> bool:
     """Returns whether values lie between others that fill regions."""
-    regions = {value for value in seen.values if seen.is_region(value)}
-    if len(regions) == len(seen.values):
-        return False
-    levels = seen.levels()
-    ends = len(levels) == 2 and levels[0] <= _DARK and levels[1] >= _LIGHT
-    least = 3 if ends and regions <= set(levels) else _MIXTURES
-    if len(_between_regions(seen)) >= least:
+    loose, levels = seen.loose(), seen.levels()
+    two = len(levels) == 2 and levels[0] <= _DARK and levels[1] >= _LIGHT
+    ends = two and {*seen.values} <= {*loose, *levels}
+    if loose and len(_between_regions(seen)) >= (3 if ends else _MIXTURES):
         return True
     near = all(value <= _DARK or value >= _LIGHT for value in seen.values)
-    return near and ends and regions <= set(levels)
+    return bool(loose) and near and ends
 
 
 def is_grey_scale(seen: MaskSet) -> bool:
     """Returns whether values are many, far apart and nowhere fill a region."""
-    loose = [value for value in seen.values if not seen.is_region(value)]
+    loose = seen.loose()
     if len(loose) < max(_MIXTURES, len(seen.values) / 2) or seen.wide:
         return False
     return len(loose) > _SEVERAL or loose[-1] - loose[0] > _SMALL
@@ -131,11 +112,7 @@ def _between_regions(seen: MaskSet) -> list[int]:
     regions = [value for value in seen.values if seen.is_region(value)]
     if not regions or regions[-1] - regions[0] <= _SMALL or seen.wide:
         return []
-    return [
-        value
-        for value in seen.values
-        if value not in regions and regions[0] < value < regions[-1]
-    ]
+    return [value for value in seen.loose() if regions[0] < value < regions[-1]]
 
 
 def _is_two(seen: MaskSet, values: Sequence[int] | None = None) -> bool:
@@ -165,10 +142,8 @@ def _with_void(seen: MaskSet) -> Guess | None:
     255, and 65535 of 16 bits, are no label beside several ids; else it is a question.
     """
     rest, high = _ids_and_high(seen)
-    if not rest or not high:
-        return None
     known = high in ([IGNORE], [_WIDE_IGNORE])
-    if seen.wide and not known:
+    if not rest or not high or (seen.wide and not known):
         return None
     if not known or not _are_ids(seen, rest, high[0]):
         raise _doubt(seen, rest, high)
@@ -225,8 +200,11 @@ def _doubt(seen: MaskSet, rest: Sequence[int], high: Sequence[int]) -> BadData:
 
 def _lossy(seen: MaskSet) -> Guess:
     levels = seen.levels()
-    lost = len(levels) > 1 and seen.flat_beside(levels) > _LOST
-    if len(levels) < 2 or lost or seen.closest(levels) < _TELLABLE:
+    if (
+        len(levels) < 2
+        or seen.share(seen.far_from(levels), seen.flat) > _LOST
+        or seen.closest(levels) < _TELLABLE
+    ):
         raise BadData(
             "the masks are JPEG, which changes each value by a few, and hold "
             f"{seen.shown(seen.values)}: which of them were meant cannot be told any "
@@ -247,7 +225,7 @@ def _by_levels(seen: MaskSet, levels: Sequence[int], between: str) -> Guess:
         return Guess("binary", reason, sum(levels) // 2)
     if not 2 <= len(levels) <= _MOST_CLASSES or _loses_regions(seen, levels):
         raise _unknown(seen)
-    share = 100 * seen.beside(levels)
+    share = 100 * seen.share(seen.far_from(levels))
     note = (
         f"{between}: {share:.1f} % of the masks' pixels are of none of the values "
         f"{seen.shown(levels)} and count as the nearest (--snap-values)"
@@ -257,7 +235,8 @@ def _by_levels(seen: MaskSet, levels: Sequence[int], between: str) -> Guess:
 
 
 def _loses_regions(seen: MaskSet, levels: Sequence[int]) -> bool:
-    return not seen.lossy and seen.merged(levels) > _FEW
+    lost = {*seen.values}.difference(seen.loose(), levels)
+    return not seen.lossy and seen.share(lost) > _FEW
 
 
 def _unknown(seen: MaskSet) -> BadData:
@@ -269,8 +248,7 @@ def _unknown(seen: MaskSet) -> BadData:
 
 
 def _ids(seen: MaskSet) -> Guess:
-    values = seen.values
-    kind = ids_of(seen.per_mask, seen.background(), seen.wide)
+    values, kind = seen.values, ids_of(seen)
     if kind == "instances":
         most = max(len(mask.keys() - {seen.background()}) for mask in seen.per_mask)
         reason = f"up to {most} objects a mask, each of them one piece"
@@ -284,6 +262,38 @@ def _ids(seen: MaskSet) -> Guess:
         "connected piece of a mask. If they number objects: --mask-kind instances. "
         "If they are classes: --mask-kind classes"
     )
+
+
+def ids_of(seen: MaskSet) -> Literal["classes", "instances", "either", "unknown"]:
+    """Returns what the ids are; either and unknown are questions.
+
+    Ids number objects if nearly each is one connected piece of its mask and they are
+    counted through in each mask, which hold more or fewer of them, or if they are very
+    many; they are classes if they are few and recur.
+    """
+    zero = seen.background()
+    found = [{v: p for v, p in mask.items() if v != zero} for mask in seen.per_mask]
+    found = [mask for mask in found if mask]
+    ids = {value for mask in found for value in mask}
+    if not ids:
+        return "classes"
+    pieces = [p for mask in found for p in mask.values()]
+    counts = [len(mask) for mask in found]
+    spread, many = max(counts) - min(counts), max(counts) >= _MANY
+    through = sum(max(mask) == len(mask) for mask in found) >= _NEARLY * len(found)
+    if sum(p == 1 for p in pieces) < _NEARLY * len(pieces):
+        if through and many and spread > 2:
+            return "either"
+        small = len(ids) <= _MOST_CLASSES
+        recur = len(pieces) >= 1.5 * len(ids) and max(ids) < IGNORE
+        return "classes" if small or recur else "unknown"
+    if many and spread > 2 and (through or (seen.wide and len(ids) > _SEVERAL)):
+        return "instances"
+    if through and (spread > 1 or len(found) < 3) and max(counts) > 2:
+        return "either"
+    if len(ids) > _MOST_CLASSES:
+        return "instances" if seen.wide else "unknown"
+    return "either" if seen.wide else "classes"
 
 
 def _colours(seen: MaskSet) -> Guess:
@@ -302,8 +312,7 @@ def _colours(seen: MaskSet) -> Guess:
 def _mixed_colours(seen: MaskSet) -> Guess | None:
     """Returns the meaning of colours with soft edges; None if there are none."""
     values = seen.values
-    loose = [value for value in values if not seen.is_region(value)]
-    if len(values) <= _MOST_CLASSES and len(loose) < _MIXTURES:
+    if len(values) <= _MOST_CLASSES and len(seen.loose()) < _MIXTURES:
         return None
     levels = seen.levels()
     every = sorted({*levels, *seen.off_levels(levels)})

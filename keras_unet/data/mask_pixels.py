@@ -1,7 +1,8 @@
-"""The pixels of one mask file, and the ways to read them."""
+"""The pixels of one mask file, the ways to read them, and how many have a value."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, BinaryIO, TypeVar
 
@@ -9,14 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from keras_unet.data.mask_values import (
-    GREY_STEP,
-    NOTHING,
-    MaskValues,
-    Stats,
-    count_values,
-)
-from keras_unet.data.opening import Undecodable
+from keras_unet.data.mask_values import GREY_STEP, NOTHING, MaskValues, Stats
 from keras_unet.data.pillow import (
     convert,
     grey_levels,
@@ -26,10 +20,15 @@ from keras_unet.data.pillow import (
     whole_numbers,
 )
 from keras_unet.data_config import DataConfig, Reading
+from keras_unet.errors import Undecodable
 from keras_unet.types import Mask, Values
 
 _NOISE = 4
 """By how much lossy compression changes values within a region."""
+_LOOKED_AT = 256
+"""Height or width at which pieces are counted, in pixels."""
+_KEPT = 4096
+"""Colours of one mask that are remembered; the noise of a JPEG has more."""
 _Pixels = TypeVar("_Pixels", bound=npt.NDArray[Any])
 
 
@@ -40,8 +39,8 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
         Undecodable: as by ``decode_mask_values``.
     """
     with identified(file, data.max_pixels) as image:
-        lossy = _is_lossy(image, file)
         mask = MaskPixels(load(image))
+        lossy = _is_lossy(image, file)
         readings = mask.count(_NOISE if lossy else 0)
         indices = readings.get("indices")
         return MaskValues(
@@ -62,31 +61,19 @@ def _is_lossy(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _holds_lossy_webp(file: BinaryIO) -> bool:
-    """Returns whether one of the file's chunks is of the lossy kind."""
-    start, place = file.tell(), 12
-    try:
-        while len(head := _bytes_at(file, place, 8)) == 8:
-            if head[:4] in (b"VP8 ", b"VP8L"):
-                return head[:4] == b"VP8 "
-            length = int.from_bytes(head[4:], "little")
-            place += 8 + length + length % 2
-        return False
-    finally:
-        file.seek(start)
-
-
-def _bytes_at(file: BinaryIO, place: int, count: int) -> bytes:
-    file.seek(place)
-    return file.read(count)
+    """Returns whether the first of the file's chunks that is an image is lossy."""
+    file.seek(0)
+    content, place = file.read(), 12
+    while len(head := content[place : place + 8]) == 8:
+        if head[:4] in (b"VP8 ", b"VP8L"):
+            return head[:4] == b"VP8 "
+        length = int.from_bytes(head[4:], "little")
+        place += 8 + length + length % 2
+    return False
 
 
 class MaskPixels:
-    """The pixels of one mask, and the ways to read them.
-
-    Args:
-        mask: upright.
-        size: of what is read; by default the mask's own.
-    """
+    """The pixels of an upright mask, of ``size`` or its own, and ways to read them."""
 
     def __init__(self, mask: Image.Image, size: tuple[int, int] | None = None) -> None:
         """Turns rare kinds of pixels into the few that are read."""
@@ -118,13 +105,13 @@ class MaskPixels:
             return _whole(self._pixels(self.mask))
         if self.mask.mode in ("L", "LA"):
             grey = self._visible(self._pixels(self.mask.getchannel(0)))
-            return _packed_grey(grey) if reading == "colours" else grey
+            return grey.astype(np.int32) * GREY_STEP if reading == "colours" else grey
         return self._coloured(reading)
 
     def own(self) -> Reading:
         """Returns how the file is read where no other file says something else."""
         if self.mask.mode == "P":
-            return "levels" if self._levels_of_palette() else "indices"
+            return "levels" if grey_levels(read_palette(self.mask)) else "indices"
         return "colours" if self.mask.mode in ("RGB", "RGBA") else "levels"
 
     def readings(self) -> list[Reading]:
@@ -132,7 +119,7 @@ class MaskPixels:
         ways = [self.own()]
         if self.mask.mode == "P":
             ways += [way for way in ("indices", "colours") if way not in ways]
-        elif self.mask.mode in ("RGB", "RGBA") and self._is_grey():
+        elif ways == ["colours"] and not (self._packed() % GREY_STEP).any():
             ways.insert(0, "levels")
         if self.mask.mode in ("LA", "RGBA"):
             ways.append("alpha")
@@ -155,8 +142,7 @@ class MaskPixels:
     def palette(self, used: Iterable[int]) -> dict[int, int]:
         """Returns the packed colours of the indices in use."""
         colours = read_palette(self.mask).ljust(768, b"\0")
-        packed = {i: int.from_bytes(colours[3 * i : 3 * i + 3], "big") for i in used}
-        return packed
+        return {i: int.from_bytes(colours[3 * i : 3 * i + 3], "big") for i in used}
 
     def hidden(self) -> int:
         """Returns the number of pixels whose colour alpha hides."""
@@ -179,10 +165,9 @@ class MaskPixels:
         return hidden if alpha.max() else np.ones_like(hidden)
 
     def _pixels(self, mask: Image.Image) -> npt.NDArray[Any]:
-        pixels = np.asarray(mask)
-        return (
-            np.array(pixels) if self.size is None else nearest_pixels(pixels, self.size)
-        )
+        if self.size is None:
+            return np.array(mask)
+        return nearest_pixels(np.asarray(mask), self.size)
 
     def _visible(self, values: _Pixels) -> _Pixels:
         """Returns the values, 0 where alpha hides them."""
@@ -190,21 +175,16 @@ class MaskPixels:
             values[self._hidden()] = 0
         return values
 
-    def _is_grey(self) -> bool:
-        colours = self._pixels(self.mask.convert("RGB"))
-        packed = self._visible(_packed(colours))
-        return not (packed % GREY_STEP).any()
-
     def _coloured(self, reading: Reading) -> Values:
-        packed = self._visible(_packed(self._pixels(self.mask.convert("RGB"))))
+        packed = self._packed()
         if reading == "colours":
             return packed
         if reading == "indices" or (packed % GREY_STEP).any():
             raise Undecodable(f"holds colours, where other masks hold {reading}")
         return (packed // GREY_STEP).astype(np.uint8)
 
-    def _levels_of_palette(self) -> bytes | None:
-        return grey_levels(read_palette(self.mask))
+    def _packed(self) -> npt.NDArray[np.int32]:
+        return self._visible(_packed(self._pixels(self.mask.convert("RGB"))))
 
     def _indexed(self, reading: Reading) -> Values:
         indices: Mask = self._pixels(self.mask)
@@ -213,7 +193,7 @@ class MaskPixels:
         if reading == "colours":
             colours = np.frombuffer(read_palette(self.mask).ljust(768, b"\0"), np.uint8)
             return _packed(colours.reshape(-1, 3))[indices]
-        levels = self._levels_of_palette()
+        levels = grey_levels(read_palette(self.mask))
         if levels is None:
             raise Undecodable("holds colours, where other masks hold levels")
         # Ten times as fast as an index with bytes, which NumPy widens to 64 bits.
@@ -250,6 +230,77 @@ def _packed(colours: Mask) -> npt.NDArray[np.int32]:
     return packed
 
 
-def _packed_grey(levels: Mask) -> npt.NDArray[np.int32]:
-    packed: npt.NDArray[np.int32] = levels.astype(np.int32) * GREY_STEP
-    return packed
+def count_values(values: Values, noise: int = 0) -> Stats:
+    """Returns what is to be known of the values of one mask.
+
+    Args:
+        values: (h, w); if they are noisy, colours are packed.
+        noise: neighbours that differ by no more than this, in each channel, are alike.
+    """
+    if noise:
+        return _noisy(values, noise)
+    present, place = indexed(values)
+    counts, border = _histogram(place), _border(place)
+    two = len(counts) <= 2 and min(counts.values()) > 0.02 * place.size
+    if two and place is values:
+        # Two regions: what else there is to know would change nothing.
+        return Stats(counts, counts, border)
+    inner = place[:-1, :-1]
+    flat = inner[(inner == place[1:, :-1]) & (inner == place[:-1, 1:])]
+    stats = Stats(_most(counts), _most(_histogram(flat)), border, _pieces(place))
+    return stats if place is values else stats.renamed(present.tolist().__getitem__)
+
+
+def indexed(values: Values) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Returns an array of values and each pixel's index into it."""
+    if values.dtype == np.uint8:
+        return np.arange(256), values
+    present = np.unique(values)
+    few = np.uint8 if len(present) <= 256 else np.int32
+    return present, np.searchsorted(present, values).astype(few)
+
+
+def _noisy(values: Values, noise: int) -> Stats:
+    inner = values[:-1, :-1]
+    alike = np.ones(inner.shape, np.bool_)
+    for shift in (0,) if values.dtype == np.uint8 else (0, 8, 16):
+        level = (values >> shift & 255).astype(np.int16)
+        for neighbour in (level[1:, :-1], level[:-1, 1:]):
+            alike &= np.abs(level[:-1, :-1] - neighbour) <= noise
+    flat = _histogram(inner[alike])
+    return Stats(_most(_histogram(values)), _most(flat), _border(values))
+
+
+def _border(place: npt.NDArray[Any]) -> dict[int, int]:
+    edges = (place[0], place[-1], place[1:-1, 0], place[1:-1, -1])
+    return _histogram(np.concatenate(edges) if min(place.shape) > 1 else place)
+
+
+def _pieces(place: npt.NDArray[Any]) -> dict[int, int]:
+    """Returns the connected pieces of each value, specks and small parts left out."""
+    # Masks of two values, which most are, need not wait for it.
+    from scipy import ndimage
+
+    step = max(1, max(place.shape) // _LOOKED_AT)
+    # What finds objects takes 0 for none.
+    small = place[::step, ::step].astype(np.int32) + 1
+    pieces = {}
+    for value, box in enumerate(ndimage.find_objects(small)):
+        if box is not None:
+            parts, count = ndimage.label(small[box] == value + 1, np.ones((3, 3)))
+            sizes = np.bincount(parts.ravel())[1:]
+            pieces[value] = 1 if sizes.max() >= 0.9 * sizes.sum() else int(count)
+    return pieces
+
+
+def _most(counts: dict[int, int]) -> dict[int, int]:
+    return dict(Counter(counts).most_common(_KEPT)) if len(counts) > _KEPT else counts
+
+
+def _histogram(values: npt.NDArray[Any]) -> dict[int, int]:
+    if values.dtype == np.uint8:
+        # Four times as fast as NumPy's bincount, which widens to 64 bits first.
+        counts = Image.fromarray(np.atleast_2d(values)).histogram()
+        return {value: count for value, count in enumerate(counts) if count}
+    present, times = np.unique(values, return_counts=True)
+    return dict(zip(present.tolist(), times.tolist(), strict=True))

@@ -1,71 +1,23 @@
-"""What is in one mask: its values by each way to read its file, and what ids number."""
+"""The values of one mask, by each way to read its file, and those of a set together."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from keras_unet.data_config import IGNORE, Reading
-from keras_unet.types import Values
-
-_MOST_CLASSES, _SEVERAL = 32, 8
-_NEARLY = 0.9
-_MANY = 6
-"""Ids of one mask, counted through, that are hardly classes any more."""
-
-
-def ids_of(
-    masks: Sequence[Mapping[int, int]], background: int, wide: bool
-) -> Literal["classes", "instances", "either", "unknown"]:
-    """Returns what the ids are; either and unknown are questions.
-
-    Ids number objects if nearly each is one connected piece of its mask and they are
-    counted through in each mask, which hold more or fewer of them, or if they are very
-    many; they are classes if they are few and recur.
-
-    Args:
-        masks: connected pieces by value of each mask.
-        background: the value that is no id.
-        wide: the files have more than 8 bits, which classes seldom need.
-    """
-    found = [{v: p for v, p in mask.items() if v != background} for mask in masks]
-    found = [mask for mask in found if mask]
-    ids = {value for mask in found for value in mask}
-    if not ids:
-        return "classes"
-    pieces = [p for mask in found for p in mask.values()]
-    counts = [len(mask) for mask in found]
-    spread, many = max(counts) - min(counts), max(counts) >= _MANY
-    through = sum(max(mask) == len(mask) for mask in found) >= _NEARLY * len(found)
-    if sum(p == 1 for p in pieces) < _NEARLY * len(pieces):
-        if through and many and spread > 2:
-            return "either"
-        small = len(ids) <= _MOST_CLASSES
-        recur = len(pieces) >= 1.5 * len(ids) and max(ids) < IGNORE
-        return "classes" if small or recur else "unknown"
-    if many and spread > 2 and (through or (wide and len(ids) > _SEVERAL)):
-        return "instances"
-    if through and (spread > 1 or len(found) < 3) and max(counts) > 2:
-        return "either"
-    if len(ids) > _MOST_CLASSES:
-        return "instances" if wide else "unknown"
-    return "either" if wide else "classes"
-
+from keras_unet.data_config import DataConfig, Reading
+from keras_unet.errors import BadData
 
 GREY_STEP = 0x010101
 """Distance between the packed colours of two neighbouring greys."""
 NOTHING = -(2**31)
 """Value of pixels whose file says NaN."""
-_LOOKED_AT = 256
-"""Height or width at which pieces are counted, in pixels."""
-_KEPT = 4096
-"""Colours of one mask that are remembered; the noise of a JPEG has more."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +39,13 @@ class Stats:
 
     def renamed(self, name: Callable[[int], int]) -> Stats:
         """Returns the same with other values; those that become one are added up."""
-        return Stats(*(_renamed(part, name) for part in vars(self).values()))
+        parts = []
+        for part in vars(self).values():
+            renamed = Counter[int]()
+            for value, count in part.items():
+                renamed[name(value)] += count
+            parts.append(dict(renamed))
+        return Stats(*parts)
 
 
 @dataclass(frozen=True)
@@ -117,95 +75,200 @@ class MaskValues:
 
     def under(self, reading: Reading) -> Stats | None:
         """Returns the values under a reading; None where the file has none."""
-        if reading in self.readings or "levels" not in self.readings:
+        levels = self.readings.get("levels")
+        if reading in self.readings or not levels:
             return self.readings.get(reading)
-        levels = self.readings["levels"]
-        if reading == "indices":
-            return levels
-        return levels.renamed(lambda value: value * GREY_STEP)
+        return levels if reading == "indices" else levels.renamed(GREY_STEP.__mul__)
 
 
-def count_values(values: Values, noise: int = 0) -> Stats:
-    """Returns what is to be known of the values of one mask.
+def shown(values: Any, data: DataConfig) -> str:
+    """Returns mask values as text; colours as 0xRRGGBB, and of many only the first."""
+    wide = max(values, default=0) > 0xFFFF
+    coloured = data.mask_reading == "colours" or (data.mask_reading == "auto" and wide)
+    texts = [
+        "NaN" if v == NOTHING else f"0x{v:06x}" if coloured else str(v) for v in values
+    ]
+    return " ".join(texts[:8]) + (f" … ({len(texts)} in all)" if len(texts) > 8 else "")
 
-    Args:
-        values: (h, w); if they are noisy, colours are packed.
-        noise: neighbours that differ by no more than this, in each channel, are alike.
+
+def coordinates(values: Sequence[int], reading: Reading) -> npt.NDArray[np.int64]:
+    """Returns the values as points (n, 1), colours as points (n, 3)."""
+    points = np.array(values, np.int64).reshape(-1, 1)
+    if reading != "colours":
+        return points
+    return np.concatenate([points >> 16, points >> 8 & 255, points & 255], 1)
+
+
+_REGION = 0.3
+"""Of a region's pixels most have equal neighbours, of a soft edge's hardly any."""
+_LEVEL = 0.2
+"""The same of a level, in whose neighbourhood noise is counted too."""
+_NEAR, _APART = 8, 16
+"""Values so near are noise around one level; levels are at least so far apart."""
+_HALO, _WEAK = 24, 0.2
+"""How far JPEG strays from a colour, and how little of it does."""
+_ODD = 1e-4
+"""Share of all pixels up to which a value may be a slip of the hand."""
+_MOST_ODD = 16
+"""Pixels up to which it may be one, however many there are in all."""
+
+
+class MaskSet:
+    """The values of all masks under one reading, less those that are ignored.
+
+    Attributes:
+        values: every value, in order.
+        counts: pixels by value, over all masks.
+        flat: those of them that lie in regions.
+        border: those of them at the images' borders.
+        per_mask: connected pieces by value of each mask; 1 where it is not known.
+        files: those with each value, or their numbers.
+        pixels: of all masks.
+        wide: some file has more than 8 bits.
+        coloured: the values are packed colours.
+        black: the value that is seen as black.
+        lossy: some file was compressed in a way that changes values.
     """
-    if noise:
-        return _noisy(values, noise)
-    if values.dtype == np.uint8:
-        return _stats(values, wide=False)
-    present = np.unique(values)
-    few = np.uint8 if len(present) <= 256 else np.int32
-    places = np.searchsorted(present, values).astype(few)
-    return _stats(places, wide=True).renamed(present.tolist().__getitem__)
 
+    def __init__(
+        self, masks: Sequence[MaskValues], data: DataConfig, files: Sequence[Path]
+    ) -> None:
+        """Adds the masks up.
 
-def _noisy(values: Values, noise: int) -> Stats:
-    counts = _histogram(values)
-    channels = (
-        [values] if values.dtype == np.uint8 else [values >> 16, values >> 8, values]
-    )
-    alike = np.ones((values.shape[0] - 1, values.shape[1] - 1), np.bool_)
-    for channel in channels:
-        level = (channel & 255).astype(np.int16)
-        inner = level[:-1, :-1]
-        alike &= np.abs(inner - level[1:, :-1]) <= noise
-        alike &= np.abs(inner - level[:-1, 1:]) <= noise
-    flat = _histogram(values[:-1, :-1][alike])
-    return Stats(_most(counts), _most(flat), _border(values))
+        Raises:
+            BadData: a mask cannot be read that way.
+        """
+        self.data = data
+        self.counts, self.flat, self.border = (Counter[int]() for _ in range(3))
+        self.per_mask = list[dict[int, int]]()
+        self.files = defaultdict[int, list[Path | int]](list)
+        names: Sequence[Path | int] = files or range(len(masks))
+        for name, mask in zip(names, masks, strict=True):
+            stats = mask.under(data.mask_reading)
+            if stats is None:
+                raise BadData(
+                    f"{name}: cannot be read by --mask-reading {data.mask_reading}: "
+                    f"it holds {mask.own}"
+                )
+            self.counts.update(stats.counts)
+            self.flat.update(stats.flat)
+            self.border.update(stats.border)
+            self.per_mask.append({v: stats.pieces.get(v, 1) for v in stats.counts})
+            for value in stats.counts:
+                self.files[value].append(name)
+        self.pixels = self.counts.total()
+        self.coloured = data.mask_reading == "colours"
+        black = {i for mask in masks for i, c in mask.palette.items() if c == 0}
+        indexed = data.mask_reading == "indices" and len(black) == 1
+        self.black = black.pop() if indexed else 0
+        self.wide = any(mask.wide for mask in masks)
+        self.lossy = any(mask.lossy for mask in masks)
+        self.drop(data.ignore_values)
 
+    def drop(self, values: Iterable[int]) -> None:
+        """Leaves values out."""
+        for value in values:
+            for counts in (self.counts, self.flat, self.border, *self.per_mask):
+                counts.pop(value, None)
+        self.values = sorted(self.counts)
 
-def _border(place: npt.NDArray[Any]) -> dict[int, int]:
-    edges = (place[0], place[-1], place[1:-1, 0], place[1:-1, -1])
-    return _histogram(np.concatenate(edges) if min(place.shape) > 1 else place)
+    def share(self, values: Iterable[int], of: Counter[int] | None = None) -> float:
+        """Returns the share of all pixels that have the values, or are ``of`` them."""
+        counts = self.counts if of is None else of
+        return sum(counts[value] for value in values) / max(1, self.pixels)
 
+    def is_region(self, value: int) -> bool:
+        """Returns whether the value fills areas, and no lines and points alone."""
+        return self.flat[value] >= _REGION * self.counts[value]
 
-def _stats(place: npt.NDArray[Any], wide: bool) -> Stats:
-    counts = _histogram(place)
-    border = _border(place)
-    plain = len(counts) <= 2 and min(counts.values()) > 0.02 * place.size
-    if plain and not wide:
-        # Two regions: what else there is to know would change nothing.
-        return Stats(counts, counts, border)
-    inner = place[:-1, :-1]
-    flat = inner[(inner == place[1:, :-1]) & (inner == place[:-1, 1:])]
-    return Stats(_most(counts), _most(_histogram(flat)), border, _pieces(place))
+    def loose(self) -> list[int]:
+        """Returns the values that fill no areas."""
+        return [value for value in self.values if not self.is_region(value)]
 
+    def strays(self) -> list[int]:
+        """Returns values of so few pixels in so few files that they may be slips."""
+        most = max(3.0, min(_ODD * self.pixels, _MOST_ODD))
+        return [
+            value
+            for value in self.loose()
+            if self.counts[value] <= most
+            and 4 * len(self.files[value]) <= max(4, len(self.per_mask))
+        ]
 
-def _pieces(place: npt.NDArray[Any]) -> dict[int, int]:
-    """Returns the connected pieces of each value, specks and small parts left out."""
-    # Masks of two values, which most are, need not wait for it.
-    from scipy import ndimage
+    def told(self, values: Sequence[int]) -> str:
+        """Returns how many pixels have the values and in which files, as text."""
+        pixels = sum(self.counts[value] for value in values)
+        first, *others = dict.fromkeys(f for value in values for f in self.files[value])
+        more = f" and {len(others)} other files" if others else ""
+        return f"{first}{more}: {pixels} pixel" + "s" * (pixels != 1)
 
-    step = max(1, max(place.shape) // _LOOKED_AT)
-    # What finds objects takes 0 for none.
-    small = place[::step, ::step].astype(np.int32) + 1
-    pieces = {}
-    for value, box in enumerate(ndimage.find_objects(small)):
-        if box is not None:
-            parts, count = ndimage.label(small[box] == value + 1, np.ones((3, 3)))
-            sizes = np.bincount(parts.ravel())[1:]
-            pieces[value] = 1 if sizes.max() >= 0.9 * sizes.sum() else int(count)
-    return pieces
+    def shown(self, values: Sequence[int]) -> str:
+        """Returns the values as text."""
+        return shown(values, self.data)
 
+    def shares(self) -> str:
+        """Returns all values with their shares of the pixels, as text."""
+        return ", ".join(
+            f"{self.shown([value])} ({100 * self.share([value]):.2g} %)"
+            for value in self.values
+        )
 
-def _most(counts: dict[int, int]) -> dict[int, int]:
-    return dict(Counter(counts).most_common(_KEPT)) if len(counts) > _KEPT else counts
+    def background(self) -> int:
+        """Returns the background's value.
 
+        That is 0 among levels, black in a palette; else what fills most of the images'
+        borders.
+        """
+        if not self.coloured and self.black in self.values:
+            return self.black
+        return max(self.values, key=lambda value: (self.border[value], -value))
 
-def _histogram(values: npt.NDArray[Any]) -> dict[int, int]:
-    if values.dtype == np.uint8:
-        # Four times as fast as NumPy's bincount, which widens to 64 bits first.
-        counts = Image.fromarray(np.atleast_2d(values)).histogram()
-        return {value: count for value, count in enumerate(counts) if count}
-    present, times = np.unique(values, return_counts=True)
-    return dict(zip(present.tolist(), times.tolist(), strict=True))
+    def levels(self) -> list[int]:
+        """Returns the values around which regions lie, soft edges and noise left out.
 
+        The value with the most flat pixels comes first; what lies near belongs to it.
+        """
+        points = self._points(self.values)
+        counts = np.array([self.counts[value] for value in self.values])
+        flat = np.array([self.flat[value] for value in self.values])
+        left, found_at = np.ones(len(points), np.bool_), list[int]()
+        for place in np.argsort(-flat, kind="stable"):
+            far = np.abs(points - points[place]).max(-1)
+            near = (far <= _NEAR) & left
+            mass = flat[near].sum()
+            if not left[place] or mass < max(4, _LEVEL * counts[near].sum()):
+                continue
+            # Around a strong colour, JPEG makes weak ones that are as even.
+            haloes = self.lossy and self.coloured
+            strong = flat[found_at][far[found_at] <= _HALO] if haloes else []
+            if not any(mass < _WEAK * other for other in strong):
+                found_at.append(place)
+            left &= far > _APART
+        return sorted(self.values[place] for place in found_at)
 
-def _renamed(counts: Mapping[int, int], name: Callable[[int], int]) -> dict[int, int]:
-    renamed = Counter[int]()
-    for value, count in counts.items():
-        renamed[name(value)] += count
-    return dict(renamed)
+    def closest(self, levels: Sequence[int]) -> int:
+        """Returns the distance of the two levels, of two at least, that are closest."""
+        points = self._points(levels)
+        far = np.abs(points[:, None] - points).max(-1)
+        return int(far[~np.eye(len(points), dtype=bool)].min())
+
+    def far_from(self, levels: Sequence[int]) -> list[int]:
+        """Returns the values that are near none of the levels."""
+        points, ends = self._points(self.values), self._points(levels)
+        far = np.abs(points[:, None] - ends).max(-1).min(-1)
+        return [v for v, d in zip(self.values, far, strict=True) if d > _NEAR]
+
+    def off_levels(self, levels: Sequence[int]) -> list[int]:
+        """Returns values that are neither near a level nor a mixture of two."""
+        points = self._points(self.values).astype(float)
+        ends = self._points(levels).astype(float)
+        far = np.full(len(points), np.inf)
+        for start in ends:
+            for way in ends - start:
+                part = (points - start) @ way / max(1.0, way @ way)
+                foot = start + np.clip(part, 0, 1)[:, None] * way
+                far = np.minimum(far, np.abs(points - foot).max(-1))
+        return [value for value, d in zip(self.values, far, strict=True) if d > _APART]
+
+    def _points(self, values: Sequence[int]) -> npt.NDArray[np.int64]:
+        return coordinates(values, self.data.mask_reading)

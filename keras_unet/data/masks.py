@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,15 +11,16 @@ import numpy.typing as npt
 
 from keras_unet.config import LossConfig
 from keras_unet.data import coco, rle
+from keras_unet.data.folders import opened
 from keras_unet.data.images import image_shape, read_image
-from keras_unet.data.mask_pixels import MaskPixels, nearest_pixels
-from keras_unet.data.mask_values import GREY_STEP, NOTHING
-from keras_unet.data.objects import read_objects
-from keras_unet.data.opening import Unreadable, opened
+from keras_unet.data.mask_pixels import MaskPixels, indexed, nearest_pixels
+from keras_unet.data.mask_values import GREY_STEP, coordinates
+from keras_unet.data.mask_values import shown as shown
+from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
-from keras_unet.data_config import IGNORE, DataConfig, Reading
-from keras_unet.errors import BadData
+from keras_unet.data_config import IGNORE, DataConfig
+from keras_unet.errors import BadData, Unreadable
 from keras_unet.model.weight_map import (
     BORDER_WIDTH,
     border_weights,
@@ -33,12 +33,7 @@ from keras_unet.types import Image, Mask, Values
 def read_mask(
     pair: Pair, data: DataConfig, size: tuple[int, int] | None = None
 ) -> Mask:
-    """Returns the pair's mask as class ids, uint8 (h, w).
-
-    Args:
-        pair: whose mask.
-        data: what its values mean.
-        size: height and width of the result, by default the mask's own.
+    """Returns the pair's mask as class ids, uint8 (h, w), by default at its own size.
 
     Raises:
         BadData: the mask cannot be read, or holds a value that is no class.
@@ -62,15 +57,9 @@ def target_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
 
 
 def weighted(pair: Pair, values: Values, data: DataConfig, loss: LossConfig) -> Mask:
-    """Returns class ids and ``weight_levels`` of a mask, (h, w, 2).
+    """Returns class ids and ``weight_levels`` of a mask's values (h, w), as (h, w, 2).
 
     Where two objects touch, background parts them, as in the paper (section 3).
-
-    Args:
-        pair: whose mask.
-        values: what its pixels say, (h, w).
-        data: what that means.
-        loss: how much borders weigh.
 
     Raises:
         BadData: as by ``class_ids``.
@@ -87,13 +76,8 @@ def instances_of(
 ) -> npt.NDArray[np.signedinteger[Any]]:
     """Returns the number of each pixel's object (h, w), 0 of none and of the ignored.
 
-    That is what masks of instances say, and of others the 4-connected piece of the
-    foreground.
-
-    Args:
-        pair: whose mask.
-        values: what its pixels say, (h, w).
-        data: what that means.
+    That is what the values (h, w) of masks of instances say, and of others the
+    4-connected piece of the foreground.
 
     Raises:
         BadData: as by ``class_ids``.
@@ -131,10 +115,7 @@ def read_values(
 ) -> Values:
     """Returns what each pixel of the pair's upright mask says, (h, w).
 
-    Args:
-        pair: whose mask.
-        data: how its file is read, and the largest image that is opened.
-        size: height and width of the result, by default the mask's own.
+    That is at ``size``, height and width, by default the mask's own.
 
     Raises:
         BadData: the mask cannot be read; the message names its file.
@@ -151,12 +132,33 @@ def read_values(
 def read_objects_of(folder: Path, data: DataConfig) -> Values:
     """Returns the number of each pixel's object, (h, w), of a folder of one file each.
 
+    Objects are counted from 1, in the order of their files' names; of two that
+    overlap, the later one has the pixel.
+
     Raises:
-        BadData: as by ``read_objects``.
+        Unreadable: a file cannot be read, or is no mask of one object.
     """
     # How values are read is of their numbers, not of the files.
-    each = replace(data, mask_reading="auto")
-    return read_objects(folder, lambda file: decode_mask_values(file, each))
+    data = replace(data, mask_reading="auto")
+    files = object_files(folder)
+    values: Values | None = None
+    for number, file in enumerate(files, 1):
+        with opened(file) as stream:
+            mask = decode_mask_values(stream, data)
+        if values is None:
+            values = np.zeros(mask.shape, np.uint8 if len(files) < 256 else np.int32)
+        (tall, wide), (height, width) = mask.shape, values.shape
+        if mask.shape != values.shape:
+            cause = f"is {wide}×{tall}, the first one {width}×{height}"
+            raise Unreadable(file, cause)
+        shown = np.setdiff1d(mask, [0])
+        if len(shown) > 1:
+            cause = f"is no mask of one object: it has {len(shown)} values but 0"
+            raise Unreadable(file, cause)
+        values[mask > 0] = number
+    if values is None:
+        raise Unreadable(folder, "holds no masks")
+    return values
 
 
 def decode_runs(pair: Pair, shape: tuple[int, int]) -> Values:
@@ -209,9 +211,7 @@ def decode_mask_values(
 def to_class_ids(values: Values, data: DataConfig) -> Mask:
     """Returns class ids, uint8, of what ``decode_mask_values`` returned; 255: ignored.
 
-    Args:
-        values: integers of any shape.
-        data: with ``mask_kind`` and what belongs to it, as ``find_coding`` fills it.
+    ``data`` has ``mask_kind`` and what belongs to it, as ``find_coding`` fills it.
 
     Raises:
         BadData: there is a value that belongs to no class.
@@ -242,7 +242,7 @@ def _fold_grey(values: Values, class_values: tuple[int, ...]) -> Values:
 def _look_up(values: Values, data: DataConfig) -> Mask:
     class_of = {value: id_ for id_, value in enumerate(data.class_values)}
     class_of |= dict.fromkeys(data.ignore_values, IGNORE)
-    present, place = _indexed(values)
+    present, place = indexed(values)
     found = [class_of.get(value, -1) for value in present.tolist()]
     if data.snap_values:
         found = _snapped(present.tolist(), found, data)
@@ -266,30 +266,3 @@ def _snapped(values: list[int], found: list[int], data: DataConfig) -> list[int]
     far = np.abs(coordinates(values, data.mask_reading)[:, None] - middles).sum(-1)
     nearest = [known[place][1] for place in far.argmin(1)]
     return [near if id_ < 0 else id_ for id_, near in zip(found, nearest, strict=True)]
-
-
-def coordinates(values: Sequence[int], reading: Reading) -> npt.NDArray[np.int64]:
-    """Returns the values as points (n, 1), colours as points (n, 3)."""
-    points = np.array(values, np.int64).reshape(-1, 1)
-    if reading != "colours":
-        return points
-    return np.concatenate([points >> 16, points >> 8 & 255, points & 255], 1)
-
-
-def _indexed(values: Values) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Returns an array of values and each pixel's index into it."""
-    if values.dtype == np.uint8:
-        return np.arange(256), values
-    present = np.unique(values)
-    return present, np.searchsorted(present, values)
-
-
-def shown(values: Any, data: DataConfig) -> str:
-    """Returns mask values as text; colours as 0xRRGGBB, and of many only the first."""
-    coloured = data.mask_reading == "colours" or (
-        data.mask_reading == "auto" and max(values, default=0) > 0xFFFF
-    )
-    texts = [
-        "NaN" if v == NOTHING else f"0x{v:06x}" if coloured else str(v) for v in values
-    ]
-    return " ".join(texts[:8]) + (f" … ({len(texts)} in all)" if len(texts) > 8 else "")

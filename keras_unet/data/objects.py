@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.data.folders import list_files, match_names, name_of, normal, subfolders
-from keras_unet.data.opening import Unreadable, opened
+from keras_unet.data.folders import (
+    list_files,
+    match_names,
+    name_of,
+    normal,
+    subfolders,
+)
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.types import Mask, Values
+from keras_unet.types import Mask
 
 _IMAGES, _MASKS = "images", "masks"
 
@@ -41,21 +46,22 @@ def find_objects(folder: Path) -> Found:
     Raises:
         BadData: a folder is missing or may not be read.
     """
-    pairs, problems = list[Pair](), list[Problem]()
-    several = False
     if any(len(images) > 1 for images in _images_in(folder)):
         return _match_each(folder)
+    pairs, problems, masks_of = list[Pair](), list[Problem](), list[list[Path]]()
     for inside in subfolders(folder):
-        pair, wrong = _pair(inside)
+        found, masks, wrong = _look_into(inside)
         problems += wrong
-        if pair:
-            pairs.append(pair)
-            several |= len(object_files(inside / _MASKS)) > 1
-    if several:
+        if not wrong:
+            name = name_of(inside, folder)
+            pairs += [Pair(image, inside / _MASKS, name) for image in found]
+            masks_of.append(masks)
+    if any(len(masks) > 1 for masks in masks_of):
         says = {"mask_kind": "instances"}
         return Found(tuple(pairs), tuple(problems), says=says)
-    alone = [Pair(p.image, object_files(p.mask)[0], p.group) for p in pairs if p.mask]
-    return Found(tuple(alone), tuple(problems))
+    alone = zip(pairs, masks_of, strict=True)
+    every = tuple(replace(pair, mask=mask) for pair, (mask,) in alone)
+    return Found(every, tuple(problems))
 
 
 def _images_in(folder: Path) -> Iterator[list[Path]]:
@@ -65,39 +71,30 @@ def _images_in(folder: Path) -> Iterator[list[Path]]:
 
 
 def _match_each(folder: Path) -> Found:
-    founds = [
-        (inside, match_names(inside / _IMAGES, inside / _MASKS))
-        for inside in subfolders(folder)
-    ]
-    return Found(
-        tuple(
-            replace(pair, group=normal(inside.name))
-            for inside, found in founds
-            for pair in found.pairs
-        ),
-        tuple(problem for _, found in founds for problem in found.problems),
-        notes=("groups: images of one folder are kept together",),
-    )
+    pairs, problems = list[Pair](), list[Problem]()
+    for inside in subfolders(folder):
+        found = match_names(inside / _IMAGES, inside / _MASKS)
+        group = normal(inside.name)
+        pairs += [replace(pair, group=group) for pair in found.every]
+        problems += found.problems
+    notes = ("groups: images of one folder are kept together",)
+    return Found(tuple(pairs), tuple(problems), notes)
 
 
-def _pair(folder: Path) -> tuple[Pair | None, list[Problem]]:
-    """Returns the pair of one image's folder, and what is wrong with it."""
-    problems, found = [], []
+def _look_into(folder: Path) -> tuple[list[Path], list[Path], list[Problem]]:
+    """Returns image and masks in the folder of one image, and what is wrong with it."""
     for name in (_IMAGES, _MASKS):
         if not (folder / name).is_dir():
-            return None, [Problem(folder, f"has no folder {name}/")]
-        files, odd = list_files(folder / name)
-        problems += odd
-        found.append(files)
-    images, masks = found
+            return [], [], [Problem(folder, f"has no folder {name}/")]
+    images, problems = list_files(folder / _IMAGES)
+    masks, odd = list_files(folder / _MASKS)
+    problems += odd
     if len(images) != 1:
         cause = f"holds {len(images)} images; expected one, its objects in {_MASKS}/"
         problems.append(Problem(folder / _IMAGES, cause))
     if not masks:
         problems.append(Problem(folder / _MASKS, "holds no masks"))
-    if problems:
-        return None, problems
-    return Pair(images[0], folder / _MASKS, name_of(folder, folder.parent)), []
+    return images, masks, problems
 
 
 def object_files(folder: Path) -> list[Path]:
@@ -105,51 +102,12 @@ def object_files(folder: Path) -> list[Path]:
     return list_files(folder)[0]
 
 
-def read_objects(folder: Path, decode: Callable[[BinaryIO], Values]) -> Values:
-    """Returns the number of each pixel's object, (h, w); 0 is none.
-
-    Objects are counted from 1, in the order of their files' names; of two that
-    overlap, the later one has the pixel.
-
-    Args:
-        folder: of one file an object.
-        decode: returns the values of an open mask file.
-
-    Raises:
-        Unreadable: a file cannot be read, or is no mask of one object.
-    """
-    files = object_files(folder)
-    values: Values | None = None
-    for number, file in enumerate(files, 1):
-        with opened(file) as stream:
-            mask = decode(stream)
-        if values is None:
-            values = np.zeros(mask.shape, np.uint8 if len(files) < 256 else np.int32)
-        if mask.shape != values.shape:
-            height, width = values.shape
-            cause = (
-                f"is {mask.shape[1]}×{mask.shape[0]}, the first one {width}×{height}"
-            )
-            raise Unreadable(file, cause)
-        shown = np.setdiff1d(mask, [0])
-        if len(shown) > 1:
-            cause = f"is no mask of one object: it has {len(shown)} values but 0"
-            raise Unreadable(file, cause)
-        values[mask > 0] = number
-    if values is None:
-        raise Unreadable(folder, "holds no masks")
-    return values
-
-
 def number_instances(mask: Mask, data: DataConfig) -> npt.NDArray[np.uint16]:
     """Returns the number of each pixel's object, uint16 (h, w); 0 is none.
 
     With ``data.targets`` "borders" the pieces of the class cell are grown over the
-    borders between them; else these are the connected pieces.
-
-    Args:
-        mask: class ids (h, w) that a network predicted.
-        data: of its run.
+    borders between them; else these are the connected pieces. The mask is the class
+    ids (h, w) that the network of a run predicted.
 
     Raises:
         BadData: there are more than 65535.
@@ -170,10 +128,7 @@ def number_instances(mask: Mask, data: DataConfig) -> npt.NDArray[np.uint16]:
 
 
 def find_watershed(what: str) -> Callable[..., npt.NDArray[Any]]:
-    """Returns scikit-image's watershed.
-
-    Args:
-        what: needs it.
+    """Returns scikit-image's watershed, which ``what`` needs.
 
     Raises:
         BadUsage: it is not installed.
@@ -190,10 +145,7 @@ def number_pieces(mask: Mask) -> npt.NDArray[np.uint16]:
     """Returns the number of each pixel's connected piece, uint16 (h, w); 0 is none.
 
     Pixels that touch at a corner are connected, as in scikit-image and OpenCV. Pieces
-    are of one class; numbers go from the top down, and on from class to class.
-
-    Args:
-        mask: class ids (h, w), of which 0 is background.
+    are of one class but 0; numbers go from the top down, and on from class to class.
 
     Raises:
         BadData: there are more than 65535.

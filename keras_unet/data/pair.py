@@ -46,28 +46,37 @@ class Problem:
 
 @dataclass(frozen=True)
 class Found:
-    """The pairs of a folder, sorted by name, and the files that make none.
+    """The pairs of a folder, and the files that make none.
 
     Attributes:
-        pairs: without those whose part is known to be validation or test.
+        every: the pairs of all parts, in their order and sorted by name.
         problems: why other files make none.
-        validation: the pairs of --validation, or of the folder's own split.
-        test: those of --test, or of the folder's own split.
         notes: how the pairs were found.
         says: fields of a DataConfig, by name, that the folder answers.
     """
 
-    pairs: tuple[Pair, ...]
+    every: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
-    validation: tuple[Pair, ...] = ()
-    test: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
     says: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def every(self) -> tuple[Pair, ...]:
-        """The pairs of all parts."""
-        return (*self.pairs, *self.validation, *self.test)
+    def pairs(self) -> tuple[Pair, ...]:
+        """Those that are not known to be for validation or test."""
+        return self._of("", "train")
+
+    @property
+    def validation(self) -> tuple[Pair, ...]:
+        """The pairs of --validation, or of the folder's own split."""
+        return self._of("validation")
+
+    @property
+    def test(self) -> tuple[Pair, ...]:
+        """Those of --test, or of the folder's own split."""
+        return self._of("test")
+
+    def _of(self, *parts: str) -> tuple[Pair, ...]:
+        return tuple(pair for pair in self.every if pair.part in parts)
 
     def settle(self, data: DataConfig) -> DataConfig:
         """Returns ``data`` with what it leaves open and the folder answers.
@@ -86,22 +95,14 @@ class Found:
             # These hold whatever the values mean.
             says = {n: says[n] for n in ("run_lengths", "ignore_values") if n in says}
         default = DataConfig()
-        return replace(
-            data,
-            **{
-                name: value
-                for name, value in says.items()
-                if getattr(data, name) == getattr(default, name)
-            },
-        )
+        is_open = {n for n in says if getattr(data, n) == getattr(default, n)}
+        return replace(data, **{name: says[name] for name in is_open})
 
 
 def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
     """Returns the problems as one message: a line for each cause, the frequent first.
 
-    Args:
-        problems: at least one.
-        where: what tells all of them, said where the message leaves some out.
+    ``where`` is what tells all of them, said where the message leaves some out.
     """
     if len(problems) == 1:
         return str(problems[0])

@@ -14,11 +14,11 @@ from typing import Any
 
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
-from keras_unet.data.check import Row, check_data
+from keras_unet.data.check import check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
-from keras_unet.data.pair import Fingerprint, Pair, Problem, listing
-from keras_unet.data.pairs_file import changes, columns, rows_of, size_columns, size_of
+from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
+from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
 from keras_unet.data.pieces import count_pieces
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
@@ -37,32 +37,17 @@ class Split:
     test: tuple[Pair, ...]
 
 
-@dataclass(frozen=True)
-class Prepared:
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Found):
     """Pairs that were looked at and can be used.
 
     Attributes:
-        pairs: sorted by name, without those known to be for validation or test.
-        validation: the pairs of --validation, or of the data's own split.
-        test: likewise.
         data: where they are from, with what the masks' values mean.
-        says: what their folder answers by itself, as ``Found.says``.
-        notes: what is worth a line on the screen.
         fingerprints: of each pair's image and mask, by the image's file.
     """
 
-    pairs: tuple[Pair, ...]
-    validation: tuple[Pair, ...]
-    test: tuple[Pair, ...]
     data: DataConfig
-    says: Mapping[str, Any]
-    notes: tuple[str, ...]
     fingerprints: Mapping[Path, tuple[Fingerprint, Fingerprint]]
-
-    @property
-    def every(self) -> tuple[Pair, ...]:
-        """The pairs of all parts."""
-        return (*self.pairs, *self.validation, *self.test)
 
     def split(self) -> Split:
         """Returns the pairs by what they are for.
@@ -92,34 +77,18 @@ class Prepared:
 
     def write_split(self, run: RunFolder) -> None:
         """Writes split.csv: what the run is trained and scored on."""
-        parts = vars(self.split())
-        write_rows(
-            run.split_file,
-            [self._row(pair, part) for part in parts for pair in parts[part]],
-        )
-
-    def _row(self, pair: Pair, part: str) -> dict[str, object]:
-        image, mask = self.fingerprints[pair.image]
-        return {
-            "image": pair.image,
-            "mask": pair.mask or "",
-            "group": pair.group,
-            "part": part,
-            **size_columns(pair),
-            **columns("image", image),
-            **columns("mask", mask),
-        }
+        rows = [
+            split_row(pair, part, *self.fingerprints[pair.image])
+            for part, pairs in vars(self.split()).items()
+            for pair in pairs
+        ]
+        write_rows(run.split_file, rows)
 
 
 def prepare(
     data: DataConfig, classes: int = 1, progress: Progress = silent
 ) -> Prepared:
-    """Returns the pairs of ``data``, all files looked at unless they are known.
-
-    Args:
-        data: where they are, and what is known of the masks' values.
-        classes: logits of the network; from 2 on, masks may not have more classes.
-        progress: is told after each pair how many are done, and of how many.
+    """Returns the pairs of ``data``, all files looked at, as by ``check_data``.
 
     Raises:
         BadData: an image or mask is unusable; every file is named with its cause.
@@ -129,37 +98,17 @@ def prepare(
     report = check_data(found, data, classes, progress)
     if report.problems:
         raise BadData(listing(report.problems))
-    row_of = {row.pair.image: row for row in report.rows}
+    headers = [row.image.header for row in report.rows]
     return Prepared(
-        _with_sizes(found.pairs, row_of),
-        _with_sizes(found.validation, row_of),
-        _with_sizes(found.test, row_of),
-        report.resolved,
-        found.says,
-        report.notes,
-        {image: row.fingerprints for image, row in row_of.items()},
+        tuple(
+            dataclasses.replace(pair, size=header.shape if header else None)
+            for pair, header in zip(found.every, headers, strict=True)
+        ),
+        says=found.says,
+        notes=report.notes,
+        data=report.resolved,
+        fingerprints={row.pair.image: row.fingerprints for row in report.rows},
     )
-
-
-def _with_sizes(pairs: Sequence[Pair], row_of: Mapping[Path, Row]) -> tuple[Pair, ...]:
-    headers = [row_of[pair.image].image.header for pair in pairs]
-    return tuple(
-        dataclasses.replace(pair, size=header.shape if header else None)
-        for pair, header in zip(pairs, headers, strict=True)
-    )
-
-
-def find_pairs(data: DataConfig) -> list[Pair]:
-    """Returns the pairs of ``data``, all parts; hardly a file was looked into.
-
-    Raises:
-        BadData: as by ``find``, or a file has no partner or two.
-        BadUsage: as by ``find``.
-    """
-    found = find(data)
-    if found.problems:
-        raise BadData(listing(found.problems))
-    return list(found.every)
 
 
 def split_pairs(
@@ -170,12 +119,7 @@ def split_pairs(
     """Returns a tenth of the groups for test, one for validation, the rest to train.
 
     Groups are ranked by the SHA-256 of their name: the first are test, the next
-    validation, at least one each.
-
-    Args:
-        pairs: what is split.
-        validation: pairs that are given and take the place of that tenth.
-        test: likewise.
+    validation, at least one each. Pairs that are given for a part take its place.
 
     Raises:
         BadData: there are too few groups; or an image of a given part, or a group of
@@ -183,12 +127,12 @@ def split_pairs(
     """
     _refuse_overlap(pairs, validation, "validation")
     _refuse_overlap((*pairs, *validation), test, "test")
-    ranked = _ranked(pairs)
-    wanted = [
-        part
-        for part, given in (("validation", validation), ("test", test))
-        if not given
-    ]
+    ranked = sorted(
+        {pair.group for pair in pairs},
+        key=lambda group: hashlib.sha256(normal(group).encode()).hexdigest(),
+    )
+    given = {"validation": validation, "test": test}
+    wanted = [part for part, pairs_of in given.items() if not pairs_of]
     _need_groups(ranked, ["training", *wanted])
     tenth = max(1, round(_SHARE * len(ranked)))
     chosen = {
@@ -231,10 +175,7 @@ def split_of_run(
 
     No file is opened whose size and time of change are those of the training. Of
     records, it is the records that must be the same, not the files behind them.
-
-    Args:
-        run: its split.csv says which pairs.
-        moved: where they are, if they have moved since.
+    ``moved`` is where the pairs are, if they have moved since.
 
     Raises:
         BadData: split.csv is missing or damaged, or files of it are gone or changed.
@@ -268,15 +209,10 @@ def split_of_run(
 
 def moved_to(data: DataConfig, folder: Path) -> DataConfig:
     """Returns the config with all of its pairs in one folder."""
-    return dataclasses.replace(
-        data,
-        data=folder,
-        images=None,
-        masks=None,
-        pairs=None,
-        validation=None,
-        test=None,
+    others: dict[str, Any] = dict.fromkeys(
+        ("images", "masks", "pairs", "validation", "test"), None
     )
+    return dataclasses.replace(data, data=folder, **others)
 
 
 def _namer(
@@ -329,8 +265,3 @@ def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], part: str) -> 
             f"{given[0].image.parent}: group {shared[0]} of --{part} is also in "
             "the rest of the data"
         )
-
-
-def _ranked(pairs: Sequence[Pair]) -> list[str]:
-    groups = {pair.group for pair in pairs}
-    return sorted(groups, key=lambda g: hashlib.sha256(normal(g).encode()).hexdigest())

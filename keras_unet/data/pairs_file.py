@@ -1,25 +1,53 @@
-"""Pairs in a CSV file: those of --pairs, and those that a run was made with."""
+"""Pairs in CSV files: of --pairs, of a run's split, and Kaggle's run lengths."""
 
 from __future__ import annotations
 
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import astuple, replace
+from pathlib import Path, PurePosixPath
 from typing import Any, cast, get_args
 
 from keras_unet.data import coco
-from keras_unet.data.folders import kind_of, stem_of
+from keras_unet.data.folders import kind_of, normal, stem_of
 from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem
-from keras_unet.data.run_lengths import find_run_lengths
 from keras_unet.errors import BadData
 from keras_unet.files import read_rows, write_rows
 from keras_unet.run_folder import RunFolder
 
-_NONE = Fingerprint(0, 0, "")
+_KNOWN_BY = {
+    kind: [f"{kind}_{what}" for what in ("bytes", "modified", "sha256")]
+    for kind in ("image", "mask")
+}
+"""Columns of split.csv by which an image or mask is known again."""
+
+
+def split_row(
+    pair: Pair, part: str, image: Fingerprint, mask: Fingerprint
+) -> dict[str, object]:
+    """Returns the row of a run's split.csv on a pair of a part."""
+    height, width = pair.size or ("", "")
+    return {
+        "image": pair.image,
+        "mask": pair.mask or "",
+        "group": pair.group,
+        "part": part,
+        "height": height,
+        "width": width,
+        **dict(zip(_KNOWN_BY["image"], astuple(image), strict=True)),
+        **dict(zip(_KNOWN_BY["mask"], astuple(mask), strict=True)),
+    }
+
+
+def size_of(row: Mapping[str, str]) -> tuple[int, int] | None:
+    """Returns height and width in such a row, which older ones do not have."""
+    try:
+        return int(row["height"]), int(row["width"])
+    except (LookupError, ValueError):
+        return None
 
 
 def rows_of(run: RunFolder) -> list[dict[str, str]]:
@@ -32,18 +60,12 @@ def rows_of(run: RunFolder) -> list[dict[str, str]]:
         rows = read_rows(run.split_file)
     except ValueError as error:
         raise BadData(f"{run.split_file} is damaged: {error}") from None
-    wanted = {
-        "image",
-        "group",
-        "part",
-        *columns("image", _NONE),
-        *columns("mask", _NONE),
-    }
     if not rows:
         raise BadData(
             f"{run.split_file} is missing or empty: it says which images the run was "
             "trained on"
         )
+    wanted = {"image", "group", "part", *_KNOWN_BY["image"], *_KNOWN_BY["mask"]}
     parts = {row.get("part") for row in rows}
     if not wanted <= rows[0].keys() or not parts <= {"train", "validation", "test"}:
         raise BadData(f"{run.split_file} is damaged: it is no list of a run's images")
@@ -61,7 +83,7 @@ def changes(pair: Pair, row: Mapping[str, str]) -> list[Problem]:
     elif Fingerprint.of_text(pair.run_lengths or "").sha256 != row["mask_sha256"]:
         return [Problem(pair.image, "has other run lengths than in the training")]
     causes = [
-        (file, _change(file, *(row[name] for name in columns(kind, _NONE))))
+        (file, _change(file, *(row[name] for name in _KNOWN_BY[kind])))
         for file, kind in files
     ]
     return [Problem(file, cause) for file, cause in causes if cause]
@@ -74,40 +96,14 @@ def _change(path: Path, size: str, modified: str, sha256: str) -> str | None:
         same = str(sum(state.st_size for state in states)) == size
         if same and str(max(state.st_mtime_ns for state in states)) == modified:
             return None
-        same = same and _fingerprint(path, files).sha256 == sha256
+        if same and path.is_dir():
+            same = Fingerprint.of_files(files).sha256 == sha256
+        elif same:
+            with path.open("rb") as stream:
+                same = Fingerprint.of(stream).sha256 == sha256
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return None if same else "has changed since the training"
-
-
-def _fingerprint(path: Path, files: Sequence[Path]) -> Fingerprint:
-    if path.is_dir():
-        return Fingerprint.of_files(files)
-    with path.open("rb") as stream:
-        return Fingerprint.of(stream)
-
-
-def columns(kind: str, fingerprint: Fingerprint) -> dict[str, object]:
-    """Returns the columns of split.csv by which an image or mask is known again."""
-    return {
-        f"{kind}_bytes": fingerprint.size,
-        f"{kind}_modified": fingerprint.modified,
-        f"{kind}_sha256": fingerprint.sha256,
-    }
-
-
-def size_columns(pair: Pair) -> dict[str, object]:
-    """Returns the columns of split.csv that say how large the image is."""
-    height, width = pair.size or ("", "")
-    return {"height": height, "width": width}
-
-
-def size_of(row: Mapping[str, str]) -> tuple[int, int] | None:
-    """Returns what ``size_columns`` made of a pair's size."""
-    try:
-        return int(row["height"]), int(row["width"])
-    except (LookupError, ValueError):
-        return None
 
 
 COLUMNS = ("image", "mask", "group", "part")
@@ -124,7 +120,7 @@ def write_pairs(file: Path, pairs: Iterable[Pair]) -> bool:
     rows = [
         {
             "image": pair.image.absolute(),
-            "mask": _absolute(pair.mask or pair.table),
+            "mask": mask.absolute() if (mask := pair.mask or pair.table) else "",
             "group": pair.group,
             "part": pair.part,
         }
@@ -133,10 +129,6 @@ def write_pairs(file: Path, pairs: Iterable[Pair]) -> bool:
     if rows:
         write_rows(file, rows)
     return bool(rows)
-
-
-def _absolute(path: Path | None) -> str:
-    return str(path.absolute()) if path else ""
 
 
 def find_listed(file: Path) -> Found:
@@ -156,25 +148,25 @@ def find_listed(file: Path) -> Found:
     has_parts = any(row.get("part") for _, row in rows)
     for line, row in rows:
         place = f"line {line} ({row['image']})"
-        cause = _wrong(file, row, has_parts)
         image, mask = (file.parent / str(row[name]) for name in ("image", "mask"))
+        cause = _wrong(row, has_parts) or _wrong_files(image, mask)
         first = line_of.setdefault(os.path.realpath(image), line)
         if cause or first != line:
             cause = cause or f"names the image of line {first} once more"
             problems.append(Problem(file, cause, place))
         else:
             good.append((place, row, image, mask))
-    masks = _Masks([(image, mask) for _, _, image, mask in good])
+    pair_of, says = _by_files([(image, mask) for _, _, image, mask in good])
     pairs = []
     for place, row, image, mask in good:
-        pair = masks.pair(image, mask)
+        pair = pair_of.get((os.path.realpath(image), mask))
         if pair is None:
             cause = f"names {mask}, which says nothing about this image"
             problems.append(Problem(file, cause, place))
         else:
             part = cast(Part, row.get("part") or "")
             pairs.append(replace(pair, group=row.get("group") or pair.group, part=part))
-    return Found(tuple(pairs), tuple(problems), says=masks.says)
+    return Found(tuple(pairs), tuple(problems), says=says)
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -200,7 +192,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise BadData(f"{file}, line {reader.line_num}: {error}") from error
 
 
-def _wrong(file: Path, row: dict[Any, Any], known: bool) -> str:
+def _wrong(row: dict[Any, Any], known: bool) -> str:
     """Returns what is wrong with a row, but for its files' kind."""
     if None in row or None in row.values():
         return "has more or fewer cells than the header"
@@ -211,57 +203,147 @@ def _wrong(file: Path, row: dict[Any, Any], known: bool) -> str:
     if part not in get_args(Part) or (known and not part):
         found = f"the part {part}" if part else "no part, as other lines have"
         return f"has {found}; expected {_PARTS}"
-    return _wrong_files(file, row)
+    return ""
 
 
-def _wrong_files(file: Path, row: dict[Any, Any]) -> str:
-    image, mask = (file.parent / row[column] for column in ("image", "mask"))
+def _wrong_files(image: Path, mask: Path) -> str:
     for path in (image, mask):
         if kind := kind_of(path):
             return f"names {path}, which is {kind}, not a file"
-    if not image.is_file():
-        return f"names {image}, which is not there"
-    if not mask.exists():
-        return f"names {mask}, which is not there"
+    if not image.is_file() or not mask.exists():
+        gone = mask if image.is_file() else image
+        return f"names {gone}, which is not there"
     return "names one file as image and mask" if mask == image else ""
 
 
-class _Masks:
-    """The masks of images; a table of many of them is read once.
+def _by_files(
+    rows: Iterable[tuple[Path, Path]],
+) -> tuple[dict[tuple[str, Path], Pair], dict[str, Any]]:
+    """Returns the pairs by image and mask, and what tables and folders answer.
 
-    Attributes:
-        says: what tables and folders answer, as ``Found.says``.
+    A table of many masks is read once.
     """
+    says, pairs = dict[str, Any](), dict[tuple[str, Path], Pair]()
+    images_of = defaultdict(list)
+    for image, mask in rows:
+        if mask.is_dir():
+            says["mask_kind"] = "instances"
+        elif mask.suffix.lower() in _TABLES:
+            images_of[mask].append(image)
+            continue
+        pairs[os.path.realpath(image), mask] = Pair(image, mask, stem_of(image))
+    for table, images in images_of.items():
+        for found in _read(table, images):
+            says |= found.says
+            for pair in found.every:
+                pairs[os.path.realpath(pair.image), table] = pair
+    return pairs, says
 
-    def __init__(self, rows: Sequence[tuple[Path, Path]]) -> None:
-        self.says: dict[str, Any] = {}
-        self._pairs: dict[tuple[str, Path], Pair] = {}
-        images_of = defaultdict(list)
-        for image, mask in rows:
-            if mask.is_dir():
-                self.says["mask_kind"] = "instances"
-            elif mask.suffix.lower() in _TABLES:
-                images_of[mask].append(image)
-        for table, images in images_of.items():
-            self._read(table, images)
 
-    def pair(self, image: Path, mask: Path) -> Pair | None:
-        """Returns the pair, if the mask says anything about the image."""
-        if mask.is_dir() or mask.suffix.lower() not in _TABLES:
-            return Pair(image, mask, stem_of(image))
-        return self._pairs.get((os.path.realpath(image), mask))
+def _read(table: Path, images: Iterable[Path]) -> list[Found]:
+    if table.suffix.lower() == ".csv":
+        stems = defaultdict(list)
+        for image in images:
+            stems[stem_of(image)].append(image)
+        return [find_run_lengths(stems, table, stem_of)]
+    # Names of images may begin with those of folders.
+    folders = {image.parent: [image.parent, *image.parents] for image in images}
+    return [coco.find_annotated(table, places) for places in folders.values()]
 
-    def _read(self, table: Path, images: Sequence[Path]) -> None:
-        if table.suffix.lower() == ".csv":
-            stems = defaultdict(list)
-            for image in images:
-                stems[stem_of(image)].append(image)
-            founds = [find_run_lengths(stems, table, stem_of)]
+
+_SHOWN = 30
+"""Letters of a table's line that are shown."""
+_NAMES = {"img", "image", "id", "imageid", "image_id", "image_name", "name", "filename"}
+_RUNS = {"rle_mask", "rle", "mask", "encodedpixels", "encoded_pixels", "run_lengths"}
+_OF_OBJECTS = {"encodedpixels", "encoded_pixels"}
+"""Headings of tables in which each row is an object; others have a row an image."""
+_EMPTY = {"", "-1", "nan"}
+
+
+def is_table(file: Path) -> bool:
+    """Returns whether a CSV file's header is that of a table of run lengths."""
+    with file.open("rb") as stream:
+        line = stream.readline(1000).decode("utf-8-sig", errors="replace")
+    words = {*_headings(line)}
+    return bool(words & _NAMES and words & (_RUNS - {"mask"}))
+
+
+def _headings(line: str) -> list[str]:
+    return [word.strip('" \r\n').lower() for word in line.split(",")]
+
+
+def find_run_lengths(
+    images: Mapping[str, list[Path]], table: Path, group: Callable[[Path], str]
+) -> Found:
+    """Returns the pairs of images whose masks are run lengths in ``table``.
+
+    Several rows for one image are its objects, if the heading is EncodedPixels.
+
+    Args:
+        images: the image files by stem, at least one.
+        table: a header, then ``<image>,<runs>``, such as Kaggle's train_masks.csv.
+        group: returns the group of an image file.
+
+    Raises:
+        BadData: the table cannot be read.
+    """
+    rows, problems = _read_table(table, images)
+    pairs = []
+    for stem, paths in sorted(images.items()):
+        if len(paths) > 1:
+            problems.append(Problem(paths[0], f"has the same name as {paths[1].name}"))
+        elif stem in rows:
+            runs = "\n".join(rows[stem])
+            image = paths[0]
+            pairs.append(Pair(image, None, group(image), runs, table=table))
         else:
-            # Names of images may begin with those of folders.
-            folders = {image.parent: [image.parent, *image.parents] for image in images}
-            founds = [coco.find_annotated(table, fs) for fs in folders.values()]
-        for found in founds:
-            self.says |= found.says
-            for pair in found.pairs:
-                self._pairs[os.path.realpath(pair.image), table] = pair
+            problems.append(Problem(paths[0], f"has no row in {table}"))
+    folder = next(iter(images.values()))[0].parent
+    problems += [
+        Problem(table, f"has no image in {folder}", f"row {stem}")
+        for stem in sorted(rows.keys() - images.keys())
+    ]
+    several = any(len(runs) > 1 for runs in rows.values())
+    says = {"mask_kind": "instances"} if several else {}
+    return Found(tuple(pairs), tuple(problems), says=says)
+
+
+def _read_table(
+    table: Path, images: Mapping[str, list[Path]]
+) -> tuple[dict[str, list[str]], list[Problem]]:
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(f"{table}: cannot be read ({error})") from error
+    turned, of_objects = _read_header(table, lines[0] if lines else "")
+    rows: dict[str, list[str]] = {}
+    problems = []
+    for number, line in enumerate(lines[1:], 2):
+        cells = line.partition(",")[:: -1 if turned else 1]
+        name, comma, runs = (cell.strip('" ') for cell in cells)
+        # An id may have dots.
+        stem = name if (name := normal(name)) in images else PurePosixPath(name).stem
+        place = f"line {number} ({line[:_SHOWN]})"
+        runs = "" if runs.lower() in _EMPTY else runs
+        if not comma:
+            problems.append(Problem(table, "has no comma", place))
+        elif stem in rows and not (of_objects and runs and all(rows[stem])):
+            problems.append(Problem(table, "is one more for the same image", place))
+        else:
+            rows.setdefault(stem, []).append(runs)
+    return rows, problems
+
+
+def _read_header(table: Path, line: str) -> tuple[bool, bool]:
+    """Returns whether the runs come first, and whether each row is an object."""
+    words = _headings(line)
+    if len(words) < 2 or words[1][:1].isdigit():
+        raise BadData(f"{table}: must begin with a header such as img,rle_mask")
+    if len(words) > 2:
+        raise BadData(
+            f"{table}: has the columns {line}; expected two, an image and its run "
+            "lengths, such as img,rle_mask. A table of several classes is not read: "
+            "write the masks as image files"
+        )
+    turned = words[0] in _RUNS and words[1] in _NAMES
+    return turned, bool(_OF_OBJECTS.intersection(words))

@@ -1,6 +1,6 @@
 """One image file through Pillow: identified, upright, its pixels or what is wrong.
 
-It takes open files and knows no names: ``opening.opened`` adds them.
+It takes open files and knows no names: ``folders.opened`` adds them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from PIL import (
 )
 
 from keras_unet.data import tiff
-from keras_unet.data.opening import BROKEN, Undecodable, damaged
+from keras_unet.data.tiff import BROKEN, damaged
+from keras_unet.errors import Undecodable
 
 # Of blocks up to 32 MB (Pillow's have 16) glibc keeps what was freed, in every thread.
 Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
@@ -86,7 +87,10 @@ def identified(file: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
         require_size(page.shape, max_pixels)
     image = open_image(file, page)
     if image is None and page:
-        image = _through_tifffile(file, page, max_pixels)
+        if page.bands > 1:
+            raise Undecodable(f"is a {page}, which is not read")
+        values = tiff.read_page(file, page, max_pixels)[..., 0]
+        image = Image.fromarray(whole_numbers(values))
     if image is None:
         raise Undecodable(_what_it_is(file))
     with image:
@@ -127,26 +131,15 @@ def open_image(file: BinaryIO, page: tiff.Page | None) -> Image.Image | None:
                 # Image.open would ask for Pillow's limit.
                 with _without_limit if name in _LIMITED else nullcontext():
                     image: Image.Image = factory(file, "")
+                    if page and page.index:
+                        image.seek(page.index)
                     if page:
-                        _go_to(image, page)
+                        # Of alpha tagged as premultiplied Pillow would divide by it.
+                        _change_raw_modes(image, lambda raw: raw.replace("a", "A"))
                     return image
             except BROKEN:
                 return None
     return None
-
-
-def _go_to(image: Any, page: tiff.Page) -> None:
-    if page.index:
-        image.seek(page.index)
-    # Of alpha tagged as premultiplied Pillow would divide the colours by it.
-    _change_raw_modes(image, lambda raw: raw.replace("a", "A"))
-
-
-def _through_tifffile(file: BinaryIO, page: tiff.Page, max_pixels: int) -> Image.Image:
-    if page.bands > 1:
-        raise Undecodable(f"is a {page}, which is not read")
-    values = tiff.read_page(file, page, max_pixels)[..., 0]
-    return Image.fromarray(whole_numbers(values))
 
 
 def _what_it_is(file: BinaryIO) -> str:
@@ -154,10 +147,11 @@ def _what_it_is(file: BinaryIO) -> str:
     start = file.read(64)
     if not start:
         return "is empty (0 bytes)"
-    if start[4:8] == b"ftyp" and (b"avif" in start or b"avis" in start):
-        return "is an AVIF image, which is not read; convert it to JPEG or PNG"
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC:
-        return "is a HEIC image, which is not read; convert it to JPEG or PNG"
+    if start[4:8] == b"ftyp":
+        avif = b"avif" in start or b"avis" in start
+        if avif or start[8:12] in _HEIC:
+            kind = "an AVIF" if avif else "a HEIC"
+            return f"is {kind} image, which is not read; convert it to JPEG or PNG"
     return "is no image (JPEG, PNG, GIF, BMP, TIFF or WebP) or is damaged"
 
 
@@ -224,18 +218,14 @@ def late_orientation(file: BinaryIO) -> int:
             return 1
         length, name = struct.unpack(">I4s", head)
         if name == b"eXIf" and behind:
-            return _read_exif(file.read(min(length, 1 << 20)))
+            exif = Image.Exif()
+            try:
+                exif.load(file.read(min(length, 1 << 20)))
+                return _known(exif)
+            except BROKEN:
+                return 1
         behind |= name == b"IDAT"
         place += length + 12
-
-
-def _read_exif(content: bytes) -> int:
-    exif = Image.Exif()
-    try:
-        exif.load(content)
-        return _known(exif)
-    except BROKEN:
-        return 1
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -294,11 +284,8 @@ def has_colours(image: Image.Image) -> bool:
 def grey_levels(palette: bytes) -> bytes | None:
     """Returns the level of each of the 256 indices; None if there are others or none.
 
-    The palette as a whole decides, used or not, because a mask of a coloured set may
-    happen to show only its grey entries.
-
-    Args:
-        palette: red, green and blue of each index, of 256 or fewer.
+    The palette, red, green and blue of 256 indices or fewer, decides as a whole, used
+    or not, because a mask of a coloured set may happen to show only its grey entries.
     """
     red = palette[::3]
     if not red or palette[1::3] != red or palette[2::3] != red:

@@ -16,7 +16,6 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data import pieces
 from keras_unet.data.augment import augment
-from keras_unet.data.opening import Unreadable
 from keras_unet.data.pair import Pair
 from keras_unet.data.pair_cache import (
     ALL,
@@ -27,7 +26,7 @@ from keras_unet.data.pair_cache import (
 from keras_unet.data.pairs import steps_per_epoch
 from keras_unet.data.records import read_seen
 from keras_unet.data_config import AugmentConfig
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Unreadable
 from keras_unet.model.weight_map import WEIGHT_OF_LEVEL
 from keras_unet.types import Tensor
 

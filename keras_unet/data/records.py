@@ -23,10 +23,10 @@ from keras_unet import types
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
 from keras_unet.data import records_index
+from keras_unet.data.folders import opened
 from keras_unet.data.images import decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import class_ids, read_values, target_ids, weighted
-from keras_unet.data.opening import opened
 from keras_unet.data.pair import Pair, Record
 from keras_unet.data.records_index import ImageCoding, row_of, write_index
 from keras_unet.data.resize import at_size, read_resized
@@ -56,8 +56,7 @@ def write_records(
         pairs: what to write, in this order.
         data: image size, largest image, and bands and white as in training.
         folder: is made; until it is complete it has another name.
-        coding: of the images; PNG loses nothing and takes three times the space, raw
-            is read fastest and takes ten times the space.
+        coding: of the images.
         progress: is told after each pair how many are done, and of how many.
         says: what the pairs' layout answers, as ``Found.says``.
 
@@ -83,13 +82,10 @@ def read_record(
     size: tuple[int, int] | None = None,
     meaning: Callable[[Values], Any] = lambda values: values,
 ) -> tuple[types.Image, Any]:
-    """Returns image, uint8 (h, w, channels), and mask values (h, w).
+    """Returns image, uint8 (h, w, 3 or 1), and mask values (h, w).
 
-    Args:
-        record: where they lie.
-        channels: 3 or 1.
-        size: their height and width, by default as they were written.
-        meaning: what to make of the values; asked once for each run of equal ones.
+    They are of ``size``, by default as they were written. ``meaning`` makes of values
+    what is returned; it is asked once for each run of equal ones.
 
     Raises:
         BadData: the file was changed or cut since it was written.

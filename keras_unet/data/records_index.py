@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 from keras_unet.data.pair import Coding, Found, Pair, Part, Record
@@ -29,20 +28,20 @@ def find_recorded(folder: Path) -> Found:
     Raises:
         BadData: the index is damaged, or a file that it names is missing.
     """
-    index = _index(folder)
-    pairs = tuple(_pair(folder, row, index.mask_reading) for row in index.records)
-    records = [pair.record for pair in pairs if pair.record]
-    ends = {record.file: 0 for record in records}
-    for record in records:
-        ends[record.file] = max(ends[record.file], record.offset + record.length)
+    index = read_index(folder)
+    ends = dict[Path, int]()
+    for row in index.records:
+        file, end = folder / row.file, row.offset + row.length
+        ends[file] = max(ends.get(file, 0), end)
     for file, end in sorted(ends.items()):
         if not file.is_file():
             raise BadData(f"{file}: is missing; write the records again")
         if file.stat().st_size < end:
             raise BadData(f"{file}: is cut off; write the records again")
-    says = index.says
-    tuples = {n: tuple(v) if isinstance(v, list) else v for n, v in says.items()}
-    return Found(pairs, says=tuples)
+    says = index.says.items()
+    tuples = {n: tuple(v) if isinstance(v, list) else v for n, v in says}
+    pairs = (_pair(folder, row, index.mask_reading) for row in index.records)
+    return Found(tuple(pairs), says=tuples)
 
 
 def require_one_size(data: DataConfig) -> None:
@@ -59,27 +58,14 @@ def require_one_size(data: DataConfig) -> None:
         )
 
 
-def image_size(folder: Path) -> tuple[int, int]:
-    """Returns height and width of the images in a folder of records.
-
-    Raises:
-        BadData: the index is damaged.
-    """
-    return _index(folder).image_size
-
-
 def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
     """Returns what became white in the records' images of 16 bits.
-
-    Args:
-        folders: of records.
-        wanted: by the user; None leaves it open.
 
     Raises:
         BadUsage: it is not the same in all of them, or not what is wanted.
     """
     for folder in folders:
-        white = _index(folder).white
+        white = read_index(folder).white
         if white is not None and wanted not in (None, white):
             raise BadUsage(
                 f"the records in {folder} were written with --white {white}, not "
@@ -94,17 +80,9 @@ def write_index(
     data: DataConfig,
     coding: str,
     rows: Sequence[dict[str, Any]],
-    says: Mapping[str, Any] = MappingProxyType({}),
+    says: Mapping[str, Any],
 ) -> None:
-    """Writes records.json.
-
-    Args:
-        folder: that holds the records.
-        data: with their size, what became white, and how the masks were read.
-        coding: of the images.
-        rows: of all pairs, by ``row_of``.
-        says: what the pairs' layout answers, as ``Found.says``.
-    """
+    """Writes records.json, with the rows of all pairs, by ``row_of``."""
     index = {
         "format": _FORMAT,
         "image_size": data.image_size,
@@ -156,7 +134,7 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Index:
+class Index:
     """What records.json holds; see ``write_index``."""
 
     format: int
@@ -177,9 +155,14 @@ class _Index:
             raise ValueError(f"image_size must be 1 or more, not {self.image_size}")
 
 
-def _index(folder: Path) -> _Index:
+def read_index(folder: Path) -> Index:
+    """Returns the index of a folder of records.
+
+    Raises:
+        BadData: it is damaged.
+    """
     try:
-        return read_json(folder / INDEX, _Index)
+        return read_json(folder / INDEX, Index)
     except OSError as error:
         raise BadData(f"{folder / INDEX}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -187,13 +170,13 @@ def _index(folder: Path) -> _Index:
 
 
 def _pair(folder: Path, row: _Row, reading: Reading) -> Pair:
-    where = row.offset, row.length, row.checksum
+    record = folder / row.file, row.offset, row.length, row.checksum, reading
     return Pair(
         image=Path(row.image),
         mask=Path(row.mask) if row.mask else None,
         group=row.group,
         run_lengths=row.run_lengths,
-        record=Record(folder / row.file, *where, reading),
+        record=Record(*record),
         coding=row.run_coding,
         part=row.part,
     )

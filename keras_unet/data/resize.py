@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_unet.data.folders import opened
 from keras_unet.data.images import Header, decode_image, read_header
-from keras_unet.data.opening import Undecodable, opened
 from keras_unet.data_config import DataConfig
+from keras_unet.errors import Undecodable
 from keras_unet.types import Image, Probability, Tensor
 
 

@@ -7,25 +7,31 @@ bands of 16 bits that lie apart, and no whole numbers of 64 bits.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.data.opening import BROKEN, Undecodable, damaged
+from keras_unet.errors import Undecodable
 
 INSTALL = 'pip install ".[tiff]"'
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError),
+    *(struct.error, ArithmeticError),
+)
+"""What decoders raise at a damaged file."""
 
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS = 254, 256, 257, 258, 259, 262
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COLOURS = 254, 256, 257, 258, 262
 _ORIENTATION, _BANDS, _PLANES, _EXTRA, _KIND = 274, 277, 284, 338, 339
 _WANTED = {
-    *(_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS),
+    *(_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COLOURS),
     *(_ORIENTATION, _BANDS, _PLANES, _EXTRA, _KIND),
 }
 _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -36,16 +42,11 @@ _MOST_BYTES = 16
 """Of an image whose bands are all read, for each of the pixels that are allowed."""
 _ALPHA = (1, 2)
 _RGB = 2
-_UPRIGHT: dict[int, Callable[[Any], Any]] = {
-    1: lambda values: values,
-    2: lambda values: values[:, ::-1],
-    3: lambda values: values[::-1, ::-1],
-    4: lambda values: values[::-1],
-    5: lambda values: values.swapaxes(0, 1),
-    6: lambda values: np.rot90(values, -1),
-    7: lambda values: values[::-1, ::-1].swapaxes(0, 1),
-    8: lambda values: np.rot90(values),
-}
+
+
+def damaged(error: Exception) -> Undecodable:
+    """Returns what is said of a file at which a decoder raised ``error``."""
+    return Undecodable(f"is truncated or damaged ({error})")
 
 
 @dataclass(frozen=True)
@@ -113,18 +114,16 @@ def find_page(file: BinaryIO) -> Page | None:
         return None
     try:
         pages = list(_directories(file, head, order))
-        images = [page for page in enumerate(pages) if not _is_beside(page[1])] or list(
-            enumerate(pages[:1])
-        )
+        images = [
+            (index, tags)
+            for index, tags in enumerate(pages)
+            if not tags.get(_SUBFILE, (0,))[0] & _REDUCED_OR_MASK
+        ]
         if len(images) > 1:
             raise Undecodable(f"holds {len(images)} images; write one file for each")
-        return _page(*images[0])
+        return _page(*images[0]) if images else _page(0, pages[0])
     except (*BROKEN, KeyError) as error:
         raise damaged(error) from error
-
-
-def _is_beside(tags: dict[int, tuple[int, ...]]) -> bool:
-    return bool(tags.get(_SUBFILE, (0,))[0] & _REDUCED_OR_MASK)
 
 
 def _directories(
@@ -173,24 +172,20 @@ def _page(index: int, tags: dict[int, tuple[int, ...]]) -> Page:
     orientation = one(_ORIENTATION, 1)
     return Page(
         index=index,
-        shape=(width, height) if orientation in (5, 6, 7, 8) else (height, width),
+        shape=(width, height) if 5 <= orientation <= 8 else (height, width),
         bands=one(_BANDS, 1),
         bits=max(tags.get(_BITS, (1,))),
         kind=one(_KIND, 1),
         colours=one(_COLOURS, 1),
         apart=one(_PLANES, 1) == 2,
         extra=tags.get(_EXTRA, ()),
-        orientation=orientation if orientation in _UPRIGHT else 1,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
     )
 
 
 def is_installed() -> bool:
     """Returns whether tifffile can be imported."""
-    try:
-        import tifffile  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("tifffile") is not None
 
 
 def read_page(file: BinaryIO, page: Page, max_pixels: int) -> npt.NDArray[Any]:
@@ -219,17 +214,21 @@ def read_page(file: BinaryIO, page: Page, max_pixels: int) -> npt.NDArray[Any]:
         with tifffile.TiffFile(file) as whole:
             found = whole.pages[page.index]
             _require_whole(file, found, page)
-            values = _with_bands(found.asarray(), page)
+            values = found.asarray()
+            if page.apart and page.bands > 1:
+                values = np.moveaxis(values, 0, -1)
+            values = values.reshape(*values.shape[:2], page.bands)
     except (*BROKEN, RuntimeError, KeyError, zlib.error, tifffile.TiffFileError) as e:
         raise damaged(e) from e
-    return np.ascontiguousarray(_UPRIGHT[page.orientation](values))
+    return np.ascontiguousarray(_upright(values, page.orientation))
 
 
-def _with_bands(values: npt.NDArray[Any], page: Page) -> npt.NDArray[Any]:
-    """Returns the values, (h, w), (h, w, bands) or (bands, h, w), as (h, w, bands)."""
-    if page.apart and page.bands > 1:
-        values = np.moveaxis(values, 0, -1)
-    return values.reshape(*values.shape[:2], page.bands)
+def _upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    if orientation >= 5:
+        values = values.swapaxes(0, 1)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    return values[::down, ::across]
 
 
 def _require_whole(file: BinaryIO, found: Any, page: Page) -> None:

@@ -240,7 +240,7 @@ def _read(named: Named, config: Config) -> Read:
     from PIL import Image
 
     from keras_unet.data.images import decode_image
-    from keras_unet.data.opening import Undecodable
+    from keras_unet.errors import Undecodable
 
     data, made = config.data, io.BytesIO()
     # Up to the third, the SavedModel itself picks the bands.

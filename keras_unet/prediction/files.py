@@ -20,13 +20,13 @@ from keras_unet import types
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
 from keras_unet.data import rle
+from keras_unet.data.folders import opened
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.masks import decode_mask_values
 from keras_unet.data.objects import number_instances
-from keras_unet.data.opening import Unreadable, opened
 from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig, Reading
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, Unreadable
 from keras_unet.figures import paint
 from keras_unet.files import read_rows, remove_leftovers, write_whole
 from keras_unet.prediction.inputs import Input, Shard, real_names

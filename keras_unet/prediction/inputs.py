@@ -18,9 +18,8 @@ from PIL import Image
 from keras_unet import types
 from keras_unet.data.folders import BESIDE_IMAGES, no_folder
 from keras_unet.data.images import pixels_of, read_image, to_8_bits
-from keras_unet.data.opening import Undecodable, Unreadable
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, Undecodable, Unreadable
 
 Given = str | Path | Image.Image | npt.NDArray[Any]
 """A file, one of Pillow's images, or an array, as ``Segmenter.probability`` says."""

@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from splits import find_pairs
 
-from keras_unet.data.check import Report, check_pairs
-from keras_unet.data.pairs import find_pairs
+from keras_unet.data.check import Report, check_data
+from keras_unet.data.layouts import find
+from keras_unet.data.pair import Found
 from keras_unet.data.records import write_records
 from keras_unet.data_config import DataConfig
 
@@ -42,7 +44,7 @@ def root(tmp_path) -> Path:
 
 def check(root: Path, classes: int = 1, **given: object) -> Report:
     data = DataConfig(data=root, **given)
-    return check_pairs(find_pairs(data), data, classes)
+    return check_data(find(data), data, classes)
 
 
 def causes(report: Report, root: Path) -> list[str]:
@@ -73,9 +75,7 @@ def test_what_mask_values_mean_is_in_the_resolved_config(root):
 def test_progress_is_told_after_each_pair(root):
     told = []
     data = DataConfig(data=root)
-    check_pairs(
-        find_pairs(data), data, progress=lambda done, of: told.append((done, of))
-    )
+    check_data(find(data), data, progress=lambda done, of: told.append((done, of)))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -311,5 +311,5 @@ def test_records_that_training_enlarges_are_said(root, tmp_path, wanted, said):
 @pytest.mark.skipif(not CARVANA.is_dir(), reason="needs ../shared/data/carvana")
 def test_a_car_of_carvana_is_found_good():
     data = DataConfig(data=CARVANA)
-    report = check_pairs(find_pairs(data)[:16], data)
+    report = check_data(Found(tuple(find_pairs(data)[:16])), data)
     assert (report.problems, report.table()["sizes"]) == ((), "1918×1280 (16)")

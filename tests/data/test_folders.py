@@ -7,13 +7,13 @@ from PIL import Image
 
 from keras_unet.data.folders import (
     by_stem,
-    car_of,
     list_files,
     match_names,
     match_neighbours,
+    opened,
 )
 from keras_unet.data.pair import Found
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Undecodable, Unreadable
 
 
 def test_a_missing_folder_is_refused(tmp_path):
@@ -180,14 +180,6 @@ def test_the_cell_tracking_challenges_names_are_pairs():
     assert (len(found.pairs), found.problems) == (84, ())
 
 
-@pytest.mark.parametrize(
-    ("name", "car"),
-    [("0cdf_01.jpg", "0cdf"), ("my_car_16.jpg", "my_car"), ("x.jpg", "x")],
-)
-def test_the_group_is_the_car(name, car):
-    assert car_of(Path(name)) == car
-
-
 def test_names_in_subfolders_are_paths(tmp_path):
     for folder in ("images/x", "images/y", "masks/x", "masks/y"):
         (tmp_path / folder).mkdir(parents=True)
@@ -244,3 +236,31 @@ def test_image_and_mask_side_by_side_are_a_pair(tmp_path, files, pair):
 def test_which_of_neighbours_is_the_mask_is_not_guessed(tmp_path, files, said):
     [problem] = neighbours(tmp_path, *files).problems
     assert str(problem).startswith(f"{tmp_path}/{said}")
+
+
+def test_what_is_wrong_with_the_content_gets_the_files_name(tmp_path):
+    file = tmp_path / "a.png"
+    file.write_bytes(b"x")
+    with pytest.raises(Unreadable, match=r"a\.png: is odd"), opened(file):
+        raise Undecodable("is odd")
+
+
+def test_a_folder_is_said_to_be_none(tmp_path):
+    with pytest.raises(Unreadable, match="cannot be opened"), opened(tmp_path):
+        pass
+
+
+def test_file_and_cause_are_kept_apart(tmp_path):
+    with pytest.raises(Unreadable) as caught, opened(tmp_path / "gone.png"):
+        pass
+    assert caught.value.file == tmp_path / "gone.png"
+    assert caught.value.cause == "is not there"
+
+
+def test_a_pipe_is_named_and_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with (
+        pytest.raises(Unreadable, match=r"a\.png: is a pipe \(FIFO\), not a file"),
+        opened(tmp_path / "a.png"),
+    ):
+        pass

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_unet.data import images
+from keras_unet.data.folders import opened
 from keras_unet.data.images import find_white, image_shape, read_image, to_8_bits
 from keras_unet.data.masks import read_values
-from keras_unet.data.opening import opened
 from keras_unet.data.pair import Pair
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from splits import split_of
+from splits import find_pairs, split_of
 
 from keras_unet.config import Config
 from keras_unet.data.__main__ import main
@@ -15,7 +15,7 @@ from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find, find_groups
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found
-from keras_unet.data.pairs import find_pairs, prepare, split_of_run
+from keras_unet.data.pairs import prepare, split_of_run
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.run_folder import RunFolder

@@ -1,13 +1,16 @@
+import functools
 import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_unet.data import look
-from keras_unet.data.look import look_at
-from keras_unet.data.look_cache import LookCache
-from keras_unet.data.pair import Pair
+from keras_unet.data.look import Look, LookCache, look_at
+from keras_unet.data.pair import Fingerprint, Pair
 from keras_unet.data_config import DataConfig
 
 ANY = DataConfig()
@@ -15,11 +18,25 @@ OLD = 1_600_000_000
 """A time of change long before any test, in seconds."""
 
 
-@pytest.fixture
-def memory(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with LookCache() as memory:
+    return tmp_path / "cache" / "keras_unet"
+
+
+@pytest.fixture
+def memory(cache):
+    with opened() as memory:
         yield memory
+
+
+def opened():
+    return closing(LookCache())
+
+
+def ask(memory, key, number):
+    """Returns what is remembered under the key, or the number, which then is."""
+    return memory.once(key, lambda: Look(Fingerprint(number, 0, ""))).fingerprint.size
 
 
 @pytest.fixture
@@ -98,3 +115,67 @@ def test_other_bands_are_looked_at_anew(pair, memory):
     assert look_at(pair, ANY, memory).problems == ()
     (problem,) = look_at(pair, DataConfig(bands=(4,)), memory).problems
     assert problem.cause == "has 3 bands, and --bands asks for number 4"
+
+
+def test_what_is_kept_is_there_for_the_next_command():
+    with opened() as memory:
+        assert ask(memory, "a", 1) == 1
+    with opened() as memory:
+        assert [ask(memory, "a", 2), ask(memory, "b", 3)] == [1, 3]
+
+
+def test_without_a_key_nothing_is_remembered(memory):
+    assert [ask(memory, None, 1), ask(memory, None, 2)] == [1, 2]
+
+
+def test_a_damaged_file_is_made_anew(cache):
+    with opened() as memory:
+        ask(memory, "a", 1)
+    (file,) = cache.iterdir()
+    file.write_bytes(b"no database" * 1000)
+    with opened() as memory:
+        ask(memory, "b", 2)
+    with opened() as memory:
+        assert [ask(memory, "a", 3), ask(memory, "a", 4)] == [3, 3]
+
+
+def test_where_nothing_can_be_kept_nothing_is_remembered(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with opened() as memory:
+        assert [ask(memory, "a", 1), ask(memory, "a", 2)] == [1, 2]
+
+
+def test_two_processes_may_write_at_once(cache, memory):
+    ask(memory, "a", 1)
+    with opened() as other:
+        ask(other, "b", 2)
+    ask(memory, "c", 3)
+    assert [ask(memory, key, 4) for key in "abc"] == [1, 2, 3]
+
+
+def test_without_a_home_nothing_is_remembered(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+
+    def homeless():
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with opened() as memory:
+        assert [ask(memory, "a", 1), ask(memory, "a", 2)] == [1, 2]
+
+
+def test_a_file_that_another_process_holds_stays_its_own(cache, monkeypatch):
+    with opened() as memory:
+        ask(memory, "a", 1)
+    (file,) = cache.iterdir()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    really = sqlite3.connect
+    quick = functools.partial(really, timeout=0.1)
+    monkeypatch.setattr(sqlite3, "connect", quick)
+    with opened() as memory:
+        assert ask(memory, "a", 2) == 2
+    other.close()
+    with opened() as memory:
+        assert ask(memory, "a", 3) == 1

@@ -13,7 +13,7 @@ from unprivileged import as_python_3_14, close, open_copy
 # Loaded at once: without privileges its file may be out of reach.
 import keras_unet.data.check  # noqa: F401
 from keras_unet.data.__main__ import main
-from keras_unet.data.records_index import image_size
+from keras_unet.data.records_index import read_index
 from keras_unet.train import main as train
 
 
@@ -249,7 +249,7 @@ def test_records_for_a_preset_have_its_size_and_check_has_nothing_to_note(
 ):
     written, preset = tmp_path / "records", ["--preset", "carvana"]
     assert main(["records", str(root), "--output", str(written), *preset]) == 0
-    assert image_size(written) == (320, 480)
+    assert read_index(written).image_size == (320, 480)
     assert main(["check", str(written), *preset]) == 0
     assert "note:" not in capsys.readouterr().out
 

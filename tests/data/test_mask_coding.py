@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from keras_unet.data.mask_coding import Coding, find_coding
-from keras_unet.data.mask_values import MaskValues, count_values
+from keras_unet.data.mask_coding import Coding, find_coding, find_reading
+from keras_unet.data.mask_pixels import count_values
+from keras_unet.data.mask_values import MaskValues, Stats
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 
 
 def blocks(*values: int) -> np.ndarray:
     """An image in which each value fills a region."""
-    kind = np.int32 if max(values) > 255 else np.uint8
+    kind = np.int32 if max(values) > 255 or min(values) < 0 else np.uint8
     return np.repeat(np.repeat(np.array([values], kind), 8, 0), 8, 1)
 
 
@@ -174,3 +175,81 @@ def test_instances_whose_borders_are_learnt_have_three_classes():
 def test_borders_of_masks_that_number_nothing_are_refused():
     with pytest.raises(BadUsage, match=r"these are binary .*--mask-kind instances"):
         code(blocks(0, 255), targets="borders")
+
+
+def test_values_below_0_are_no_class_where_others_remain():
+    assert code(blocks(-1, 0, 1)).data.ignore_values == (-1,)
+    with pytest.raises(BadData, match=r"--class-values -1 1 .* --ignore-values -1"):
+        code(blocks(-1, 1))
+
+
+RED, GREEN, WHITE = 0xFF0000, 0x00FF00, 0xFFFFFF
+
+
+def grey(*levels: int) -> MaskValues:
+    return MaskValues({"levels": stats(*levels)})
+
+
+def coloured(*colours: int) -> MaskValues:
+    return MaskValues({"colours": stats(*colours)})
+
+
+def indexed(**palette: int) -> MaskValues:
+    entries = {int(name[1:]): colour for name, colour in palette.items()}
+    readings = {"indices": stats(*entries), "colours": stats(*entries.values())}
+    return MaskValues(readings, entries)
+
+
+def see_through(*colours: int, alphas: tuple[int, ...] = (0, 255), black: bool = False):
+    readings = {"colours": stats(*colours), "alpha": stats(*alphas)}
+    return MaskValues(readings, hidden=7 * (0 in alphas), shows_black=black)
+
+
+def stats(*values: int) -> Stats:
+    return Stats(dict.fromkeys(values, 10))
+
+
+@pytest.mark.parametrize(
+    ("masks", "reading"),
+    [
+        ([grey(0, 1)], "levels"),
+        ([coloured(0, RED)], "colours"),
+        ([indexed(i0=0, i1=RED), indexed(i0=0, i2=GREEN)], "indices"),
+        ([indexed(i0=0, i1=RED), indexed(i0=RED, i1=0)], "colours"),
+        ([indexed(i0=0, i1=0)], "indices"),
+        ([indexed(i0=0, i1=RED), coloured(0, RED)], "colours"),
+        ([indexed(i0=0, i1=RED), grey(0, 1)], "indices"),
+        ([indexed(i0=0, i1=RED, i2=WHITE), grey(0, 255)], "colours"),
+        ([coloured(0, RED, WHITE), grey(0, 255)], "colours"),
+        ([see_through(0, WHITE, black=True, alphas=(255,))], "colours"),
+        ([see_through(0, WHITE)], "alpha"),
+        ([see_through(0, RED, GREEN)], "colours"),
+        ([see_through(0, RED, alphas=(255,))], "colours"),
+    ],
+)
+def test_what_all_files_agree_on_is_read(masks, reading):
+    assert find_reading(masks)[0] == reading
+
+
+@pytest.mark.parametrize(
+    ("masks", "told"),
+    [
+        ([see_through(0, WHITE), coloured(0, RED)], "1 have none"),
+        (
+            [see_through(0, RED, GREEN, black=True)],
+            "7 pixels of the masks are transparent",
+        ),
+        ([indexed(i0=0, i1=0), indexed(i0=RED)], "different palettes"),
+        ([indexed(i0=0, i1=0), coloured(0, RED)], "1 masks have no palette"),
+        ([indexed(i0=0, i1=RED), grey(0, 9)], "1 have grey levels that it does not"),
+        (
+            [coloured(0, RED), grey(0, 1)],
+            "grey levels that are none of them, such as 1",
+        ),
+        ([coloured(0, RED), grey(0, 255)], "none of them, such as 255"),
+        ([see_through(0, WHITE, black=True)], "7 pixels of the masks are transparent"),
+    ],
+)
+def test_files_that_contradict_each_other_are_a_question(masks, told):
+    with pytest.raises(BadData, match=told):
+        find_reading(masks)

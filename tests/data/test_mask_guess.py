@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_unet.data.mask_guess import Guess, guess, negatives
-from keras_unet.data.mask_set import MaskSet
-from keras_unet.data.mask_values import MaskValues, count_values
+from keras_unet.data.mask_guess import Guess, guess, ids_of
+from keras_unet.data.mask_pixels import count_values
+from keras_unet.data.mask_values import MaskSet, MaskValues, Stats
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
@@ -89,12 +89,6 @@ def test_noise_around_0_beside_255_is_a_question():
         meaning(mask, mask)
 
 
-def test_values_below_0_are_no_class_where_others_remain():
-    assert negatives(seen(blocks(-1, 0, 1))) == (-1,)
-    with pytest.raises(BadData, match=r"--class-values -1 1 .* --ignore-values -1"):
-        negatives(seen(blocks(-1, 1)))
-
-
 def test_colours_of_one_mask_each_are_a_question():
     masks = [blocks(0, 0xFF00 + 97 * i, 0xAA0000 + 89 * i) for i in range(4)]
     with pytest.raises(BadData, match="8 of the masks' 9 colours"):
@@ -105,3 +99,34 @@ def test_two_colours_on_a_coloured_background_are_classes():
     mask = np.full((32, 32), 0x00D7FF, np.int32)
     mask[10:20, 10:20] = 0
     assert meaning(mask, reading="colours").kind == "classes"
+
+
+def pieces_of(*ids: range | tuple[int, ...], pieces: int = 1) -> list[dict[int, int]]:
+    return [{0: 1, **dict.fromkeys(mask, pieces)} for mask in ids]
+
+
+@pytest.mark.parametrize(
+    ("found", "wide", "meaning"),
+    [
+        (pieces_of((1, 2), (2, 3), pieces=3), True, "classes"),
+        (pieces_of((1, 2), (2, 3), (1, 3)), True, "either"),
+        (pieces_of((1, 2), (1, 2)), True, "either"),
+        (pieces_of((1, 5), (300,)), True, "either"),
+        (pieces_of((1, 2), (2, 3)), False, "classes"),
+        (pieces_of((1, 2, 3), (1, 2), (1,)), False, "either"),
+        (pieces_of((1, 2), (1, 2), (1,)), False, "classes"),
+        (pieces_of(range(1, 9), range(1, 12)), False, "instances"),
+        (pieces_of(range(1, 9), range(1, 9), range(1, 10)), False, "classes"),
+        (pieces_of(range(1, 9), range(1, 12), pieces=2), False, "either"),
+        (pieces_of(range(1, 13)), False, "either"),
+        (pieces_of(range(40, 90), range(60, 99)), True, "instances"),
+        (pieces_of(range(40, 90), range(60, 99)), False, "unknown"),
+        (pieces_of(range(1, 150), range(1, 150), pieces=4), False, "classes"),
+        (pieces_of(range(1, 400), range(401, 600), pieces=4), True, "unknown"),
+        (pieces_of(()), True, "classes"),
+    ],
+)
+def test_ids_are_told_by_their_pieces_and_how_they_recur(found, wide, meaning):
+    every = [Stats(dict.fromkeys(mask, 9), pieces=mask) for mask in found]
+    values = [MaskValues({"levels": stats}, wide=wide) for stats in every]
+    assert ids_of(MaskSet(values, DataConfig(mask_reading="levels"), [])) == meaning

@@ -1,68 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
-from keras_unet.data.mask_values import MaskValues, Stats, count_values, ids_of
-
-
-def pieces_of(*ids: range | tuple[int, ...], pieces: int = 1) -> list[dict[int, int]]:
-    return [{0: 1, **dict.fromkeys(mask, pieces)} for mask in ids]
-
-
-@pytest.mark.parametrize(
-    ("found", "wide", "meaning"),
-    [
-        (pieces_of((1, 2), (2, 3), pieces=3), True, "classes"),
-        (pieces_of((1, 2), (2, 3), (1, 3)), True, "either"),
-        (pieces_of((1, 2), (1, 2)), True, "either"),
-        (pieces_of((1, 5), (300,)), True, "either"),
-        (pieces_of((1, 2), (2, 3)), False, "classes"),
-        (pieces_of((1, 2, 3), (1, 2), (1,)), False, "either"),
-        (pieces_of((1, 2), (1, 2), (1,)), False, "classes"),
-        (pieces_of(range(1, 9), range(1, 12)), False, "instances"),
-        (pieces_of(range(1, 9), range(1, 9), range(1, 10)), False, "classes"),
-        (pieces_of(range(1, 9), range(1, 12), pieces=2), False, "either"),
-        (pieces_of(range(1, 13)), False, "either"),
-        (pieces_of(range(40, 90), range(60, 99)), True, "instances"),
-        (pieces_of(range(40, 90), range(60, 99)), False, "unknown"),
-        (pieces_of(range(1, 150), range(1, 150), pieces=4), False, "classes"),
-        (pieces_of(range(1, 400), range(401, 600), pieces=4), True, "unknown"),
-        (pieces_of(()), True, "classes"),
-    ],
-)
-def test_ids_are_told_by_their_pieces_and_how_they_recur(found, wide, meaning):
-    assert ids_of(found, 0, wide) == meaning
-
-
-@given(
-    arrays.arrays(
-        st.sampled_from([np.uint8, np.int32]),
-        arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9),
-        elements=st.integers(0, 5),
-    )
-)
-def test_every_pixel_is_counted_once(mask):
-    stats = count_values(mask)
-    assert stats.counts == {v: int((mask == v).sum()) for v in np.unique(mask).tolist()}
-    assert sum(stats.border.values()) == 2 * sum(mask.shape) - 4
-
-
-def test_pixels_of_a_line_are_not_flat():
-    mask = np.zeros((30, 30), np.uint8)
-    mask[10], mask[20:28, 5:25] = 1, 2
-    stats = count_values(mask)
-    assert stats.flat.get(1, 0) == 0
-    assert stats.flat[2] == 7 * 19
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.int32])
-def test_pieces_of_each_value_are_counted_and_specks_left_out(kind):
-    mask = np.zeros((40, 40), kind)
-    mask[2:12, 2:12] = mask[20:30, 20:30] = 3
-    mask[2:12, 20:30], mask[35, 35] = 7, 7
-    assert count_values(mask).pieces == {0: 1, 3: 2, 7: 1}
+from keras_unet.data.mask_pixels import count_values
+from keras_unet.data.mask_values import MaskSet, MaskValues, Stats
+from keras_unet.data_config import DataConfig
+from keras_unet.errors import BadData
 
 
 def test_levels_are_greys_among_colours():
@@ -74,3 +18,50 @@ def test_levels_are_greys_among_colours():
 
 def test_a_file_of_colours_has_no_levels():
     assert MaskValues({"colours": Stats({5: 1})}).under("levels") is None
+
+
+BOXES = np.zeros((40, 40), np.uint8)
+BOXES[5:20, 5:20], BOXES[25:35, 25:35] = 100, 200
+
+
+def seen(*masks: np.ndarray, reading: str = "levels", **given: object) -> MaskSet:
+    values = [MaskValues({reading: count_values(mask)}) for mask in masks]
+    files = [Path(f"{place}.png") for place in range(len(masks))]
+    return MaskSet(values, DataConfig(mask_reading=reading, **given), files)
+
+
+def test_levels_are_where_regions_lie_not_where_noise_does():
+    noisy = BOXES + np.random.default_rng(0).integers(0, 2, BOXES.shape, np.uint8)
+    soft = BOXES.copy()
+    soft[20, 5:20], soft[5:20, 20] = 50, 63
+    assert seen(soft, noisy).levels() == [0, 100, 200]
+
+
+def test_a_slip_is_a_few_pixels_in_few_files():
+    slip = BOXES.copy()
+    slip[39, 39] = 7
+    assert seen(*[BOXES] * 7, slip).strays() == [7]
+    assert seen(slip, slip, slip, slip, slip).strays() == []
+
+
+def test_the_background_fills_the_borders():
+    assert seen(np.where(BOXES == 0, 50, BOXES)).background() == 50
+
+
+def test_ignored_values_are_not_among_the_others():
+    masks = seen(BOXES, ignore_values=(100,))
+    assert masks.values == [0, 200]
+    assert masks.told([200]) == "0.png: 100 pixels"
+
+
+def test_a_mask_that_cannot_be_read_that_way_is_named():
+    values = [MaskValues({"colours": count_values(BOXES)})]
+    with pytest.raises(BadData, match=r"b\.png: cannot be read by --mask-reading"):
+        MaskSet(values, DataConfig(mask_reading="levels"), [Path("b.png")])
+
+
+def test_mixtures_of_two_colours_are_no_colours_of_their_own():
+    mixed = np.where(BOXES > 0, 0xFF0000, 0).astype(np.int32)
+    mixed[0, :5], mixed[1, :5] = 0x7F0000, 0x00FF00
+    masks = seen(mixed, reading="colours")
+    assert masks.off_levels([0, 0xFF0000]) == [0x00FF00]

@@ -1,5 +1,6 @@
 """Masks of one object each, as in Data Science Bowl 2018."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,7 @@ from PIL import Image
 from keras_unet.config import Config
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find
-from keras_unet.data.look import look_at
-from keras_unet.data.look_cache import LookCache
+from keras_unet.data.look import LookCache, look_at
 from keras_unet.data.masks import read_mask, read_values
 from keras_unet.data.objects import number_instances, number_pieces
 from keras_unet.data.pair import Pair
@@ -130,7 +130,7 @@ def test_a_folder_without_its_image_or_masks_is_named(root, gone, place, cause):
 
 
 def test_a_second_look_finds_the_same_and_a_changed_object_is_looked_at_again(root):
-    with LookCache() as cache:
+    with closing(LookCache()) as cache:
         first = look_at(pair_of(root), DataConfig(), cache)
         assert first.mask.values.readings["levels"].counts == {0: 5, 1: 1, 2: 2}
         assert look_at(pair_of(root), DataConfig(), cache) == first

@@ -10,14 +10,13 @@ from bright_run import make_data
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from splits import remember, split_of
+from splits import find_pairs, remember, split_of
 
 from keras_unet.config import Config, FitConfig
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import (
     Split,
-    find_pairs,
     split_of_run,
     split_pairs,
     steps_per_epoch,

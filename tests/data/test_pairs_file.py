@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from keras_unet.data.__main__ import main
+from keras_unet.data.folder_layouts import car_of
 from keras_unet.data.layouts import find
-from keras_unet.data.pair import Found
+from keras_unet.data.pair import Found, Pair
+from keras_unet.data.pairs_file import find_run_lengths
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
@@ -162,3 +164,103 @@ def test_what_check_writes_can_be_given_back(tmp_path, kind, capsys):
     assert again.problems == found.problems == ()
     assert again.pairs == found.pairs
     assert again.says.items() >= found.says.items()
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "train_masks.csv"
+    path.write_text(text)
+    return path
+
+
+def look_up(folder: Path, text: str, *names: str) -> Found:
+    images = {Path(name).stem: [folder / name] for name in names}
+    return find_run_lengths(images, table(folder, text), car_of)
+
+
+def test_run_lengths_stand_in_for_mask_files(tmp_path):
+    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3 7 2\n", "a_01.jpg")
+    assert found.pairs == (
+        Pair(
+            *(tmp_path / "a_01.jpg", None, "a"),
+            run_lengths="1 3 7 2",
+            table=tmp_path / "train_masks.csv",
+        ),
+    )
+
+
+def test_an_image_without_a_row_is_named(tmp_path):
+    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3\n", "a_01.jpg", "a_02.jpg")
+    assert [p.cause for p in found.problems] == [
+        f"has no row in {tmp_path}/train_masks.csv"
+    ]
+
+
+def test_a_row_without_an_image_is_named(tmp_path):
+    found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3\na_02.jpg,1 3\n", "a_01.jpg")
+    assert [str(p) for p in found.problems] == [
+        f"{tmp_path}/train_masks.csv, row a_02: has no image in {tmp_path}"
+    ]
+
+
+def test_two_images_of_one_name_are_named(tmp_path):
+    images = {"a": [tmp_path / "a.jpg", tmp_path / "a.png"]}
+    path = table(tmp_path, "img,rle_mask\na.jpg,1 3\n")
+    found = find_run_lengths(images, path, car_of)
+    assert [p.cause for p in found.problems] == ["has the same name as a.png"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a_01.jpg,1 2", "line 3 (a_01.jpg,1 2): is one more for the same image"),
+        ("half" * 9, "line 3 (halfhalfhalfhalfhalfhalfhalfha): has no comma"),
+    ],
+)
+def test_a_wrong_row_is_named_by_its_line(tmp_path, line, said):
+    found = look_up(tmp_path, f"img,rle_mask\na_01.jpg,1 3\n{line}\n", "a_01.jpg")
+    assert [str(p) for p in found.problems] == [f"{tmp_path}/train_masks.csv, {said}"]
+
+
+def test_a_table_with_another_delimiter_is_one_cause(tmp_path):
+    lines = "".join(f"a_{number:02}.jpg;1 3\n" for number in range(30))
+    found = look_up(tmp_path, f"img,rle_mask\n{lines}", "a_01.jpg")
+    assert {p.cause for p in found.problems if p.part} == {"has no comma"}
+
+
+def test_a_table_without_a_header_is_refused(tmp_path):
+    with pytest.raises(BadData, match="must begin with a header such as img,rle_mask"):
+        look_up(tmp_path, "", "a_01.jpg")
+
+
+def test_a_missing_length_is_an_empty_mask(tmp_path):
+    text = "ImageId,EncodedPixels\na.jpg,\nb.jpg,-1\nc.jpg,nan\n"
+    found = look_up(tmp_path, text, "a.jpg", "b.jpg", "c.jpg")
+    assert [pair.run_lengths for pair in found.pairs] == ["", "", ""]
+
+
+def test_the_columns_may_come_the_other_way_round(tmp_path):
+    found = look_up(tmp_path, "EncodedPixels,ImageId\n1 2,a.jpg\n", "a.jpg")
+    assert [pair.run_lengths for pair in found.pairs] == ["1 2"]
+
+
+def test_an_id_may_have_dots(tmp_path):
+    found = look_up(tmp_path, "id,rle_mask\n1.2.3,1 2\n", "1.2.3.png")
+    assert [pair.run_lengths for pair in found.pairs] == ["1 2"]
+
+
+def test_several_rows_of_encoded_pixels_are_objects(tmp_path):
+    text = "ImageId,EncodedPixels\na.jpg,1 2\na.jpg,4 1\n"
+    found = look_up(tmp_path, text, "a.jpg")
+    assert [pair.run_lengths for pair in found.pairs] == ["1 2\n4 1"]
+    assert found.says == {"mask_kind": "instances"}
+
+
+def test_an_empty_row_beside_another_one_is_named(tmp_path):
+    text = "ImageId,EncodedPixels\na.jpg,1 2\na.jpg,\n"
+    [problem] = look_up(tmp_path, text, "a.jpg").problems
+    assert problem.cause == "is one more for the same image"
+
+
+def test_a_table_of_several_classes_is_refused(tmp_path):
+    with pytest.raises(BadData, match="has the columns ImageId,ClassId,EncodedPixels"):
+        look_up(tmp_path, "ImageId,ClassId,EncodedPixels\na.jpg,1,1 2\n", "a.jpg")

@@ -23,7 +23,7 @@ def folder(tmp_path) -> Path:
         for pair, offset, content in zip(pairs, (4, 11), (b"one", b"two"), strict=True)
     ]
     data = DataConfig(image_size=(20, 30))
-    records_index.write_index(tmp_path, data, "png", rows)
+    records_index.write_index(tmp_path, data, "png", rows, {})
     return tmp_path
 
 
@@ -40,7 +40,7 @@ def test_a_record_lies_where_the_index_says(folder):
 
 
 def test_the_index_has_the_size_of_the_images(folder):
-    assert records_index.image_size(folder) == (20, 30)
+    assert records_index.read_index(folder).image_size == (20, 30)
 
 
 def test_a_missing_file_is_named(folder):

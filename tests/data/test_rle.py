@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
+from splits import find_pairs
 
 from keras_unet.data import rle
+from keras_unet.data.check import check_data
+from keras_unet.data.layouts import find
+from keras_unet.data.masks import read_values
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 CARVANA = Path(__file__).parents[3] / "shared/data/carvana"
@@ -152,3 +158,96 @@ def test_every_real_mask_comes_back():
             text = rle.encode(mask, columns)
             found = rle.decode(text, *mask.shape, columns)
             assert np.array_equal(found, mask > 0), file
+
+
+def blob(seed: int, shape: tuple[int, int]) -> np.ndarray:
+    """Returns a disc of ones somewhere."""
+    chance = np.random.default_rng(seed)
+    row, column = (chance.uniform(0.35, 0.65) * side for side in shape)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return ((rows - row) ** 2 + (columns - column) ** 2 < 60).astype(np.uint8)
+
+
+def salt(root: Path, shape: tuple[int, int], columns: bool, count: int = 8) -> Path:
+    """Draws images whose masks are run lengths."""
+    (root / "train").mkdir(parents=True)
+    rows = ["id,rle_mask"]
+    for seed in range(count):
+        mask = blob(seed, shape)
+        noise = np.random.default_rng(seed).integers(0, 90, shape, np.uint8)
+        Image.fromarray(noise + 80 * mask).save(root / f"train/i{seed}.png")
+        rows.append(f"i{seed},{rle.encode(mask, columns)}")
+    (root / "train_masks.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24), (32, 32)])
+def test_the_order_is_that_which_makes_whole_masks(tmp_path, shape, columns):
+    data = DataConfig(data=salt(tmp_path, shape, columns))
+    report = check_data(find(data), data)
+    order, words = (
+        ("columns", "column by column") if columns else ("rows", "row by row")
+    )
+    assert (report.problems, report.resolved.run_lengths) == ((), order)
+    assert any(note.startswith(f"run lengths: {words} (") for note in report.notes)
+    for seed, pair in enumerate(find_pairs(data)):
+        np.testing.assert_array_equal(
+            read_values(pair, DataConfig()), blob(seed, shape)
+        )
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_an_order_that_cannot_be_told_is_a_question(tmp_path, count):
+    data = DataConfig(data=salt(tmp_path, (32, 32), True, count))
+    [problem] = find(data).problems
+    assert "has run lengths whose order cannot be told" in problem.cause
+    assert "--run-lengths rows" in problem.cause
+    assert "--run-lengths columns" in problem.cause
+
+
+def test_images_that_show_nothing_of_their_masks_leave_the_order_a_question(tmp_path):
+    data = DataConfig(data=salt(tmp_path, (32, 32), True))
+    for seed, file in enumerate(sorted((tmp_path / "train").iterdir())):
+        noise = np.random.default_rng(99 + seed).integers(0, 256, (32, 32), np.uint8)
+        Image.fromarray(noise).save(file)
+    assert len(find(data).problems) == 1
+
+
+@pytest.mark.parametrize("order", ["rows", "columns"])
+def test_an_order_that_was_given_is_not_looked_for(tmp_path, order):
+    data = DataConfig(data=salt(tmp_path, (24, 40), True), run_lengths=order)
+    found = find(data)
+    assert {pair.coding for pair in found.pairs} == {order}
+    assert not any("run lengths: " in note for note in found.notes)
+
+
+def test_masks_that_are_the_same_both_ways_need_no_order(tmp_path):
+    (tmp_path / "train").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "train/a.png")
+    (tmp_path / "train_masks.csv").write_text("id,rle_mask\na,1 16\n")
+    assert find(DataConfig(data=tmp_path)).problems == ()
+
+
+@given(
+    st.lists(
+        arrays(np.uint8, (5, 7), elements=st.sampled_from([0, 1])),
+        min_size=3,
+        max_size=6,
+    ),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=40)
+def test_random_masks_are_read_as_written_or_a_question(masks, columns):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "train").mkdir()
+        lines = ["id,rle_mask"]
+        for number, mask in enumerate(masks):
+            Image.new("L", (7, 5)).save(root / f"train/i{number}.png")
+            lines.append(f"i{number},{rle.encode(mask, columns)}")
+        (root / "train_masks.csv").write_text("\n".join(lines))
+        found = find(DataConfig(data=root))
+        if not found.problems:
+            for pair, mask in zip(found.pairs, masks, strict=True):
+                np.testing.assert_array_equal(read_values(pair, DataConfig()), mask)

@@ -11,12 +11,11 @@ from keras_unet.data.check import check_data
 from keras_unet.data.images import decode_image, read_image
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import decode_mask_values, read_values
-from keras_unet.data.opening import Undecodable
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import read_resized
 from keras_unet.data.tiff import find_page
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Undecodable
 
 ANY = DataConfig()
 CASES = Path(__file__).parents[3] / "shared/data/cases"
