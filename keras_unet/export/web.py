@@ -21,7 +21,7 @@ from keras_unet.errors import BadUsage
 from keras_unet.export.saved_model import bands_of_rgb
 from keras_unet.export.tflite import client_settings
 from keras_unet.export.tflite_tables import output_quantization
-from keras_unet.figures.paint import BLACK, class_colour
+from keras_unet.figures.canvas import BLACK, class_colour
 from keras_unet.prediction.segmenter import class_names
 
 VERSION = "2.5.3"

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 
-from keras_unet.figures import canvas, paint
+from keras_unet.figures import canvas
 from keras_unet.figures.canvas import Axes
 
-TRAIN, VALIDATION = canvas.unit(paint.ORANGE), canvas.unit(paint.BLUE)
+TRAIN, VALIDATION = canvas.unit(canvas.ORANGE), canvas.unit(canvas.BLUE)
 
 
 def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
@@ -75,7 +75,7 @@ def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, float]]) -
     canvas.heading(panels[1], f"best epoch {epoch:.0f}: validation Dice {dice:.4f}")
 
 
-COLOURS = [canvas.unit(c) for c in (paint.BLUE, paint.VERMILION, paint.GREEN)]
+COLOURS = [canvas.unit(c) for c in (canvas.BLUE, canvas.VERMILION, canvas.GREEN)]
 WORST = 8
 
 LABELS = {

@@ -18,9 +18,8 @@ import tensorflow as tf
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from keras_unet.figures import canvas, paint
-from keras_unet.figures.canvas import Axes
-from keras_unet.figures.paint import Colour
+from keras_unet.figures import canvas
+from keras_unet.figures.canvas import Axes, Colour
 
 Shape = tuple[int, int, int]
 
@@ -165,12 +164,12 @@ ASIDE = 0.06
 LETTERS, SMALLER = 10.0, 8.0
 
 STEPS: dict[str, Colour] = {
-    "conv": paint.BLUE,
-    "pool": paint.VERMILION,
-    "upconv": paint.GREEN,
-    "skip": paint.GREY,
-    "logits": paint.MAGENTA,
-    "other": paint.ORANGE,
+    "conv": canvas.BLUE,
+    "pool": canvas.VERMILION,
+    "upconv": canvas.GREEN,
+    "skip": canvas.GREY,
+    "logits": canvas.MAGENTA,
+    "other": canvas.ORANGE,
 }
 
 
@@ -200,7 +199,7 @@ def network_figure(model: keras.Model, image_size: tuple[int, int], file: Path) 
 def _draw_box(axes: Axes, box: Box) -> None:
     for left, width, face in [
         (box.left, box.copied, "white"),
-        (box.left + box.copied, box.width - box.copied, canvas.unit(paint.SKY)),
+        (box.left + box.copied, box.width - box.copied, canvas.unit(canvas.SKY)),
     ]:
         axes.add_patch(
             Rectangle(
@@ -208,7 +207,7 @@ def _draw_box(axes: Axes, box: Box) -> None:
                 width,
                 box.height,
                 facecolor=face,
-                edgecolor=canvas.unit(paint.BLUE),
+                edgecolor=canvas.unit(canvas.BLUE),
                 linewidth=0.8,
             )
         )
