@@ -23,7 +23,7 @@ def test_there_are_no_more_modules_than_there_were():
     # The plan had 80. Reading masks without guesses took ten that it did not foresee;
     # to merge them would make modules of more than 350 lines.
     # Four more are the budget of --minutes, ONNX, the page and the model card.
-    assert len(MODULES) <= 92
+    assert len(MODULES) <= 91
     assert len([module for module in MODULES if "." not in module.name]) <= 13
 
 

@@ -19,7 +19,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.membrane_scores import membrane_scores, seg_scores
+from keras_unet.evaluation.shape_scores import membrane_scores, seg_scores
 from keras_unet.model.metrics import LEVELS, count_levels
 from keras_unet.prediction.segmenter import (
     BATCH,
