@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from keras_unet.config import PredictConfig
+from keras_unet.config import Format, PredictConfig
 from keras_unet.console import load_tensorflow, parse, require_extras, run_verb
 from keras_unet.run_folder import RunFolder
 
@@ -41,10 +41,9 @@ class Arguments:
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    formats: tuple[
-        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx", "web"],
-        ...,
-    ] = ("saved_model", "float32", "float16", "dynamic", "int8")
+    formats: tuple[Format, ...] = (
+        *("saved_model", "float32", "float16", "dynamic", "int8"),
+    )
     web_runtime: Path | None = None
     data: Path | None = None
     threshold: float | Literal["best"] | None = None

@@ -46,12 +46,8 @@ LARGEST_DIFFERENCE = {
 """Of probabilities from the Keras network's; quantised files are judged by Dice."""
 
 LARGEST_LOSS = {
-    "saved_model": 0.001,
-    "float32": 0.001,
-    "onnx": 0.001,
-    "float16": 0.002,
-    "dynamic": 0.01,
-    "int8": 0.01,
+    **{"saved_model": 0.001, "float32": 0.001, "onnx": 0.001},
+    **{"float16": 0.002, "dynamic": 0.01, "int8": 0.01},
 }
 """Of Dice, on the validation images at their own size, against the Keras network's."""
 

@@ -28,7 +28,6 @@ VERSION = "2.5.3"
 """Of both packages of the runtime."""
 
 CDN = "https://cdn.jsdelivr.net"
-_NAMES = ("@litertjs/core", "@litertjs/wasm-utils")
 RUNTIME_FILES = {
     # For browsers with relaxed SIMD and for those without, Safari among them.
     "@litertjs/core": (
@@ -124,7 +123,7 @@ def write_web(
 
 
 def _html(base: str, origin: str) -> str:
-    places = {name: f"{base}/{name}@{VERSION}/dist/index.js" for name in _NAMES}
+    places = {name: f"{base}/{name}@{VERSION}/dist/index.js" for name in RUNTIME_FILES}
     # Nothing of the run is in it, so that there is nothing to escape.
     imports = json.dumps({"imports": places})
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()

@@ -86,11 +86,6 @@ def go_up(
     return layers.Concatenate(name=f"{name}_skip")([skip, x])
 
 
-def drop(x: Tensor, rate: float, name: str) -> Tensor:
-    """Returns ``x`` with a share of its features dropped while training."""
-    return StatelessDropout(rate, name=name)(x) if rate else x
-
-
 def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
     """Returns the logits (b, h, w, classes) of an image (b, h, w, channels) in 0..255.
 
@@ -110,7 +105,8 @@ def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
         x = go_down(x, f"down{level}")
 
     x = convolve_twice(x, 2 * widths[-1], "bottom", config)
-    x = drop(x, config.dropout, "bottom_dropout")
+    if config.dropout:
+        x = StatelessDropout(config.dropout, name="bottom_dropout")(x)
 
     for level, width in reversed(list(enumerate(widths))):
         x = go_up(x, skips[level], width, f"up{level}", config)

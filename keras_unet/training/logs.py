@@ -22,7 +22,7 @@ from keras_unet.data.pair_cache import cache_line
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.data.pieces import seen_sizes
 from keras_unet.data.warp import has_xla
-from keras_unet.figures.canvas import as_colour, paint_errors, paint_mask
+from keras_unet.figures.canvas import paint_errors, paint_mask
 from keras_unet.files import read_json, write_whole
 from keras_unet.run_folder import RunFolder
 from keras_unet.training.devices import Device
@@ -114,8 +114,8 @@ def draw_strip(
     rows = [
         np.hstack(
             [
-                as_colour(paint_mask(image, mask)),
-                as_colour(paint_mask(image, prediction)),
+                paint_mask(image, mask),
+                paint_mask(image, prediction),
                 paint_errors(image, mask, prediction),
             ]
         )

@@ -48,8 +48,11 @@ def test_a_bias_that_batch_normalisation_would_take_away_is_left_out(
 
 
 def test_without_a_rate_nothing_is_dropped():
-    x = object()
-    assert unet.drop(x, 0.0, "d") is x
+    names = [
+        {layer.name for layer in build_unet(UNetConfig(filters=1, dropout=rate)).layers}
+        for rate in (0.0, 0.5)
+    ]
+    assert names[1] - names[0] == {"bottom_dropout"}
 
 
 PAPER = UNetConfig(channels=1, classes=2, padding="valid")
