@@ -1,4 +1,4 @@
-"""Command: a run's network as files for servers and phones, each of them measured."""
+"""Command: a run's network as files for servers, phones and browsers, all measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_unet.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Arguments:
-    """Exports a run for servers (SavedModel, ONNX) and for phones (TFLite).
+    """Exports a run for servers (SavedModel, ONNX), phones (TFLite) and browsers (web).
 
     Every file is opened again, compared with the Keras network and scored on the run's
     validation images before it takes the place of the last export's.
