@@ -156,6 +156,8 @@ SOFT = "#666666"
 FAINT = "#dddddd"
 TEXT = 9.0
 SMALL = 7.5
+BESIDE = {"va": "center", "fontsize": SMALL, "color": INK}
+"""Of what is written beside a dot or a bar."""
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:

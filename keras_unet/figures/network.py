@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -201,16 +202,8 @@ def _draw_box(axes: Axes, box: Box) -> None:
         (box.left, box.copied, "white"),
         (box.left + box.copied, box.width - box.copied, canvas.unit(canvas.SKY)),
     ]:
-        axes.add_patch(
-            Rectangle(
-                (left, box.bottom),
-                width,
-                box.height,
-                facecolor=face,
-                edgecolor=canvas.unit(canvas.BLUE),
-                linewidth=0.8,
-            )
-        )
+        style: dict[str, Any] = {"fc": face, "ec": canvas.unit(canvas.BLUE), "lw": 0.8}
+        axes.add_patch(Rectangle((left, box.bottom), width, box.height, **style))
 
 
 def _draw_size(axes: Axes, box: Box, before: Box | None) -> None:
@@ -270,19 +263,9 @@ def _step(layer: str) -> str:
 def _arrow(
     axes: Axes, tail: tuple[float, float], head: tuple[float, float], step: str
 ) -> None:
-    axes.annotate(
-        "",
-        xy=head,
-        xytext=tail,
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": canvas.unit(STEPS[step]),
-            "linewidth": 1.6,
-            "mutation_scale": 9,
-            "shrinkA": 2,
-            "shrinkB": 1,
-        },
-    )
+    look = {"arrowstyle": "-|>", "linewidth": 1.6, "mutation_scale": 9}
+    look |= {"color": canvas.unit(STEPS[step]), "shrinkA": 2, "shrinkB": 1}
+    axes.annotate("", xy=head, xytext=tail, arrowprops=look)
 
 
 def _draw_legend(

@@ -188,16 +188,10 @@ def _draw_prediction(panels: npt.NDArray[Any], sample: Prediction) -> None:
         canvas.show(axes, image)
     canvas.show(panels[-1], images[-1], pixels=True)
     factor = canvas.shrink(errors).shape[1] / errors.shape[1]
-    panels[3].add_patch(
-        Rectangle(
-            (columns.start * factor, rows.start * factor),
-            (columns.stop - columns.start) * factor,
-            (rows.stop - rows.start) * factor,
-            fill=False,
-            edgecolor="white",
-            linewidth=1.2,
-        )
-    )
+    corner = columns.start * factor, rows.start * factor
+    width, height = (factor * (side.stop - side.start) for side in (columns, rows))
+    style: dict[str, Any] = {"fill": False, "edgecolor": "white", "linewidth": 1.2}
+    panels[3].add_patch(Rectangle(corner, width, height, **style))
     panels[0].set_ylabel(
         f"{canvas.letters(sample.name, 22)}\nDice {sample.dice:.4f}",
         fontsize=canvas.SMALL,
