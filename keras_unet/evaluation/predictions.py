@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -154,6 +153,5 @@ class PieceScores:
         seg = float(np.mean(self._pieces)) if self._pieces else math.nan
         found: dict[str, Any] = {"seg": seg} if self.wanted.instances else {}
         if self.wanted.membranes:
-            scores = membrane_scores(self._inside, self._truth)
-            found["membranes"] = dataclasses.asdict(scores)
+            found["membranes"] = membrane_scores(self._inside, self._truth)
         return found

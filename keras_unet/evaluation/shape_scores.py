@@ -17,7 +17,6 @@ import functools
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -132,34 +131,17 @@ THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 """At which the challenge looks at a probability; 0 and 1 leave nothing to compare."""
 
 
-@dataclass(frozen=True)
-class MembraneScores:
-    """What the challenge says of a stack of images, each at its best threshold.
-
-    Attributes:
-        v_rand: 1 is perfect; mean over the images.
-        v_info: likewise.
-        rand_error: 1 − V_Rand without thinning, the challenge's first score.
-        warping_error: share of pixels that no change of shape explains: gaps, holes,
-            splits and mergers (Jain et al. 2010).
-        pixel_error: share of pixels on the wrong side.
-        thresholds: where the best of each of them is, by name.
-    """
-
-    v_rand: float
-    v_info: float
-    rand_error: float
-    warping_error: float
-    pixel_error: float
-    thresholds: dict[str, float]
-
-
 def membrane_scores(
     inside: Sequence[npt.NDArray[np.floating[Any]]],
     truth: Sequence[Bools],
     thresholds: Sequence[float] = THRESHOLDS,
-) -> MembraneScores:
-    """Returns the scores of a stack of images.
+) -> dict[str, Any]:
+    """Returns what the challenge says of a stack of images, and thresholds of the best.
+
+    Each is the mean over the images at its best threshold: v_rand and v_info (1 is
+    perfect), rand_error (1 − V_Rand without thinning, the challenge's first score),
+    warping_error (share of pixels that no change of shape explains: gaps, holes, splits
+    and mergers, Jain et al. 2010), pixel_error (share of pixels on the wrong side).
 
     Args:
         inside: of each image the probability (h, w) that a pixel is inside a cell.
@@ -183,10 +165,8 @@ def membrane_scores(
         )
         for name, values in found.items()
     }
-    return MembraneScores(
-        **{name: found[name][place] for name, place in best.items()},
-        thresholds={name: thresholds[place] for name, place in best.items()},
-    )
+    scores: dict[str, Any] = {name: found[name][at] for name, at in best.items()}
+    return scores | {"thresholds": {name: thresholds[at] for name, at in best.items()}}
 
 
 def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:
