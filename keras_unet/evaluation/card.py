@@ -197,10 +197,9 @@ def _scores(parts: Mapping[str, Any]) -> Iterator[str]:
     for key in ("images", "threshold"):
         rows.append((key, *(entry.get(key) or "" for entry in parts.values())))
     yield from _table(["score", *parts], rows)
-    yield from (
-        "",
-        "At the images' own size; in brackets 95 % intervals, by drawing groups again.",
-    )
+    known = any(entry.get("intervals") for entry in each)
+    more = "; in brackets 95 % intervals, by drawing groups again" if known else ""
+    yield from ("", f"At the images' own size{more}.")
 
 
 def _exports(run: RunFolder) -> Iterator[str]:

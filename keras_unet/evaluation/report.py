@@ -225,7 +225,9 @@ def _rounded(found: Any) -> Any:
 
 def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
     """Returns the scores of each part, of its classes, and of its worst groups."""
-    table = Table("score", caption="distances in pixels; below, 95 % intervals")
+    below = any(one.intervals for one in scored.values())
+    more = "; below, 95 % intervals" if below else ""
+    table = Table("score", caption=f"distances in pixels{more}")
     for name in scored:
         table.add_column(name, justify="right")
     for measure in next(iter(scored.values())).totals:
