@@ -241,7 +241,7 @@ def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
         worst = sorted(scores.groups.items(), key=lambda group: group[1]["dice"])
         if scores.classes:
             tables.append(_table(f"class, {name}", scores.classes))
-        if len(worst) < len(scores.images):
+        if 1 < len(worst) < len(scores.images):
             tables.append(_table(f"worst group, {name}", dict(worst[:NAMED_GROUPS])))
     return tables
 
