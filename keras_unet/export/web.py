@@ -106,8 +106,8 @@ def write_web(
     """
     folder.mkdir()
     # Not their permissions: an installed package may be there to be read alone.
-    for file in (*_AS_THEY_ARE, model):
-        shutil.copyfile(_PAGE / file, folder / Path(file).name)
+    for source in [*(_PAGE / name for name in _AS_THEY_ARE), model]:
+        shutil.copyfile(source, folder / source.name)
     if runtime:
         for name, files in RUNTIME_FILES.items():
             for file in files:
