@@ -42,7 +42,7 @@ _HOMES = {
     "load_network": "prediction.segmenter",
     "make_demo": "data.demo.make",
     "network_figure": "figures.network",
-    "paint_mask": "figures.paint",
+    "paint_mask": "figures.canvas",
     "prepare": "data.pairs",
     "preset": "presets",
     "read_mask": "data.masks",

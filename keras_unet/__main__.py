@@ -11,7 +11,10 @@ COMMANDS = {
     "train": ("keras_unet.train", "train on images and masks, score, draw and export"),
     "evaluate": ("keras_unet.evaluate", "score a run, on its own images or on others"),
     "predict": ("keras_unet.predict", "write the masks of images"),
-    "export": ("keras_unet.export.__main__", "write files for servers and phones"),
+    "export": (
+        "keras_unet.export.__main__",
+        "write for servers, phones, browsers",
+    ),
 }
 """The module of each command, and what it does."""
 

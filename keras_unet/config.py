@@ -18,6 +18,7 @@ from keras_unet.errors import (
 )
 
 PresetName = Literal["demo", "carvana", "isbi", "hela", "mobile"]
+Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx", "web"]
 
 
 @dataclass(frozen=True)
@@ -228,10 +229,7 @@ class ExportConfig:
         serve_max_pixels: pixels of the largest image that the SavedModel reads.
     """
 
-    formats: tuple[
-        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx", "web"],
-        ...,
-    ] = ("saved_model", "float32", "float16")
+    formats: tuple[Format, ...] = ("saved_model", "float32", "float16")
     serve_max_pixels: int = 25_000_000
 
     def __post_init__(self) -> None:

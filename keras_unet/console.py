@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import os
 import re
+import select
 import signal
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any, TypeVar
 
-from keras_unet.errors import BadData, BadUsage, Terminated
+from keras_unet.errors import BadData, BadUsage, Terminated, flags_in
 
 _T = TypeVar("_T")
 
@@ -37,8 +38,20 @@ def _readers_may_leave() -> Iterator[None]:
             print(end="", flush=True)
     except BrokenPipeError:
         # Python would try once more as it ends, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in _unread():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         raise SystemExit(1) from None
+
+
+def _unread() -> list[int]:
+    """Returns which of stdout (1) and stderr (2) are pipes that nobody reads."""
+    if not hasattr(select, "poll"):
+        return [1, 2]
+    poll = select.poll()
+    for stream in (1, 2):
+        poll.register(stream, 0)
+    gone = select.POLLERR | select.POLLHUP
+    return [stream for stream, state in poll.poll(0) if state & gone]
 
 
 @_readers_may_leave()
@@ -65,8 +78,7 @@ def require_one_way(words: Sequence[str]) -> None:
     Raises:
         BadUsage: it has --image-size and --resolution.
     """
-    flags = {word.partition("=")[0].replace("_", "-") for word in words}
-    if {"--image-size", "--resolution"} <= flags:
+    if {"--image-size", "--resolution"} <= flags_in(words):
         raise BadUsage(
             "--image-size and --resolution both say how large images are seen: give "
             "--image-size H W to bring all to one size, or --resolution 1 to leave "
@@ -118,9 +130,10 @@ def run_verb(verb: Callable[[], int | None]) -> int:
     except (BadUsage, BadData) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        # Of a socket, say, it is an error like any other.
+        if isinstance(error, BrokenPipeError) and _unread():
+            raise
         # A full disk, a folder that may not be written to: the message has the path.
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -230,8 +243,8 @@ Progress = Callable[[int, int], None]
 """Takes how many are done and how many there are in all."""
 
 
-def silent(done: int, total: int) -> None:
-    """Shows nothing."""
+def silent(*_: Any) -> None:
+    """Shows nothing, says nothing."""
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ class Terminated(KeyboardInterrupt):
 def flag_of(name: str) -> str:
     """Returns the flag of a config's field."""
     return "--" + name.replace("_", "-")
+
+
+def flags_in(words: Sequence[str]) -> set[str]:
+    """Returns the flags of a command line, as ``flag_of`` writes them."""
+    return {word.partition("=")[0].replace("_", "-") for word in words}
 
 
 def as_paths(config: Any, *names: str) -> None:

@@ -149,7 +149,8 @@ def _name_of(run: RunFolder, folder: Path, part: str | None) -> str:
 
     Data that were scored before keep their name: metrics.json knows whose it is.
     """
-    from keras_unet.evaluation.report import OVERALL, read_metrics
+    from keras_unet.evaluation.card import OVERALL
+    from keras_unet.evaluation.report import read_metrics
 
     safe = re.sub(r"[^\w.-]+", "-", folder.resolve().name)[:60].strip("-.") or "data"
     name = f"{safe}-{part}" if part else safe

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from keras_unet.config import PredictConfig
 from keras_unet.console import (
     load_tensorflow,
     on_interrupt,
@@ -99,7 +98,10 @@ def predict(arguments: Arguments) -> int:
         BadData: all inputs or the run's network are missing.
     """
     run = RunFolder(arguments.run)
-    how = _how(run, arguments)
+    config = run.load_config()
+    if arguments.submission and config.model.classes > 2:
+        raise BadUsage("--submission is for foreground and background, no more classes")
+    how = run.predict_config(arguments.threshold, arguments.test_time_flips)
     run.require_weights()
     load_tensorflow()
     from keras_unet.data.objects import find_watershed
@@ -109,9 +111,9 @@ def predict(arguments: Arguments) -> int:
 
     shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
     every, missing = list_inputs(arguments.inputs, arguments.output)
-    if arguments.instances and run.load_config().data.targets == "borders":
+    if arguments.instances and config.data.targets == "borders":
         find_watershed("--instances of a run with --targets borders")
-    check_names(every, wanted, run.load_config().model.classes)
+    check_names(every, wanted, config.model.classes)
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter(run, how)
     left = _left_to_do(files, wanted, segmenter, _made_by(run, segmenter), arguments)
@@ -124,14 +126,6 @@ def predict(arguments: Arguments) -> int:
         with on_interrupt(_way_on, arguments), progress_bar("run lengths") as progress:
             failed += write_submission(done, segmenter, wanted, table, progress)
     return _tell(arguments, shard, failed, (len(done), len(files) - len(left)))
-
-
-def _how(run: RunFolder, arguments: Arguments) -> PredictConfig:
-    """Returns how probabilities become masks, by the run's config and the flags."""
-    config = run.load_config()
-    if arguments.submission and config.model.classes > 2:
-        raise BadUsage("--submission is for foreground and background, no more classes")
-    return run.predict_config(arguments.threshold, arguments.test_time_flips)
 
 
 def _wanted(arguments: Arguments) -> Wanted:

@@ -15,6 +15,7 @@ from keras_unet.config import (
     UNetConfig,
 )
 from keras_unet.data_config import AugmentConfig, DataConfig
+from keras_unet.errors import flags_in
 
 
 def preset(name: str) -> Config:
@@ -37,8 +38,7 @@ def preset_in(words: Sequence[str], default: PresetName = "demo") -> Config:
     early.add_argument("--preset", default=default)
     name = early.parse_known_args(words)[0].preset
     found = preset(name if name in _PRESETS else default)
-    flags = {word.partition("=")[0].replace("_", "-") for word in words}
-    if "--image-size" not in flags:
+    if "--image-size" not in flags_in(words):
         return found
     return replace(
         found,

@@ -28,21 +28,9 @@ from keras_unet.files import (
 )
 
 WRITTEN_BY_A_RUN = (
-    "config.json",
-    "split.csv",
-    "model.weights.h5",
-    "checkpoint",
-    "history.csv",
-    "metrics.json",
-    "per_image.csv",
-    "figures",
-    "logs",
-    "saved_model",
-    "serving",
-    "tflite",
-    "onnx",
-    "web",
-    "export_report.json",
+    *("config.json", "split.csv", "model.weights.h5", "checkpoint", "history.csv"),
+    *("metrics.json", "per_image.csv", "figures", "logs"),
+    *("saved_model", "serving", "tflite", "onnx", "web", "export_report.json"),
 )
 
 

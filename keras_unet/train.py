@@ -23,10 +23,11 @@ from keras_unet.console import (
     require_extras,
     require_one_way,
     run_verb,
+    silent,
     speaker,
 )
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, flags_in
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
 from keras_unet.training import cluster
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from keras_unet.training.fit import Plan
     from keras_unet.training.logs import Trackers
 
+_AGAIN = "Give the same command again"
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
 
@@ -62,7 +64,7 @@ def parse_config(words: Sequence[str]) -> Config:
     Defaults are those of --preset; with --resume, those of the run that goes on.
 
     Raises:
-        BadUsage: as by ``require_one_way``.
+        BadUsage: flags exclude each other, or need one that is not there.
     """
     require_one_way(words)
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -74,7 +76,13 @@ def parse_config(words: Sequence[str]) -> Config:
     if given.resume and folder.config_file.is_file():
         default = dataclasses.replace(folder.load_config(), output=given.output)
     program = "python -m keras_unet.train"
-    return parse(Config, words, default=default, prog=program, description=_WHAT)
+    config = parse(Config, words, default=default, prog=program, description=_WHAT)
+    if "--fit-image-size" in flags_in(words) and not config.fits_image_size:
+        raise BadUsage(
+            "--fit-image-size has --minutes choose the size of whole images: give "
+            "--minutes with it, and no --tile-size, or leave it out"
+        )
+    return config
 
 
 def run(config: Config, say: Say | None = None) -> RunFolder:
@@ -98,7 +106,8 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
     if not cluster.is_chief():
         return _work(folder, config)
     say = say or speaker()
-    with on_interrupt(before_training, folder), folder.hold(say):
+    nothing = f"Nothing was written to {folder.path}. {_AGAIN}"
+    with on_interrupt(lambda: nothing), folder.hold(say):
         _run(folder, config, say)
     return folder
 
@@ -115,7 +124,7 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
 
     device = devices.use_device(config.fit)
     if prepared and config.fits_image_size:
-        config = with_fitting_size(compile_network, config, split, device, began)
+        config = with_fitting_size(compile_network, config, split, device, began, say)
     verbose = int(sys.stdout.isatty())
     logs = Trackers(folder, config, say)
     plan = Plan(folder, folder, config, split, device, verbose, say, logs, began)
@@ -158,19 +167,15 @@ def _without_original(split: Split) -> int:
 
 def _work(run: RunFolder, config: Config) -> RunFolder:
     """Trains as a worker whose files nobody needs: another one writes the run."""
-    config, split, _ = _gather(run, config, _mute)
+    config, split, _ = _gather(run, config, silent)
     load_tensorflow()
     from keras_unet.training import devices
     from keras_unet.training.fit import Plan, fit
 
     device = devices.use_device(config.fit)
     with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:
-        fit(Plan(RunFolder(folder), run, config, split, device, 0, _mute))
+        fit(Plan(RunFolder(folder), run, config, split, device, 0, silent))
     return run
-
-
-def _mute(line: object) -> None:
-    """Says nothing."""
 
 
 def run_folder(config: Config) -> RunFolder:
@@ -259,11 +264,12 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
         for name, was, now in differences(old, new)
         if name not in ("output", "resume", "overwrite", "epochs", "log")
     ]
-    if new.fit.epochs < old.fit.epochs:
-        changed.append(
-            f"--epochs is {old.fit.epochs} in the run and may only grow, "
-            f"not {new.fit.epochs}"
-        )
+    minutes, was, now = old.fit.minutes, old.fit.epochs, new.fit.epochs
+    if minutes and now != was:
+        ends = f"which ends with its --minutes {minutes:g}: leave --epochs out"
+        changed.append(f"--epochs is {was} in the run, {ends}")
+    elif now < was:
+        changed.append(f"--epochs is {was} in the run and may only grow, not {now}")
     if changed:
         raise BadUsage(
             "--resume goes on with a run as it is. " + "; ".join(changed) + "."
@@ -303,14 +309,6 @@ def _begin(folder: RunFolder, config: Config, prepared: Prepared | None) -> None
     if prepared:
         prepared.write_split(folder)
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
-
-
-_AGAIN = "Give the same command again"
-
-
-def before_training(folder: RunFolder) -> str:
-    """Returns the way on where the data were being checked."""
-    return f"Nothing was written to {folder.path}. {_AGAIN}"
 
 
 @contextlib.contextmanager

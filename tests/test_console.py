@@ -1,6 +1,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -131,6 +132,29 @@ def test_a_command_that_nobody_reads_on_ends_quietly(code, unbuffered, monkeypat
     assert done.stderr == ""
     # By argparse, which tyro 0.9 has print --help, nothing is noticed.
     assert done.returncode == 1 or (done.returncode == 0 and "--help" in code)
+
+
+def test_a_command_ends_quietly_where_nobody_reads_its_errors():
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = (
+        "from keras_unet.train import main; main(['--minutes', '-1'])\n"
+        "raise SystemExit('went on')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stderr=writer)
+    os.close(writer)
+    assert done.returncode in (1, 2)
+
+
+def test_an_end_of_another_kind_of_pipe_is_an_error(capsys):
+    def verb():
+        here, there = socket.socketpair()
+        there.close()
+        with here:
+            here.send(b"to nobody")
+
+    assert run_verb(verb) == 1
+    assert capsys.readouterr().err == "error: [Errno 32] Broken pipe\n"
 
 
 def test_the_old_package_of_the_same_import_name_is_diagnosed(tmp_path):

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -30,3 +31,8 @@ def test_an_unknown_command_is_named_beside_those_that_there_are(capsys):
     said = capsys.readouterr()
     assert "there is no command trian" in said.err
     assert "keras_unet.train" in said.out
+
+
+def test_the_script_of_the_distribution_s_name_is_the_same_command():
+    scripts = entry_points(group="console_scripts", name="keras-unet-studio")
+    assert {script.load() for script in scripts} == {main}

@@ -536,8 +536,15 @@ def test_another_keras_backend_is_refused(monkeypatch, capsys):
     assert "KERAS_BACKEND is jax" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [[], ["--minutes", "1", "--tile-size", "16", "16"]])
+def test_a_size_that_nothing_chooses_is_refused(more, capsys):
+    assert main(["--fit-image-size", *more]) == 2
+    message = "--fit-image-size has --minutes choose the size of whole images: give"
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.slow
-def test_the_size_that_minutes_chose_stays_when_a_run_goes_on(data, tmp_path):
+def test_the_size_that_minutes_chose_stays_when_a_run_goes_on(data, tmp_path, capsys):
     given = parse_config(words(data, tmp_path / "run", "--formats", "--minutes", "0.1"))
     fitted = dataclasses.replace(given.fit, fit_image_size=True)
     config = dataclasses.replace(given, fit=fitted)
@@ -545,3 +552,6 @@ def test_the_size_that_minutes_chose_stays_when_a_run_goes_on(data, tmp_path):
     assert chosen != config.data.image_size
     again = run(dataclasses.replace(config, resume=True)).load_config()
     assert again.data.image_size == chosen
+    longer = ["--output", str(tmp_path / "run"), "--resume", "--epochs", "9"]
+    assert main(longer) == 2
+    assert "ends with its --minutes 0.1: leave --epochs out" in capsys.readouterr().err

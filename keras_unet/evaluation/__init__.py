@@ -1,5 +1,5 @@
 """What a run is worth: numbers, tables, figures and a card.
 
-Doors: ``predictions``, ``scores``, ``report``, ``drawings``, ``membrane_scores``,
+Doors: ``predictions``, ``scores``, ``shape_scores``, ``report``, ``drawings``,
 ``card``.
 """

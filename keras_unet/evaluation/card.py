@@ -22,7 +22,8 @@ from keras_unet.prediction.segmenter import class_names, describe_values
 from keras_unet.run_folder import RunFolder
 
 SCORES = ("dice", "iou", "precision", "recall", "boundary_iou", "hausdorff_95")
-_OVERALL = ("images", "seconds")
+OVERALL = ("images", "seconds")
+"""Entries of metrics.json that are about all parts together."""
 _MARK = re.compile(r"<!-- written by keras_unet, ([0-9a-f]{16}); .* -->\s*\Z")
 
 _HOLDS = {
@@ -89,7 +90,7 @@ def write_card(run: RunFolder) -> bool:
 
 def _lines(run: RunFolder, config: Config) -> Iterator[str]:
     metrics = _read(run.metrics_file)
-    parts = {name: metrics[name] for name in metrics if name not in _OVERALL}
+    parts = {name: metrics[name] for name in metrics if name not in OVERALL}
     yield from _header(run.path.resolve().name, config, parts)
     yield from _body(run, config, parts)
     yield ""
@@ -191,17 +192,14 @@ def _scores(parts: Mapping[str, Any]) -> Iterator[str]:
     if not parts:
         yield "It was not scored yet."
         return
-    rows = []
-    for score in SCORES:
-        cells = [_cell(score, entry) for entry in parts.values()]
-        rows.append((label(score), *cells))
-    for title, key in (("images", "images"), ("threshold", "threshold")):
-        rows.append((title, *(entry.get(key) or "" for entry in parts.values())))
+    each = parts.values()
+    rows = [(label(one), *(_cell(one, entry) for entry in each)) for one in SCORES]
+    for key in ("images", "threshold"):
+        rows.append((key, *(entry.get(key) or "" for entry in parts.values())))
     yield from _table(["score", *parts], rows)
-    yield from (
-        "",
-        "At the images' own size; in brackets 95 % intervals, by drawing groups again.",
-    )
+    known = any(entry.get("intervals") for entry in each)
+    more = "; in brackets 95 % intervals, by drawing groups again" if known else ""
+    yield from ("", f"At the images' own size{more}.")
 
 
 def _exports(run: RunFolder) -> Iterator[str]:

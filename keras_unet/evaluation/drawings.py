@@ -23,7 +23,7 @@ from keras_unet.data.pieces import cut_of, middle
 from keras_unet.data.pipeline import example
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.data_config import AugmentConfig
-from keras_unet.figures import charts, paint
+from keras_unet.figures import canvas, charts
 from keras_unet.figures.samples import (
     Sample,
     augmentation_figure,
@@ -73,7 +73,7 @@ def draw_augmentation(pair: Pair, config: Config, file: Path) -> None:
     # Small images are enlarged for the eye, and what is measured in pixels with them.
     factor = max(1, round(SEEN_PIXELS / max(height, width)))
     (image, mask), augment, size = _to_augment(pair, config, factor)
-    image = paint.paint_grid(image)
+    image = canvas.paint_grid(image)
     changed = [("as it is", image, mask)]
     for name, alone in _one_by_one(config.augment):
         share = augment.translation if alone.translation else 0.0

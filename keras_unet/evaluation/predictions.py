@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.membrane_scores import membrane_scores, seg_scores
+from keras_unet.evaluation.shape_scores import membrane_scores, seg_scores
 from keras_unet.model.metrics import LEVELS, count_levels
 from keras_unet.prediction.segmenter import (
     BATCH,
@@ -154,6 +153,5 @@ class PieceScores:
         seg = float(np.mean(self._pieces)) if self._pieces else math.nan
         found: dict[str, Any] = {"seg": seg} if self.wanted.instances else {}
         if self.wanted.membranes:
-            scores = membrane_scores(self._inside, self._truth)
-            found["membranes"] = dataclasses.asdict(scores)
+            found["membranes"] = membrane_scores(self._inside, self._truth)
         return found

@@ -18,7 +18,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.card import write_card
+from keras_unet.evaluation.card import OVERALL, SCORES, write_card
 from keras_unet.evaluation.drawings import (
     draw_augmentation,
     draw_data,
@@ -46,8 +46,6 @@ from keras_unet.run_folder import RunFolder
 
 Parts = Mapping[str, Sequence[Pair]]
 
-OVERALL = ("images", "seconds")
-"""Entries of metrics.json that are about all parts together."""
 MEMBRANES = (
     ("v_rand", "V_Rand"),
     ("v_info", "V_Info"),
@@ -178,7 +176,7 @@ def write_scores(
     rows = _rows(run.per_image_file)
     for name, scores in scored.items():
         entry = _entry(scores, data) | _decided(config)
-        metrics[name] = entry | _rounded_all(more[name])
+        metrics[name] = entry | _rounded(more[name])
         if name == "validation" and (best := scores.best_threshold):
             keys = ("best_threshold", "dice_at_best_threshold")
             metrics[name] |= dict(zip(keys, best, strict=True))
@@ -207,8 +205,8 @@ def _entry(scores: Scores, data: DataConfig) -> dict[str, Any]:
         "seconds": round(scores.seconds, 3),
         "data": str(source.resolve()) if source else None,
         "intervals": {k: np.round(v, 6).tolist() for k, v in scores.intervals.items()},
-        "classes": {k: _rounded(v) for k, v in scores.classes.items()},
-        "groups": {k: _rounded(v) for k, v in scores.groups.items() if several},
+        "classes": _rounded(scores.classes),
+        "groups": _rounded(scores.groups if several else {}),
     }
 
 
@@ -218,23 +216,18 @@ def _decided(config: Config) -> dict[str, Any]:
     return decided if config.model.classes <= 2 else decided | {"threshold": None}
 
 
-def _rounded(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """Returns what JSON can hold, which NaN is not."""
-    return {
-        name: None if math.isnan(value) else round(value, 6)
-        for name, value in scores.items()
-    }
-
-
-def _rounded_all(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what JSON can hold of numbers and of tables of them."""
-    inner = {k: _rounded_all(v) for k, v in found.items() if isinstance(v, Mapping)}
-    return _rounded({k: v for k, v in found.items() if k not in inner}) | inner
+def _rounded(found: Any) -> Any:
+    """Returns what JSON can hold, which NaN is not, of a number or tables of them."""
+    if isinstance(found, Mapping):
+        return {name: _rounded(value) for name, value in found.items()}
+    return None if math.isnan(found) else round(found, 6)
 
 
 def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
     """Returns the scores of each part, of its classes, and of its worst groups."""
-    table = Table("score", caption="distances in pixels; below, 95 % intervals")
+    below = any(one.intervals for one in scored.values())
+    more = "; below, 95 % intervals" if below else ""
+    table = Table("score", caption=f"distances in pixels{more}")
     for name in scored:
         table.add_column(name, justify="right")
     for measure in next(iter(scored.values())).totals:
@@ -248,18 +241,17 @@ def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
         worst = sorted(scores.groups.items(), key=lambda group: group[1]["dice"])
         if scores.classes:
             tables.append(_table(f"class, {name}", scores.classes))
-        if len(worst) < len(scores.images):
+        if 1 < len(worst) < len(scores.images):
             tables.append(_table(f"worst group, {name}", dict(worst[:NAMED_GROUPS])))
     return tables
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
-    measures = ("dice", "iou", "precision", "recall", "boundary_iou", "hausdorff_95")
     table = Table(Column(title, overflow="fold"))
-    for measure in measures:
+    for measure in SCORES:
         table.add_column(charts.label(measure), justify="right")
     for name, scores in rows.items():
-        table.add_row(name, *(charts.number(one, scores[one]) for one in measures))
+        table.add_row(name, *(charts.number(one, scores[one]) for one in SCORES))
     return table
 
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from keras_unet.console import Progress, silent
 from keras_unet.data.pair import Pair
 from keras_unet.data_config import IGNORE, DataConfig
-from keras_unet.evaluation.boundaries import boundary_scores
 from keras_unet.evaluation.predictions import PieceScores, predict_pairs
+from keras_unet.evaluation.shape_scores import boundary_scores
 from keras_unet.model.metrics import (
     RATIOS,
     best_threshold,

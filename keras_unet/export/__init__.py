@@ -1,4 +1,4 @@
-"""A run as files for servers and phones.
+"""A run as files for servers, phones and browsers.
 
 Doors: ``artefacts``.
 """

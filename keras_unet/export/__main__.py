@@ -1,4 +1,4 @@
-"""Command: a run's network as files for servers and phones, each of them measured."""
+"""Command: a run's network as files for servers, phones and browsers, all measured."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from keras_unet.config import PredictConfig
+from keras_unet.config import Format, PredictConfig
 from keras_unet.console import load_tensorflow, parse, require_extras, run_verb
 from keras_unet.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Exports a run for servers (SavedModel, ONNX) and for phones (TFLite).
+    """Exports a run for servers (SavedModel, ONNX), phones (TFLite) and browsers (web).
 
     Every file is opened again, compared with the Keras network and scored on the run's
     validation images before it takes the place of the last export's.
@@ -41,10 +41,9 @@ class Arguments:
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    formats: tuple[
-        Literal["saved_model", "float32", "float16", "dynamic", "int8", "onnx", "web"],
-        ...,
-    ] = ("saved_model", "float32", "float16", "dynamic", "int8")
+    formats: tuple[Format, ...] = (
+        *("saved_model", "float32", "float16", "dynamic", "int8"),
+    )
     web_runtime: Path | None = None
     data: Path | None = None
     threshold: float | Literal["best"] | None = None

@@ -19,7 +19,7 @@ from keras_unet.config import Config
 from keras_unet.data.images import BRIGHTEST
 from keras_unet.data.resize import STRIP, neighbours, resize_image
 from keras_unet.data_config import DataConfig
-from keras_unet.model.head import to_mask
+from keras_unet.model.unet import to_mask
 from keras_unet.prediction.segmenter import class_values, probability_function, tiler
 from keras_unet.prediction.tiles import RowsOfTiles, Tiler, with_background
 from keras_unet.types import Tensor

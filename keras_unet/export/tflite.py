@@ -45,32 +45,12 @@ from keras_unet.types import Probability
 KINDS = ("float32", "float16", "dynamic", "int8")
 
 MOBILE_GPU_OPERATORS = frozenset(
-    {
-        "ADD",
-        "CONCATENATION",
-        "CONV_2D",
-        "DEPTHWISE_CONV_2D",
-        "DEQUANTIZE",
-        "DIV",
-        "LOGISTIC",
-        "MAX_POOL_2D",
-        "MEAN",
-        "MIRROR_PAD",
-        "MUL",
-        "NEG",
-        "PAD",
-        "QUANTIZE",
-        "RESHAPE",
-        "RESIZE_BILINEAR",
-        "RSQRT",
-        "SOFTMAX",
-        "SQUARE",
-        "SQUARED_DIFFERENCE",
-        "STRIDED_SLICE",
-        "SUB",
-        "SUM",
-        "TRANSPOSE_CONV",
-    }
+    [
+        *("ADD", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "DIV"),
+        *("LOGISTIC", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "MUL", "NEG", "PAD"),
+        *("QUANTIZE", "RESHAPE", "RESIZE_BILINEAR", "RSQRT", "SOFTMAX", "SQUARE"),
+        *("SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TRANSPOSE_CONV"),
+    ]
 )
 """Built-ins that LiteRT's GPU delegate takes; SHAPE, PACK and GATHER are not."""
 

@@ -31,7 +31,7 @@ from keras_unet.evaluation.scores import confusion, scores
 from keras_unet.export.onnx import OnnxNetwork
 from keras_unet.export.serving import BATCHES, within_limit
 from keras_unet.export.tflite import TFLiteNetwork
-from keras_unet.model.head import to_mask
+from keras_unet.model.unet import to_mask
 from keras_unet.prediction.segmenter import Segmenter, flipped_axes, with_flips
 from keras_unet.prediction.tiles import Tiler, whole_or_tilings
 from keras_unet.run_folder import RunFolder
@@ -46,12 +46,8 @@ LARGEST_DIFFERENCE = {
 """Of probabilities from the Keras network's; quantised files are judged by Dice."""
 
 LARGEST_LOSS = {
-    "saved_model": 0.001,
-    "float32": 0.001,
-    "onnx": 0.001,
-    "float16": 0.002,
-    "dynamic": 0.01,
-    "int8": 0.01,
+    **{"saved_model": 0.001, "float32": 0.001, "onnx": 0.001},
+    **{"float16": 0.002, "dynamic": 0.01, "int8": 0.01},
 }
 """Of Dice, on the validation images at their own size, against the Keras network's."""
 

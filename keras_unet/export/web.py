@@ -21,14 +21,13 @@ from keras_unet.errors import BadUsage
 from keras_unet.export.saved_model import bands_of_rgb
 from keras_unet.export.tflite import client_settings
 from keras_unet.export.tflite_tables import output_quantization
-from keras_unet.figures.paint import BLACK, class_colour
+from keras_unet.figures.canvas import BLACK, class_colour
 from keras_unet.prediction.segmenter import class_names
 
 VERSION = "2.5.3"
 """Of both packages of the runtime."""
 
 CDN = "https://cdn.jsdelivr.net"
-_NAMES = ("@litertjs/core", "@litertjs/wasm-utils")
 RUNTIME_FILES = {
     # For browsers with relaxed SIMD and for those without, Safari among them.
     "@litertjs/core": (
@@ -107,8 +106,8 @@ def write_web(
     """
     folder.mkdir()
     # Not their permissions: an installed package may be there to be read alone.
-    for file in (*_AS_THEY_ARE, model):
-        shutil.copyfile(_PAGE / file, folder / Path(file).name)
+    for source in [*(_PAGE / name for name in _AS_THEY_ARE), model]:
+        shutil.copyfile(source, folder / source.name)
     if runtime:
         for name, files in RUNTIME_FILES.items():
             for file in files:
@@ -124,7 +123,7 @@ def write_web(
 
 
 def _html(base: str, origin: str) -> str:
-    places = {name: f"{base}/{name}@{VERSION}/dist/index.js" for name in _NAMES}
+    places = {name: f"{base}/{name}@{VERSION}/dist/index.js" for name in RUNTIME_FILES}
     # Nothing of the run is in it, so that there is nothing to escape.
     imports = json.dumps({"imports": places})
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()

@@ -1,5 +1,5 @@
 """The figures that a person looks at.
 
 Doors: ``samples`` (data, augmentation, predictions), ``charts`` (history, scores),
-``network`` (the U), ``paint`` (masks over images).
+``network`` (the U), ``canvas`` (masks over images).
 """

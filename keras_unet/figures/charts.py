@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 
-from keras_unet.figures import canvas, paint
+from keras_unet.figures import canvas
 from keras_unet.figures.canvas import Axes
 
-TRAIN, VALIDATION = canvas.unit(paint.ORANGE), canvas.unit(paint.BLUE)
+TRAIN, VALIDATION = canvas.unit(canvas.ORANGE), canvas.unit(canvas.BLUE)
 
 
 def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
@@ -75,7 +75,7 @@ def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, float]]) -
     canvas.heading(panels[1], f"best epoch {epoch:.0f}: validation Dice {dice:.4f}")
 
 
-COLOURS = [canvas.unit(c) for c in (paint.BLUE, paint.VERMILION, paint.GREEN)]
+COLOURS = [canvas.unit(c) for c in (canvas.BLUE, canvas.VERMILION, canvas.GREEN)]
 WORST = 8
 
 LABELS = {
@@ -187,24 +187,13 @@ def _draw_worst(axes: Axes, parts: Sequence[PartScores]) -> None:
     )[:WORST]
     for row, (dice, _, colour) in enumerate(worst):
         axes.plot(dice, row, "o", color=colour, ms=6)
-        _write_beside(axes, dice, row)
+        place = {"xytext": (6, 0), "textcoords": "offset points"}
+        axes.annotate(f"{dice:.4f}", (dice, row), **place, **canvas.BESIDE)
     canvas.plain(axes, "Dice", "")
     _name_ticks(axes.yaxis, [name for _, name, _ in worst], most=26)
     axes.set_ylim(len(worst) - 0.5, -0.5)
     axes.margins(x=0.2)
     canvas.heading(axes, "The worst images")
-
-
-def _write_beside(axes: Axes, dice: float, row: int) -> None:
-    axes.annotate(
-        f"{dice:.4f}",
-        (dice, row),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=canvas.SMALL,
-        color=canvas.INK,
-    )
 
 
 @dataclass(frozen=True)
@@ -236,15 +225,8 @@ def _draw_groups(axes: Axes, groups: Sequence[_Group]) -> None:
         colour, rows = group.colour, [row] * len(group.dice)
         axes.plot(group.dice, rows, "|", color=colour, ms=9, mew=1.0, alpha=0.6)
         axes.plot(group.mean, row, "o", color=colour, ms=6)
-        axes.text(
-            1.01,
-            row,
-            f"{group.mean:.4f}, {len(group.dice)} images",
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=canvas.SMALL,
-            color=canvas.INK,
-        )
+        text, at = f"{group.mean:.4f}, {len(rows)} images", axes.get_yaxis_transform()
+        axes.text(1.01, row, text, transform=at, **canvas.BESIDE)
     canvas.plain(axes, "Dice: a line for each image, a dot for their mean", "")
     _name_ticks(axes.yaxis, [group.name for group in groups], most=26)
     axes.set_ylim(len(groups) - 0.5, -0.5)
@@ -290,15 +272,9 @@ def _draw_classes(
         where = places + (index - (len(parts) - 1) / 2) * height
         axes.barh(where, dice, 0.9 * height, color=colour)
         for at, value in zip(where, dice, strict=True):
-            inside = value > 0.5
-            axes.text(
-                0.01 if inside else np.nan_to_num(value) + 0.01,
-                at,
-                "nowhere" if np.isnan(value) else f"{value:.4f}",
-                va="center",
-                size=canvas.SMALL,
-                color="white" if inside else canvas.INK,
-            )
+            style = canvas.BESIDE | ({"color": "white"} if value > 0.5 else {})
+            left = 0.01 if value > 0.5 else np.nan_to_num(value) + 0.01
+            axes.text(left, at, number("dice", value), **style)
     canvas.plain(axes, "Dice", "")
     _name_ticks(axes.yaxis, class_names)
     axes.set(xlim=(0, 1), ylim=(len(class_names) - 0.5, -0.5))
@@ -311,11 +287,9 @@ def _draw_confusion(axes: Axes, part: PartScores, class_names: Sequence[str]) ->
     share = np.divide(part.confusion, pixels, out=nowhere, where=pixels > 0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(share):
-        colour = "white" if value > 0.5 else canvas.INK
+        style = canvas.BESIDE | ({"color": "white"} if value > 0.5 else {})
         text = "" if np.isnan(value) else f"{100 * value:.1f}"
-        axes.text(
-            column, row, text, ha="center", va="center", size=canvas.SMALL, color=colour
-        )
+        axes.text(column, row, text, ha="center", **style)
     canvas.plain(axes, "predicted", "true")
     axes.grid(False)
     _name_ticks(axes.xaxis, class_names)

@@ -12,15 +12,15 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from keras_unet.figures import canvas, paint
-from keras_unet.figures.canvas import Axes
-from keras_unet.figures.paint import Colour
+from keras_unet.figures import canvas
+from keras_unet.figures.canvas import Axes, Colour
 
 Shape = tuple[int, int, int]
 
@@ -165,12 +165,12 @@ ASIDE = 0.06
 LETTERS, SMALLER = 10.0, 8.0
 
 STEPS: dict[str, Colour] = {
-    "conv": paint.BLUE,
-    "pool": paint.VERMILION,
-    "upconv": paint.GREEN,
-    "skip": paint.GREY,
-    "logits": paint.MAGENTA,
-    "other": paint.ORANGE,
+    "conv": canvas.BLUE,
+    "pool": canvas.VERMILION,
+    "upconv": canvas.GREEN,
+    "skip": canvas.GREY,
+    "logits": canvas.MAGENTA,
+    "other": canvas.ORANGE,
 }
 
 
@@ -200,18 +200,10 @@ def network_figure(model: keras.Model, image_size: tuple[int, int], file: Path) 
 def _draw_box(axes: Axes, box: Box) -> None:
     for left, width, face in [
         (box.left, box.copied, "white"),
-        (box.left + box.copied, box.width - box.copied, canvas.unit(paint.SKY)),
+        (box.left + box.copied, box.width - box.copied, canvas.unit(canvas.SKY)),
     ]:
-        axes.add_patch(
-            Rectangle(
-                (left, box.bottom),
-                width,
-                box.height,
-                facecolor=face,
-                edgecolor=canvas.unit(paint.BLUE),
-                linewidth=0.8,
-            )
-        )
+        style: dict[str, Any] = {"fc": face, "ec": canvas.unit(canvas.BLUE), "lw": 0.8}
+        axes.add_patch(Rectangle((left, box.bottom), width, box.height, **style))
 
 
 def _draw_size(axes: Axes, box: Box, before: Box | None) -> None:
@@ -271,19 +263,9 @@ def _step(layer: str) -> str:
 def _arrow(
     axes: Axes, tail: tuple[float, float], head: tuple[float, float], step: str
 ) -> None:
-    axes.annotate(
-        "",
-        xy=head,
-        xytext=tail,
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": canvas.unit(STEPS[step]),
-            "linewidth": 1.6,
-            "mutation_scale": 9,
-            "shrinkA": 2,
-            "shrinkB": 1,
-        },
-    )
+    look = {"arrowstyle": "-|>", "linewidth": 1.6, "mutation_scale": 9}
+    look |= {"color": canvas.unit(STEPS[step]), "shrinkA": 2, "shrinkB": 1}
+    axes.annotate("", xy=head, xytext=tail, arrowprops=look)
 
 
 def _draw_legend(

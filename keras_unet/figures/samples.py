@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from scipy import ndimage
 
 from keras_unet.data_config import IGNORE
-from keras_unet.figures import canvas, paint
+from keras_unet.figures import canvas
 from keras_unet.figures.canvas import Axes
 from keras_unet.types import Image, Mask
 
@@ -79,7 +79,7 @@ def data_figure(
     """
     figure, panels = _panels(samples, spare=0.36)
     for axes, sample in zip(panels, samples, strict=False):
-        image = paint.paint_mask(sample.image, sample.mask)
+        image = canvas.paint_mask(sample.image, sample.mask)
         canvas.show(axes, image, canvas.letters(sample.name, 30))
         height, width = sample.size or sample.mask.shape
         axes.set_xlabel(
@@ -98,11 +98,11 @@ def data_figure(
 def augmentation_figure(samples: Sequence[Sample], file: Path) -> None:
     """Draws one pair under each transformation, called by its name.
 
-    The grid belongs to the images: ``paint.paint_grid`` before they are transformed.
+    The grid belongs to the images: ``canvas.paint_grid`` before they are transformed.
     """
     figure, panels = _panels(samples, spare=0.2)
     for axes, sample in zip(panels, samples, strict=False):
-        image = paint.paint_mask(sample.image, sample.mask, opacity=0.2)
+        image = canvas.paint_mask(sample.image, sample.mask, opacity=0.2)
         canvas.show(axes, image, canvas.letters(sample.name, 40))
     canvas.save(figure, file)
 
@@ -125,11 +125,11 @@ def weights_figure(
     figure = canvas.new_figure(11.5, min(8.0, 2.6 * height / width) + 0.5)
     panels = figure.subplots(1, 4)
     name = canvas.letters(sample.name, 30)
-    canvas.show(panels[0], paint.as_colour(sample.image), f"Image, {name}")
+    canvas.show(panels[0], canvas.as_colour(sample.image), f"Image, {name}")
     number = len(np.unique(instances[instances > 0]))
-    over = paint.paint_instances(sample.image, instances)
+    over = canvas.paint_instances(sample.image, instances)
     canvas.show(panels[1], over, f"Instances, {number}")
-    canvas.show(panels[2], paint.paint_classes(sample.mask), "Mask")
+    canvas.show(panels[2], canvas.paint_classes(sample.mask), "Mask")
     drawn = panels[3].imshow(weights, cmap="jet", interpolation="nearest")
     canvas.bare(panels[3])
     canvas.heading(panels[3], "Weight of each pixel's loss", canvas.SMALL)
@@ -156,14 +156,14 @@ def predictions_figure(
         canvas.heading(axes, name)
     several = len(class_names) > 2
     legend = {
-        "found": paint.HIT,
-        "missed or another class" if several else "missed": paint.MISS,
-        "false alarm": paint.FALSE_ALARM,
+        "found": canvas.HIT,
+        "missed or another class" if several else "missed": canvas.MISS,
+        "false alarm": canvas.FALSE_ALARM,
     }
     if several:
         legend |= _class_colours(class_names)
     if any((sample.mask == IGNORE).any() for sample in samples):
-        legend["ignored"] = paint.class_colour(IGNORE)
+        legend["ignored"] = canvas.class_colour(IGNORE)
     canvas.legend_of(figure, legend)
     canvas.save(figure, file)
 
@@ -175,12 +175,12 @@ def _foreground_share(mask: Mask) -> float:
 
 
 def _draw_prediction(panels: npt.NDArray[Any], sample: Prediction) -> None:
-    errors = paint.paint_errors(sample.image, sample.mask, sample.prediction)
+    errors = canvas.paint_errors(sample.image, sample.mask, sample.prediction)
     rows, columns = closer_look(sample.mask, sample.prediction)
     images = [
-        paint.as_colour(sample.image),
-        paint.paint_classes(sample.mask),
-        paint.paint_classes(sample.prediction),
+        canvas.as_colour(sample.image),
+        canvas.paint_classes(sample.mask),
+        canvas.paint_classes(sample.prediction),
         errors,
         errors[rows, columns],
     ]
@@ -188,16 +188,10 @@ def _draw_prediction(panels: npt.NDArray[Any], sample: Prediction) -> None:
         canvas.show(axes, image)
     canvas.show(panels[-1], images[-1], pixels=True)
     factor = canvas.shrink(errors).shape[1] / errors.shape[1]
-    panels[3].add_patch(
-        Rectangle(
-            (columns.start * factor, rows.start * factor),
-            (columns.stop - columns.start) * factor,
-            (rows.stop - rows.start) * factor,
-            fill=False,
-            edgecolor="white",
-            linewidth=1.2,
-        )
-    )
+    corner = columns.start * factor, rows.start * factor
+    width, height = (factor * (side.stop - side.start) for side in (columns, rows))
+    style: dict[str, Any] = {"fill": False, "edgecolor": "white", "linewidth": 1.2}
+    panels[3].add_patch(Rectangle(corner, width, height, **style))
     panels[0].set_ylabel(
         f"{canvas.letters(sample.name, 22)}\nDice {sample.dice:.4f}",
         fontsize=canvas.SMALL,
@@ -224,9 +218,9 @@ def closer_look(mask: Mask, prediction: Mask) -> tuple[slice, slice]:
     return slice(top, top + size[0]), slice(left, left + size[1])
 
 
-def _class_colours(class_names: Sequence[str]) -> dict[str, paint.Colour]:
+def _class_colours(class_names: Sequence[str]) -> dict[str, canvas.Colour]:
     return {
-        canvas.letters(name, 24): paint.class_colour(class_id)
+        canvas.letters(name, 24): canvas.class_colour(class_id)
         for class_id, name in enumerate(class_names)
         if class_id > 0
     }

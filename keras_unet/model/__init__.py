@@ -1,5 +1,4 @@
 """The network of the paper, its losses and its metrics.
 
-Doors: ``unet``, ``head``, ``layers``, ``losses``, ``metrics``,
-``weight_map``.
+Doors: ``unet``, ``layers``, ``losses``, ``metrics``, ``weight_map``.
 """

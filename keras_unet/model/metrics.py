@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.errors import BadUsage
-from keras_unet.model.head import class_logits, most_probable
+from keras_unet.model.unet import class_logits, most_probable
 from keras_unet.types import Mask, Tensor
 
 Score = Literal["dice", "iou", "precision", "recall", "accuracy"]

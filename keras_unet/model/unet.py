@@ -1,12 +1,14 @@
 """The U-Net of Ronneberger, Fischer and Brox (2015) as a Keras functional model.
 
 Figure 1 of https://arxiv.org/abs/1505.04597 is ``unet_logits``: down the left side,
-through the bottom, up the right side beside the skips.
+through the bottom, up the right side beside the skips. What follows the logits, the
+one road to probability and class ids, is at the end.
 """
 
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from keras_unet.config import UNetConfig
@@ -84,11 +86,6 @@ def go_up(
     return layers.Concatenate(name=f"{name}_skip")([skip, x])
 
 
-def drop(x: Tensor, rate: float, name: str) -> Tensor:
-    """Returns ``x`` with a share of its features dropped while training."""
-    return StatelessDropout(rate, name=name)(x) if rate else x
-
-
 def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
     """Returns the logits (b, h, w, classes) of an image (b, h, w, channels) in 0..255.
 
@@ -108,7 +105,8 @@ def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
         x = go_down(x, f"down{level}")
 
     x = convolve_twice(x, 2 * widths[-1], "bottom", config)
-    x = drop(x, config.dropout, "bottom_dropout")
+    if config.dropout:
+        x = StatelessDropout(config.dropout, name="bottom_dropout")(x)
 
     for level, width in reversed(list(enumerate(widths))):
         x = go_up(x, skips[level], width, f"up{level}", config)
@@ -188,3 +186,43 @@ def _field(pixel: int, model: UNetConfig) -> tuple[int, int]:
     if model.stem_stride == 2:
         first, last = 2 * first - 1, 2 * last + 2
     return first, last
+
+
+def to_probability(logits: Tensor) -> Tensor:
+    """Returns the classes' probabilities ([b,] h, w, c ≥ 2), which sum to one.
+
+    One logit x becomes the two channels [1 − p, p], p = sigmoid(x).
+    """
+    return tf.nn.softmax(class_logits(logits))
+
+
+def most_probable(scores: Tensor) -> Tensor:
+    """Returns each pixel's highest channel, uint8 ([b,] h, w).
+
+    Args:
+        scores: probability or logits ([b,] h, w, c ≥ 2).
+    """
+    if scores.shape[-1] == 2:
+        # In a fifth of the time that argmax takes.
+        return tf.cast(scores[..., 1] > scores[..., 0], tf.uint8)
+    return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
+
+
+def to_mask(probability: Tensor, threshold: float = 0.5) -> Tensor:
+    """Returns each pixel's class id, uint8 ([b,] h, w), of ([b,] h, w, c ≥ 2).
+
+    Args:
+        probability: of the classes.
+        threshold: of two classes the second is where its probability is above this.
+    """
+    if threshold == 0.5:
+        return most_probable(probability)
+    return tf.cast(probability[..., 1] > threshold, tf.uint8)
+
+
+def class_logits(logits: Tensor) -> Tensor:
+    """Returns a logit for each class (b, h, w, c ≥ 2): one logit x becomes [0, x]."""
+    if logits.shape[-1] > 1:
+        return logits
+    # Softmax over [0, x] is [1 − sigmoid(x), sigmoid(x)].
+    return tf.pad(logits, [[0, 0], [0, 0], [0, 0], [1, 0]])

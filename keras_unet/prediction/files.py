@@ -27,7 +27,7 @@ from keras_unet.data.objects import number_instances
 from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage, Unreadable
-from keras_unet.figures import paint
+from keras_unet.figures import canvas
 from keras_unet.files import read_rows, remove_leftovers, write_whole
 from keras_unet.prediction.inputs import Input, Shard, real_names
 from keras_unet.prediction.segmenter import (
@@ -270,7 +270,7 @@ class _Writer:
         for end, level in levels.items():
             _save(Image.fromarray(level), start + end)
         if self.wanted.overlay:
-            painted = paint.paint_mask(image, mask)
+            painted = canvas.paint_mask(image, mask)
             _save(Image.fromarray(painted), start + "_overlay.jpg")
         written = Image.fromarray(as_written(mask, self.values))
         if self.palette and written.mode == "L":
@@ -291,7 +291,7 @@ def _palette(run: RunFolder, data: DataConfig) -> bytes:
         first = read_rows(run.split_file)[0]["mask"]
         with Image.open(first) as mask:
             own = bytes(mask.getpalette() or [])
-    return paint.palette(own)
+    return canvas.palette(own)
 
 
 def _save(image: Image.Image, file: str) -> None:

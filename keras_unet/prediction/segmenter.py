@@ -19,8 +19,7 @@ from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
 from keras_unet.data.resize import Strips, resampled, resize_image, strips
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.model.head import to_mask, to_probability
-from keras_unet.model.unet import build_network
+from keras_unet.model.unet import build_network, to_mask, to_probability
 from keras_unet.prediction.inputs import Given, read_all
 from keras_unet.prediction.tiles import Tiler, tile_network, tilings
 from keras_unet.prediction.weights_file import in_float32, load_weights

@@ -13,8 +13,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keras_unet.config import Config
+from keras_unet.console import Say, silent
 from keras_unet.data.pairs import Split
 from keras_unet.data.pieces import seen_sizes
+from keras_unet.data.records import read_record
 from keras_unet.errors import BadData
 from keras_unet.training.checkpoint import TrainingProgress
 from keras_unet.training.devices import Device, blank_batch
@@ -114,6 +116,7 @@ def with_fitting_size(
     split: Split,
     device: Device,
     began: float,
+    say: Say = silent,
 ) -> Config:
     """Returns the config, its images of the size that --minutes allow.
 
@@ -124,21 +127,40 @@ def with_fitting_size(
         split: its pairs.
         device: what to compute with.
         began: ``time.monotonic()`` from which the minutes count.
+        say: is told of records that are smaller; they are not enlarged.
 
     Raises:
         BadData: images of --image-size are too large for the device.
     """
     network, replicas = compiled(config, 1, device), device.replicas
     seconds = [_seconds_of_step(network, config, replicas) for _ in range(5)]
-    own = seen_sizes(split.train, replace(config.data, resolution=1.0))
     left = began + 60 * config.fit.minutes - time.monotonic()
-    size = fitting_size(config, split, min(seconds), left, np.median(own, 0))
+    size = _fitting_size(config, split, min(seconds), left, say)
     found = replace(config, data=replace(config.data, image_size=size))
     try:
         _seconds_of_step(network, found, replicas)
     except BadData:
         return config
     return found
+
+
+def _fitting_size(
+    config: Config, split: Split, step: float, left: float, say: Say
+) -> tuple[int, int]:
+    record = split.train[0].record
+    if not record:
+        own = seen_sizes(split.train, replace(config.data, resolution=1.0))
+        return fitting_size(config, split, step, left, np.median(own, 0))
+    written = np.array(read_record(record, 3)[0].shape[:2], np.float64)
+    size = fitting_size(config, split, step, left, written)
+    height, width = fitting_size(config, split, step, left, np.full(2, np.inf))
+    if (height, width) != size:
+        say(
+            f"{record.file.parent}: --minutes have the time for images of "
+            f"{height}×{width}, and the records hold fewer pixels: train on the images "
+            f"themselves, or write records with --image-size {height} {width}"
+        )
+    return size
 
 
 def _seconds_of_step(network: keras.Model, config: Config, replicas: int) -> float:

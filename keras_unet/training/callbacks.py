@@ -19,9 +19,9 @@ from keras_unet.console import Say
 from keras_unet.data.pieces import middle
 from keras_unet.data.resize import Strips
 from keras_unet.errors import BadData, Terminated
-from keras_unet.model.head import class_logits, most_probable, to_probability
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import confusion_of, segmentation_metrics
+from keras_unet.model.unet import class_logits, most_probable, to_probability
 from keras_unet.prediction.segmenter import MOST_PIXELS
 from keras_unet.prediction.tiles import Tiler, tilings
 from keras_unet.training.checkpoint import CURES, Logs, Recorder, TrainingProgress

@@ -22,7 +22,7 @@ from keras_unet.data.pair_cache import cache_line
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.data.pieces import seen_sizes
 from keras_unet.data.warp import has_xla
-from keras_unet.figures.paint import as_colour, paint_errors, paint_mask
+from keras_unet.figures.canvas import paint_errors, paint_mask
 from keras_unet.files import read_json, write_whole
 from keras_unet.run_folder import RunFolder
 from keras_unet.training.devices import Device
@@ -79,6 +79,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
         ("saved_model", "base path for TensorFlow Serving"),
         ("serving", "how to start it, and a client"),
         ("tflite", "files for phones"),
+        ("onnx", "for ONNX runtimes, and a client"),
         ("web", "a page that segments in the browser: python -m http.server in it"),
         ("export_report.json", "how far each export is from the Keras model"),
         ("README.md", "a model card: hf upload NAME FOLDER shows it on the Hub"),
@@ -87,7 +88,7 @@ def summarise(folder: RunFolder, say: Say) -> None:
             say(f"{folder.path / name!s:<36}  {use}")
     say("")
     say("segment images:    " + _command("predict", folder, "IMAGE --output DIR"))
-    say("all exports:       " + _command("export", folder, ""))
+    say("other exports:     " + _command("export", folder, "--formats int8 web"))
     say("score other data:  " + _command("evaluate", folder, "--data DIR"))
 
 
@@ -104,7 +105,7 @@ def _count(split: Split, part: str) -> str:
 
 
 def _command(name: str, folder: RunFolder, rest: str) -> str:
-    return f"python -m keras_unet.{name} {folder.path} {rest}".rstrip()
+    return f"python -m keras_unet.{name} {folder.path} {rest}"
 
 
 def draw_strip(
@@ -114,8 +115,8 @@ def draw_strip(
     rows = [
         np.hstack(
             [
-                as_colour(paint_mask(image, mask)),
-                as_colour(paint_mask(image, prediction)),
+                paint_mask(image, mask),
+                paint_mask(image, prediction),
                 paint_errors(image, mask, prediction),
             ]
         )

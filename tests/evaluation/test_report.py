@@ -81,6 +81,22 @@ def test_groups_of_several_images_are_in_the_metrics_and_the_tables(tmp_path):
     assert "…" not in narrow.getvalue()
 
 
+def test_intervals_are_spoken_of_where_there_are_any(tmp_path):
+    run = make_run(tmp_path / "run", data=make_data(tmp_path / "data", count=4))
+    data, told = run.load_config().data, []
+    pairs = find(data).pairs
+    for groups in ("abcd", "aaaa"):
+        named = zip(pairs, groups, strict=True)
+        grouped = [dataclasses.replace(pair, group=group) for pair, group in named]
+        score_parts(run, {"test": grouped}, data, told.append)
+        said = run.card_file.read_text("utf-8")
+        assert ("95 % intervals" in said) == ("b" in groups)
+    captions = [table.caption for table in told if hasattr(table, "caption")]
+    assert ["intervals" in (caption or "") for caption in captions] == [
+        *(True, False),
+    ]
+
+
 def test_what_is_no_number_is_null_in_the_metrics(tmp_path):
     run = make_run(tmp_path / "run", data=make_data(tmp_path / "data", count=4))
     data = run.load_config().data

@@ -40,10 +40,12 @@ def settings(folder):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A run that was exported as a page, and as nothing else."""
+    """A run that was exported from beside its folder as a page, and nothing else."""
     folder = tmp_path_factory.mktemp("exported") / "run"
     run = RunFolder(shutil.copytree(tiny_run.trained().path, folder))
-    assert main([str(folder), "--formats", "web"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        assert main([folder.name, "--formats", "web"]) == 0
     return run
 
 

@@ -4,7 +4,13 @@ import pytest
 
 from keras_unet.config import UNetConfig
 from keras_unet.model import unet
-from keras_unet.model.unet import build_network, build_unet
+from keras_unet.model.unet import (
+    build_network,
+    build_unet,
+    class_logits,
+    most_probable,
+    to_probability,
+)
 
 
 def layers_of(build, channels=3, size=8):
@@ -42,8 +48,11 @@ def test_a_bias_that_batch_normalisation_would_take_away_is_left_out(
 
 
 def test_without_a_rate_nothing_is_dropped():
-    x = object()
-    assert unet.drop(x, 0.0, "d") is x
+    names = [
+        {layer.name for layer in build_unet(UNetConfig(filters=1, dropout=rate)).layers}
+        for rate in (0.0, 0.5)
+    ]
+    assert names[1] - names[0] == {"bottom_dropout"}
 
 
 PAPER = UNetConfig(channels=1, classes=2, padding="valid")
@@ -123,3 +132,31 @@ def test_static_and_dynamic_sizes_give_the_same_logits():
         network, input_signature=[tf.TensorSpec((None, None, None, 3))]
     )
     np.testing.assert_allclose(network(image), dynamic(image), atol=1e-5)
+
+
+LOGITS = np.float32([[[[-1.0], [0.0], [2.0]]]])
+
+
+def test_one_logit_becomes_two_channels_that_sum_to_one():
+    probability = np.asarray(to_probability(LOGITS))
+    sigmoid = 1 / (1 + np.exp(-LOGITS[..., 0]))
+    np.testing.assert_allclose(probability[..., 1], sigmoid, atol=1e-6)
+    np.testing.assert_allclose(probability.sum(-1), 1, atol=1e-6)
+
+
+def test_several_logits_become_their_softmax():
+    logits = np.float32([[[[0.0, 1.0, -1.0]]]])
+    probability = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(to_probability(logits), probability, atol=1e-6)
+
+
+@pytest.mark.parametrize("scores", [class_logits(LOGITS), to_probability(LOGITS)])
+def test_foreground_is_what_is_more_probable_than_background(scores):
+    assert np.asarray(most_probable(scores)).ravel().tolist() == [0, 0, 1]
+
+
+def test_of_several_classes_the_highest_is_taken():
+    scores = np.float32([[[[0.0, 1.0, -1.0], [0.2, 0.1, 0.7]]]])
+    found = np.asarray(most_probable(scores))
+    assert found.dtype == np.uint8
+    assert found.ravel().tolist() == [1, 2]

@@ -1,13 +1,17 @@
+import re
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_fit import make_config, plan_of
+from splits import split_of
+from tiny_fit import in_pieces, make_config, plan_of
 
 from keras_unet.config import Config, FitConfig
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split
+from keras_unet.data.records import write_records
+from keras_unet.data.records_index import find_recorded
 from keras_unet.data_config import DataConfig
 from keras_unet.files import read_rows
 from keras_unet.presets import preset_in
@@ -63,10 +67,16 @@ def test_a_stopped_training_of_minutes_goes_on_and_ends_with_its_schedule(
     assert fit(plan_of(config, tmp_path)).epoch == progress.epoch
 
 
-def test_the_first_validation_is_made_where_the_time_is_up_before(config, tmp_path):
-    plan = replace(plan_of(config, tmp_path), began=time.monotonic() - 3600)
-    assert fit(plan).epoch == 1
-    assert len(rates(tmp_path)) == 1
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("changed", [lambda whole: whole, in_pieces])
+def test_the_first_validation_is_made_where_the_time_is_up_before(
+    config, changed, precision, tmp_path
+):
+    given = replace(config, fit=replace(config.fit, precision=precision))
+    plan = plan_of(changed(given), tmp_path)
+    assert fit(replace(plan, began=time.monotonic() - 3600)).epoch == 1
+    # The end of its course.
+    assert rates(tmp_path) == [0.0]
 
 
 def test_four_times_the_time_has_images_of_twice_the_pixels():
@@ -95,6 +105,18 @@ def test_steps_are_timed_to_find_the_size(config, tmp_path):
     # Pairs of 60×90 pixels, in the shape 16×24.
     assert size_within(600.0, epochs=1) == (60, 88)
     assert size_within(0.01, epochs=10**6) == (8, 12)
+
+
+def test_records_are_not_enlarged(config, tmp_path):
+    plan, said = plan_of(config, tmp_path), []
+    pairs = split_of(config.data).train
+    write_records(pairs, config.data, tmp_path / "records")
+    recorded = Split(find_recorded(tmp_path / "records").pairs, (), ())
+    given = replace(config, fit=replace(config.fit, minutes=600.0))
+    parts = (given, recorded, plan.device, time.monotonic(), said.append)
+    assert with_fitting_size(compile_network, *parts).data.image_size == (16, 24)
+    (line,) = said
+    assert re.search(r"records: --minutes .* write records with --image-size \d+", line)
 
 
 def test_an_image_size_that_is_given_stays():

@@ -1,4 +1,4 @@
-"""Scores of pieces that thin membranes or narrow gaps keep apart.
+"""Scores of shapes: of a class's boundary, and of pieces that thin gaps keep apart.
 
 V_Rand and V_Info are those of the ISBI 2012 challenge (Arganda-Carreras et al. 2015,
 doi 10.3389/fnana.2015.00142, "Evaluation of segmentation"): restricted to the pixels
@@ -7,60 +7,141 @@ with equal weight of splits and mergers. SEG is that of the Cell Tracking Challe
 (Maška et al. 2014, doi 10.1093/bioinformatics/btu080) and of the U-Net paper's table 2.
 
 By hand, because scikit-image's ``adapted_rand_error`` takes the border for one more
-piece where the challenge takes each of its pixels for a piece of its own.
+piece where the challenge takes each of its pixels for a piece of its own, and MONAI and
+torchmetrics, which have scores of boundaries, bring PyTorch.
 """
 
 from __future__ import annotations
 
 import functools
 import heapq
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from keras_unet.data.objects import find_watershed
+from keras_unet.data_config import IGNORE
+from keras_unet.types import Mask
 
 Ids = npt.NDArray[Any]
 """Numbers of pieces (h, w), 0 between them."""
 
 Bools = npt.NDArray[np.bool_]
+"""Where (h, w) a class is."""
+
+BOUNDARY = 0.02
+"""Width of the boundary as a share of the image's diagonal."""
+
+
+def boundary_scores(mask: Mask, prediction: Mask, class_id: int) -> tuple[float, float]:
+    """Returns a class's boundary IoU, and its Hausdorff distance (95 %) in pixels.
+
+    * Boundary IoU (Cheng et al. 2021, https://arxiv.org/abs/2103.16562) is the IoU of
+      the pixels of each mask that are no farther from its contour, along rows and
+      columns, than 2 % of the image's diagonal, one pixel at least. The image's border
+      is a contour. A class that is in neither mask has 1.
+    * The Hausdorff distance is MONAI's: of each mask's edge (pixels with one of another
+      kind above, below, left or right, or at the image's border), the 95th percentile
+      of the distances to the other's edge; of the two percentiles the larger one. A
+      class that is in neither mask has 0; one that is in only one of them has NaN,
+      which means over images leave out.
+
+    It takes up to ten bytes a pixel around the class, and forty for each pixel of an
+    edge.
+
+    Args:
+        mask: class ids (h, w); pixels that are 255 are taken out of both masks, so that
+            both have an edge around them.
+        prediction: class ids (h, w).
+        class_id: the class.
+    """
+    true = mask == class_id
+    predicted = (prediction == class_id) & (mask != IGNORE)
+    # As Python rounds, which is what the paper's code does.
+    width = max(1, round(BOUNDARY * math.hypot(*mask.shape)))
+    true, predicted = _around(true, predicted)
+    return _boundary_iou(true, predicted, width), _hausdorff(true, predicted)
+
+
+def _around(true: Bools, predicted: Bools) -> tuple[Bools, Bools]:
+    """Returns both within the smallest rectangle that has all of them."""
+    either = true | predicted
+    window = tuple(
+        slice(places[0], places[-1] + 1) if len(places) else slice(0)
+        for places in (np.flatnonzero(either.any(axis)) for axis in (1, 0))
+    )
+    return true[window], predicted[window]
+
+
+def _boundary_iou(true: Bools, predicted: Bools, width: int) -> float:
+    one, other = (mask & ~_eroded(mask, width) for mask in (true, predicted))
+    either = np.count_nonzero(one | other)
+    both = np.count_nonzero(one & other)
+    return float(both / either) if either else 1.0
+
+
+def _eroded(mask: Bools, distance: int) -> Bools:
+    """Returns the pixels around which all are set, ``distance`` rows and columns far.
+
+    Outside of the image none is set.
+    """
+    for _ in ("rows", "columns"):
+        mask = np.pad(mask, [(distance, distance), (0, 0)])
+        span, wanted = 1, 2 * distance + 1
+        # Each row stands for all of ``span`` rows from there on.
+        while span < wanted:
+            step = min(span, wanted - span)
+            mask = mask[:-step] & mask[step:]
+            span += step
+        mask = mask.T
+    return mask
+
+
+def _hausdorff(true: Bools, predicted: Bools) -> float:
+    edges = _edge(true), _edge(predicted)
+    found = [edge.any() for edge in edges]
+    if not all(found):
+        return math.nan if any(found) else 0.0
+    return max(_percentile(*edges), _percentile(*edges[::-1]))
+
+
+def _edge(mask: Bools) -> Bools:
+    wide = np.pad(mask, 1)
+    rows, columns = wide[:, 1:-1], wide[1:-1]
+    inside = rows[:-2] & rows[2:] & columns[:, :-2] & columns[:, 2:]
+    return mask & ~inside
+
+
+def _percentile(edge: Bools, other: Bools) -> float:
+    """Returns the 95th percentile of the distances from one edge to the other."""
+    distances = np.zeros(np.count_nonzero(edge))
+    apart = np.argwhere(edge & ~other)
+    if len(apart):
+        tree = cKDTree(np.argwhere(other), compact_nodes=False, balanced_tree=False)
+        distances[: len(apart)] = tree.query(apart)[0]
+    return float(np.percentile(distances, 95))
+
 
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 """At which the challenge looks at a probability; 0 and 1 leave nothing to compare."""
-
-
-@dataclass(frozen=True)
-class MembraneScores:
-    """What the challenge says of a stack of images, each at its best threshold.
-
-    Attributes:
-        v_rand: 1 is perfect; mean over the images.
-        v_info: likewise.
-        rand_error: 1 − V_Rand without thinning, the challenge's first score.
-        warping_error: share of pixels that no change of shape explains: gaps, holes,
-            splits and mergers (Jain et al. 2010).
-        pixel_error: share of pixels on the wrong side.
-        thresholds: where the best of each of them is, by name.
-    """
-
-    v_rand: float
-    v_info: float
-    rand_error: float
-    warping_error: float
-    pixel_error: float
-    thresholds: dict[str, float]
 
 
 def membrane_scores(
     inside: Sequence[npt.NDArray[np.floating[Any]]],
     truth: Sequence[Bools],
     thresholds: Sequence[float] = THRESHOLDS,
-) -> MembraneScores:
-    """Returns the scores of a stack of images.
+) -> dict[str, Any]:
+    """Returns what the challenge says of a stack of images, and thresholds of the best.
+
+    Each is the mean over the images at its best threshold: v_rand and v_info (1 is
+    perfect), rand_error (1 − V_Rand without thinning, the challenge's first score),
+    warping_error (share of pixels that no change of shape explains: gaps, holes, splits
+    and mergers, Jain et al. 2010), pixel_error (share of pixels on the wrong side).
 
     Args:
         inside: of each image the probability (h, w) that a pixel is inside a cell.
@@ -84,10 +165,8 @@ def membrane_scores(
         )
         for name, values in found.items()
     }
-    return MembraneScores(
-        **{name: found[name][place] for name, place in best.items()},
-        thresholds={name: thresholds[place] for name, place in best.items()},
-    )
+    scores: dict[str, Any] = {name: found[name][at] for name, at in best.items()}
+    return scores | {"thresholds": {name: thresholds[at] for name, at in best.items()}}
 
 
 def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:
