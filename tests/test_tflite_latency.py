@@ -4,7 +4,8 @@ import tiny_run
 from benchmarks.tflite_latency import main
 
 pytest.importorskip(
-    "ai_edge_litert", reason="ai-edge-litert is installed beside the default stack only"
+    "ai_edge_litert",
+    reason="ai-edge-litert is not installed; it has no wheels for Intel Macs",
 )
 FEW = ["--repeats", "1", "--steps", "1", "--warm-up", "1"]
 

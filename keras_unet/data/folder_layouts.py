@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import NamedTuple
 
 from keras_unet.data import coco, objects
 from keras_unet.data.folders import (
-    MASK_SUFFIX,
     by_stem,
     holds_files,
+    in_cars,
     match_names,
     match_neighbours,
     normal,
@@ -35,8 +34,6 @@ _PARTS: dict[str, Part] = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
-_CARS = 3
 
 
 class Layout(NamedTuple):
@@ -142,7 +139,7 @@ def _layout(folder: Path, sides: list[_Sides]) -> Layout:
 
 def _match_sides(sides: list[_Sides]) -> Found:
     if len(sides) == 1:
-        return _match_cars(sides[0])
+        return match_cars(*sides[0][1:])
     founds = [match_names(side.images, side.masks) for side in sides]
     pairs = [
         # Names of the parts' own: 0001.png of train/ is not that of val/.
@@ -153,33 +150,10 @@ def _match_sides(sides: list[_Sides]) -> Found:
     return Found(tuple(pairs), tuple(p for found in founds for p in found.problems))
 
 
-def _match_cars(side: _Sides) -> Found:
+def match_cars(images: Path, masks: Path) -> Found:
     """Returns the pairs of two folders, in groups where the names are Carvana's."""
-    kaggles = (side.images.name, side.masks.name) == ("train", "train_masks")
-    found = match_names(side.images, side.masks, car_of if kaggles else None)
-    if kaggles or not _shows_cars(found):
-        return found
-    pairs = tuple(replace(pair, group=car_of(pair.image)) for pair in found.pairs)
-    note = "groups: by what comes before _01, _02, ... in the names (see --group-by)"
-    return replace(found, every=pairs, notes=(note,))
-
-
-def car_of(image: Path) -> str:
-    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
-    return re.sub(r"_\d+$", "", stem_of(image))
-
-
-def _shows_cars(found: Found) -> bool:
-    """Returns whether the names are Carvana's, which show a car in several views.
-
-    ``<car>_01.jpg`` to ``<car>_16.jpg`` have masks called ``<car>_01_mask``.
-    """
-    views = [_VIEW.fullmatch(stem_of(pair.image)) for pair in found.pairs]
-    cars = Counter(view.group(1) for view in views if view)
-    named = all(
-        pair.mask and stem_of(pair.mask).endswith(MASK_SUFFIX) for pair in found.pairs
-    )
-    return named and all(views) and len(cars) >= _CARS and min(cars.values()) > 1
+    kaggles = (images.name, masks.name) == ("train", "train_masks")
+    return in_cars(match_names(images, masks), known=kaggles)
 
 
 def _tables(folder: Path) -> Iterator[Layout]:
@@ -200,9 +174,13 @@ def _tables(folder: Path) -> Iterator[Layout]:
 
 def _table(folder: Path, images: Path, table: Path) -> Layout:
     name = f"{images.relative_to(folder)}/ and run lengths in {table.name}"
-    kaggles = images.name == "train" and table.name == "train_masks.csv"
-    group = car_of if kaggles else stem_of
-    return Layout(name, lambda: find_run_lengths(by_stem(images), table, group))
+    return Layout(name, lambda: find_in_table(images, table))
+
+
+def find_in_table(images: Path, table: Path) -> Found:
+    """Returns the pairs of a folder and run lengths, also in groups."""
+    kaggles = (images.name, table.name) == ("train", "train_masks.csv")
+    return in_cars(find_run_lengths(by_stem(images), table), known=kaggles)
 
 
 def _voc(folder: Path) -> Iterator[Layout]:

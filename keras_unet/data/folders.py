@@ -7,9 +7,10 @@ import os
 import re
 import stat
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -179,18 +180,17 @@ _WORDS = "|".join(sorted(MASK_WORDS, key=len, reverse=True))
 _AFTER = re.compile(rf"(.+)[_\-. ](?:{_WORDS})", re.IGNORECASE)
 _BEFORE = re.compile(rf"(?:{_WORDS})[_\-. ](.+)", re.IGNORECASE)
 _PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif"}
+_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
+_CARS = 3
 
-GroupOf = Callable[[Path], str]
 
-
-def match_names(images: Path, masks: Path, group_of: GroupOf | None = None) -> Found:
+def match_names(images: Path, masks: Path) -> Found:
     """Returns the pairs of an image and a mask of the same name.
 
     A name is the path within the folder, without the suffix. A mask's is its image's,
     or that and ``_mask``. Where no two names are alike, what all images and all masks
     begin and end with is left out of the comparison: ``t001`` and ``man_seg001`` are a
-    pair if all their neighbours are called so. The group of an image is what
-    ``group_of`` returns, by default its name.
+    pair if all their neighbours are called so. The group of an image is its name.
 
     Raises:
         BadData: a folder is missing or holds no image.
@@ -211,8 +211,7 @@ def match_names(images: Path, masks: Path, group_of: GroupOf | None = None) -> F
         problems += several
         if not several:
             image = image_of[name][0]
-            group = group_of(image) if group_of else name_of(image, images)
-            pairs.append(Pair(image, mask_of[name][0], group))
+            pairs.append(Pair(image, mask_of[name][0], name_of(image, images)))
     return Found(tuple(pairs), tuple(problems))
 
 
@@ -299,7 +298,7 @@ def match_neighbours(folder: Path, deep: bool = False) -> Found:
             pairs.append(pair)
         else:
             problems.append(pair)
-    return Found(tuple(pairs), tuple(problems))
+    return in_cars(Found(tuple(pairs), tuple(problems)))
 
 
 def _image_of(name: str) -> str | None:
@@ -323,3 +322,29 @@ def _neighbours(images: list[Path], masks: list[Path], folder: Path) -> Pair | P
     if not masks:
         return Problem(images[0], "has no mask beside it, such as a_mask.png of a.jpg")
     return Pair(images[0], masks[0], name_of(images[0], folder))
+
+
+def in_cars(found: Found, known: bool = False) -> Found:
+    """Returns the pairs by car where names are Carvana's: ``known``, or as it seems."""
+    if not known and not _shows_cars(found.every):
+        return found
+    pairs = tuple(replace(pair, group=car_of(pair.image)) for pair in found.every)
+    note = "groups: by what comes before _01, _02, ... in the names (see --group-by)"
+    return replace(found, every=pairs, notes=found.notes + (note,) * (not known))
+
+
+def car_of(image: Path) -> str:
+    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
+    return re.sub(r"_\d+$", "", stem_of(image))
+
+
+def _shows_cars(pairs: Sequence[Pair]) -> bool:
+    """Returns whether some cars have several of ``<car>_01.jpg`` to ``<car>_16.jpg``.
+
+    The masks are called ``<car>_01_mask``, or are lines of a table.
+    """
+    views = [_VIEW.fullmatch(stem_of(pair.image)) for pair in pairs]
+    cars = Counter(view[1] for view in views if view)
+    named = all(stem_of(p.mask).endswith(MASK_SUFFIX) for p in pairs if p.mask)
+    whole = named and all(views) and not any(pair.part for pair in pairs)
+    return whole and len(cars) >= _CARS and min(cars.values()) > 1

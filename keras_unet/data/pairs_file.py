@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, cast, get_args
 
 from keras_unet.data import coco
-from keras_unet.data.folders import kind_of, normal, stem_of
+from keras_unet.data.folders import in_cars, kind_of, normal, stem_of
 from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem
 from keras_unet.errors import BadData
@@ -166,7 +166,8 @@ def find_listed(file: Path) -> Found:
         else:
             part = cast(Part, row.get("part") or "")
             pairs.append(replace(pair, group=row.get("group") or pair.group, part=part))
-    return Found(tuple(pairs), tuple(problems), says=says)
+    found = Found(tuple(pairs), tuple(problems), says=says)
+    return found if any(row.get("group") for _, row in rows) else in_cars(found)
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -245,7 +246,7 @@ def _read(table: Path, images: Iterable[Path]) -> list[Found]:
         stems = defaultdict(list)
         for image in images:
             stems[stem_of(image)].append(image)
-        return [find_run_lengths(stems, table, stem_of)]
+        return [find_run_lengths(stems, table)]
     # Names of images may begin with those of folders.
     folders = {image.parent: [image.parent, *image.parents] for image in images}
     return [coco.find_annotated(table, places) for places in folders.values()]
@@ -272,9 +273,7 @@ def _headings(line: str) -> list[str]:
     return [word.strip('" \r\n').lower() for word in line.split(",")]
 
 
-def find_run_lengths(
-    images: Mapping[str, list[Path]], table: Path, group: Callable[[Path], str]
-) -> Found:
+def find_run_lengths(images: Mapping[str, list[Path]], table: Path) -> Found:
     """Returns the pairs of images whose masks are run lengths in ``table``.
 
     Several rows for one image are its objects, if the heading is EncodedPixels.
@@ -282,7 +281,6 @@ def find_run_lengths(
     Args:
         images: the image files by stem, at least one.
         table: a header, then ``<image>,<runs>``, such as Kaggle's train_masks.csv.
-        group: returns the group of an image file.
 
     Raises:
         BadData: the table cannot be read.
@@ -295,7 +293,7 @@ def find_run_lengths(
         elif stem in rows:
             runs = "\n".join(rows[stem])
             image = paths[0]
-            pairs.append(Pair(image, None, group(image), runs, table=table))
+            pairs.append(Pair(image, None, stem_of(image), runs, table=table))
         else:
             problems.append(Problem(paths[0], f"has no row in {table}"))
     folder = next(iter(images.values()))[0].parent

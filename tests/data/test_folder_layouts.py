@@ -9,7 +9,6 @@ from PIL import Image
 from splits import find_pairs
 
 from keras_unet.data.check import check_data
-from keras_unet.data.folder_layouts import car_of
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found
@@ -263,11 +262,3 @@ def test_salt_is_read_column_by_column():
     data = DataConfig(data=CASES / "f_tgs")
     report = check_data(find(data), data)
     assert (report.problems, report.resolved.run_lengths) == ((), "columns")
-
-
-@pytest.mark.parametrize(
-    ("name", "car"),
-    [("0cdf_01.jpg", "0cdf"), ("my_car_16.jpg", "my_car"), ("x.jpg", "x")],
-)
-def test_the_group_is_the_car(name, car):
-    assert car_of(Path(name)) == car

@@ -7,6 +7,7 @@ from PIL import Image
 
 from keras_unet.data.folders import (
     by_stem,
+    car_of,
     list_files,
     match_names,
     match_neighbours,
@@ -94,12 +95,8 @@ def names(found: Found) -> list[tuple[str, str]]:
     return [(p.image.name, p.mask.name if p.mask else "") for p in found.pairs]
 
 
-def stem(path: Path) -> str:
-    return path.stem
-
-
 def find(root: Path, images: list[str], masks: list[str]) -> Found:
-    return match_names(*lay_out(root, images, masks), stem)
+    return match_names(*lay_out(root, images, masks))
 
 
 def test_a_mask_is_named_as_its_image_with_any_suffix(tmp_path):
@@ -142,7 +139,7 @@ def test_what_lies_between_images_is_passed_over(tmp_path):
     for name in [".DS_Store", "Thumbs.db", "notes.txt", "labels.csv"]:
         (images / name).write_text("x")
     (images / "more").mkdir()
-    assert len(match_names(images, masks, stem).pairs) == 1
+    assert len(match_names(images, masks).pairs) == 1
 
 
 def test_an_image_without_a_mask_is_named(tmp_path):
@@ -176,7 +173,7 @@ def test_two_candidates_for_one_stem_are_named(tmp_path, images, masks, first, s
 @pytest.mark.real_data
 @pytest.mark.skipif(not HELA.is_dir(), reason="needs ../shared/data/dic-hela")
 def test_the_cell_tracking_challenges_names_are_pairs():
-    found = match_names(HELA / "01", HELA / "01_ST/SEG", stem)
+    found = match_names(HELA / "01", HELA / "01_ST/SEG")
     assert (len(found.pairs), found.problems) == (84, ())
 
 
@@ -264,3 +261,11 @@ def test_a_pipe_is_named_and_never_opened(tmp_path):
         opened(tmp_path / "a.png"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "car"),
+    [("0cdf_01.jpg", "0cdf"), ("my_car_16.jpg", "my_car"), ("x.jpg", "x")],
+)
+def test_the_group_is_the_car(name, car):
+    assert car_of(Path(name)) == car

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,64 @@ def test_masks_may_be_a_table_of_run_lengths(tmp_path):
     )
     [pair] = find_pairs(data)
     assert read_values(pair, DataConfig())[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
+
+
+CARS = [f"{car}_{view}" for car in ("0ab", "1cd", "2ef") for view in ("01", "02")]
+BY_CAR = {
+    "two folders": DataConfig(images=Path("x"), masks=Path("y")),
+    "Kaggle's": DataConfig(images=Path("train"), masks=Path("train_masks")),
+    "Kaggle's table": DataConfig(images=Path("train"), masks=Path("train_masks.csv")),
+    "one folder": DataConfig(images=Path("z"), masks=Path("z")),
+    "side by side": DataConfig(data=Path("z")),
+    "pairs": DataConfig(pairs=Path("pairs.csv")),
+    "pairs of a table": DataConfig(pairs=Path("runs.csv")),
+}
+
+
+@pytest.fixture
+def cars(tmp_path, monkeypatch) -> Path:
+    """A working directory with three cars in two views, in several layouts."""
+    monkeypatch.chdir(tmp_path)
+    for images, masks in [("x", "y"), ("train", "train_masks"), ("z", "z")]:
+        draw(tmp_path, *(f"{images}/{name}.jpg" for name in CARS))
+        draw(tmp_path, *(f"{masks}/{name}_mask.png" for name in CARS))
+    for file, line in [
+        ("train_masks.csv", "img,rle_mask\n{0}.jpg,1 3\n"),
+        ("pairs.csv", "image,mask\nx/{0}.jpg,y/{0}_mask.png\n"),
+        ("runs.csv", "image,mask\nx/{0}.jpg,train_masks.csv\n"),
+    ]:
+        header, row = line.splitlines()
+        rows = [row.format(name) for name in CARS]
+        Path(file).write_text("\n".join([header, *rows]))
+    return tmp_path
+
+
+@pytest.mark.parametrize("given", BY_CAR)
+def test_carvanas_names_are_kept_together_by_car_however_they_are_given(cars, given):
+    found = find(replace(BY_CAR[given], run_lengths="columns"))
+    assert [pair.group for pair in found.every] == [name[:3] for name in CARS]
+    known = given.startswith("Kaggle's")
+    assert known or "groups: by what comes before _01" in found.notes[-1]
+
+
+def test_an_expression_or_a_column_of_groups_holds_for_carvanas_names_too(cars):
+    found = find(replace(BY_CAR["two folders"], group_by=".*_.."))
+    assert [pair.group for pair in found.every] == CARS
+    rows = [f"x/{name}.jpg,y/{name}_mask.png,{name}" for name in CARS]
+    Path("pairs.csv").write_text("\n".join(["image,mask,group", *rows]))
+    assert [pair.group for pair in find(BY_CAR["pairs"]).every] == CARS
+
+
+def test_a_run_that_split_a_car_keeps_the_split_that_it_has(cars):
+    run = RunFolder(cars / "run")
+    data = replace(BY_CAR["two folders"], group_by=".*_..")
+    run.save_config(Config(data=data))
+    prepare(data).write_split(run)
+    before, _ = split_of_run(run)
+    # Runs of before cars were guessed have such a config and such a split.
+    run.save_config(Config(data=BY_CAR["two folders"]))
+    assert split_of_run(run)[0] == before
+    assert {pair.group for pair in before.train} < {*CARS}
 
 
 def test_where_only_validation_is_given_test_comes_from_the_rest(tmp_path):

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from keras_unet.data.__main__ import main
-from keras_unet.data.folder_layouts import car_of
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Found, Pair
 from keras_unet.data.pairs_file import find_run_lengths
@@ -174,14 +173,14 @@ def table(folder: Path, text: str) -> Path:
 
 def look_up(folder: Path, text: str, *names: str) -> Found:
     images = {Path(name).stem: [folder / name] for name in names}
-    return find_run_lengths(images, table(folder, text), car_of)
+    return find_run_lengths(images, table(folder, text))
 
 
 def test_run_lengths_stand_in_for_mask_files(tmp_path):
     found = look_up(tmp_path, "img,rle_mask\na_01.jpg,1 3 7 2\n", "a_01.jpg")
     assert found.pairs == (
         Pair(
-            *(tmp_path / "a_01.jpg", None, "a"),
+            *(tmp_path / "a_01.jpg", None, "a_01"),
             run_lengths="1 3 7 2",
             table=tmp_path / "train_masks.csv",
         ),
@@ -205,7 +204,7 @@ def test_a_row_without_an_image_is_named(tmp_path):
 def test_two_images_of_one_name_are_named(tmp_path):
     images = {"a": [tmp_path / "a.jpg", tmp_path / "a.png"]}
     path = table(tmp_path, "img,rle_mask\na.jpg,1 3\n")
-    found = find_run_lengths(images, path, car_of)
+    found = find_run_lengths(images, path)
     assert [p.cause for p in found.problems] == ["has the same name as a.png"]
 
 
