@@ -199,7 +199,7 @@ def resampled(stream: Strips, height: int, size: tuple[int, int]) -> Strips:
     above, below, share = map(np.asarray, neighbours(height, size[0]))
     done, held = 0, None
     for rows, part in stream:
-        part = np.asarray(tf.image.resize(part, (len(part), size[1])))
+        part = tf.image.resize(part, (len(part), size[1])).numpy()
         # The last row's neighbour is the first of those that come.
         held = part if held is None else np.concatenate([held[-1:], part])
         end = rows.start + len(part)

@@ -55,7 +55,9 @@ def as_written(
     if len(values) == 2:
         # Whole numbers wrap around: any two come out.
         ids = mask if values.ndim == 1 else mask[..., np.newaxis]
-        return values[:1] + ids * np.diff(values, axis=0)
+        written = ids * np.diff(values, axis=0)
+        written += values[:1]
+        return written
     written = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
     # Row by row, because NumPy makes eight bytes of each id.
     for row, ids in zip(written, mask, strict=True):
