@@ -8,6 +8,7 @@ one road to probability and class ids, is at the end.
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -209,15 +210,18 @@ def most_probable(scores: Tensor) -> Tensor:
 
 
 def to_mask(probability: Tensor, threshold: float = 0.5) -> Tensor:
-    """Returns each pixel's class id, uint8 ([b,] h, w), of ([b,] h, w, c ≥ 2).
+    """Returns each pixel's class id, uint8 ([b,] h, w), of ([b,] h, w, c).
 
     Args:
-        probability: of the classes.
+        probability: of the classes; of two the second's alone will do.
         threshold: of two classes the second is where its probability is above this.
     """
-    if threshold == 0.5:
+    if probability.shape[-1] > 2:
         return most_probable(probability)
-    return tf.cast(probability[..., 1] > threshold, tf.uint8)
+    foreground = probability[..., -1] > threshold
+    # Arrays need not go to TensorFlow and back.
+    is_array = isinstance(foreground, np.ndarray)
+    return foreground.view(np.uint8) if is_array else tf.cast(foreground, tf.uint8)
 
 
 def class_logits(logits: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from keras_unet import types
 from keras_unet.data.folders import BESIDE_IMAGES, no_folder
-from keras_unet.data.images import pixels_of, read_image, to_8_bits
+from keras_unet.data.images import pixels_of, to_8_bits
+from keras_unet.data.resize import read_at_own_size
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage, Undecodable, Unreadable
 
@@ -45,7 +46,7 @@ def read_all(
 
 def _read(image: Given, channels: int, data: DataConfig) -> types.Image:
     if isinstance(image, str | Path):
-        return read_image(Path(image), channels, data)
+        return read_at_own_size(Path(image), channels, data)
     if not isinstance(image, Image.Image):
         image = Image.fromarray(_whole(np.asarray(image), data))
     elif image.width * image.height > data.max_pixels:

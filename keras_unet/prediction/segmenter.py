@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
-from keras_unet.data.resize import Strips, resampled, resize_image, strips
+from keras_unet.data.resize import Strips, resampled, resized, strips
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.model.unet import build_network, to_mask, to_probability
 from keras_unet.prediction.inputs import Given, read_all
@@ -51,6 +51,12 @@ def as_written(
     mask: Mask, values: npt.NDArray[np.uint8 | np.uint16]
 ) -> npt.NDArray[np.uint8 | np.uint16]:
     """Returns the values (h, w) or colours (h, w, 3) of class ids (h, w)."""
+    if len(values) == 2:
+        # Whole numbers wrap around: any two come out.
+        ids = mask if values.ndim == 1 else mask[..., np.newaxis]
+        written = ids * np.diff(values, axis=0)
+        written += values[:1]
+        return written
     written = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
     # Row by row, because NumPy makes eight bytes of each id.
     for row, ids in zip(written, mask, strict=True):
@@ -190,23 +196,24 @@ class Segmenter:
 
     def masks(self, images: Sequence[Image]) -> list[Mask]:
         """Returns the class ids (h, w) of each image, uint8 (h, w, channels)."""
-        return [
-            np.concatenate([self.decide(strip) for _, strip in one])
-            for one in self.strips(images)
-        ]
+        every = self.strips(images, foreground=True)
+        return [np.concatenate([self.decide(strip) for _, strip in e]) for e in every]
 
-    def strips(self, images: Sequence[Image]) -> list[Strips]:
+    def strips(self, images: Sequence[Image], foreground: bool = False) -> list[Strips]:
         """Returns the probability of each image, uint8 (h, w, c), strip by strip.
 
         The strips are made when they are asked for, once and at the image's own size:
-        no image's probability need ever be in memory as a whole.
+        no image's probability need ever be in memory as a whole. With ``foreground``,
+        whole images that have two classes get the second's alone.
         """
         if self._tiler:
             return [self._by_tiles(self._tiler, image) for image in images]
         if not images:
             return []
-        resized = tf.stack([self.resized(image) for image in images])
-        small = self.forward(resized).numpy()
+        seen = [resized(image, self.config.data.image_size) for image in images]
+        small = self.forward(tf.stack(seen)).numpy()
+        if foreground and small.shape[-1] == 2:
+            small = small[..., 1:]
         sizes = [image.shape[:2] for image in images]
         return [strips(one, size) for one, size in zip(small, sizes, strict=True)]
 
@@ -219,10 +226,6 @@ class Segmenter:
         """Returns the class ids ([b,] h, w) that a probability stands for."""
         mask: Mask = np.asarray(to_mask(probability, self.config.predict.threshold))
         return mask
-
-    def resized(self, image: Image) -> Tensor:
-        """Returns the image as the network sees it, float32 at the run's size."""
-        return resize_image(image, self.config.data.image_size)
 
 
 def tiler(network: keras.Model, config: Config) -> Tiler:
@@ -287,15 +290,10 @@ MOST_PIXELS = 16_000_000
 """In a batch, and in what is read beforehand; an image above is alone in either."""
 
 
-def no_pixels(_: Any) -> int:
-    """Returns 0, the pixels of items that only their number limits."""
-    return 0
-
-
 def read_ahead(
     items: Iterable[_T],
     read: Callable[[_T], _R],
-    pixels: Callable[[_T], int] = no_pixels,
+    pixels: Callable[[_T], int] = lambda _: 0,
 ) -> Iterator[_R]:
     """Yields ``read`` of each item, in order, a few of them read beforehand.
 
@@ -331,7 +329,7 @@ def read_ahead(
 
 
 def batches(
-    items: Iterable[_T], size: int, pixels: Callable[[_T], int] = no_pixels
+    items: Iterable[_T], size: int, pixels: Callable[[_T], int] = lambda _: 0
 ) -> Iterator[list[_T]]:
     """Yields lists of ``size`` items; fewer at the end, or of so many ``pixels``."""
     batch: list[_T] = []

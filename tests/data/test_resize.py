@@ -3,9 +3,13 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from keras_unet.data import resize
-from keras_unet.data.resize import resize_image, resize_rows
+from keras_unet.data.images import read_image
+from keras_unet.data.resize import read_at_own_size, resize_image, resize_rows
+from keras_unet.data_config import DataConfig
+from keras_unet.errors import BadData
 
 SIDES = st.integers(1, 40)
 SIZES = st.tuples(SIDES, SIDES)
@@ -71,6 +75,41 @@ def test_some_rows_are_those_of_the_whole_image(old, new, begin, share):
     for array in (image, tf.constant(image)):
         rows = resize_rows(array, new, first, last)
         np.testing.assert_allclose(rows, wanted, atol=0.01)
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+JPEGS = [
+    ("RGB", {"subsampling": 0}),
+    ("RGB", {"subsampling": 1}),
+    ("RGB", {"subsampling": 2, "progressive": True}),
+    ("RGB", {"exif": TURNED}),
+    ("L", {}),
+    ("CMYK", {}),
+]
+
+
+@pytest.mark.parametrize(("mode", "how"), JPEGS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_has_the_same_pixels_read_fast(tmp_path, mode, how, channels):
+    file = tmp_path / "a.jpg"
+    Image.fromarray(noise((61, 83))).convert(mode).save(file, **how)
+    data = DataConfig()
+    np.testing.assert_array_equal(
+        read_at_own_size(file, channels, data), read_image(file, channels, data)
+    )
+
+
+def test_a_jpeg_cut_short_is_refused_in_the_same_words(tmp_path):
+    file = tmp_path / "a.jpg"
+    Image.fromarray(noise((61, 83))).save(file)
+    file.write_bytes(file.read_bytes()[:2000])
+    causes = []
+    for read in (read_image, read_at_own_size):
+        with pytest.raises(BadData, match="truncated") as caught:
+            read(file, 3, DataConfig())
+        causes.append(str(caught.value))
+    assert causes[0] == causes[1]
 
 
 def random_probability(size, classes):

@@ -9,6 +9,7 @@ from keras_unet.model.unet import (
     build_unet,
     class_logits,
     most_probable,
+    to_mask,
     to_probability,
 )
 
@@ -153,6 +154,14 @@ def test_several_logits_become_their_softmax():
 @pytest.mark.parametrize("scores", [class_logits(LOGITS), to_probability(LOGITS)])
 def test_foreground_is_what_is_more_probable_than_background(scores):
     assert np.asarray(most_probable(scores)).ravel().tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.7])
+def test_of_two_classes_the_foregrounds_probability_is_enough(threshold):
+    probability = to_probability(LOGITS)
+    alone, both = (to_mask(p, threshold) for p in (probability[..., 1:], probability))
+    np.testing.assert_array_equal(alone, both)
+    np.testing.assert_array_equal(both, np.asarray(probability)[..., 1] > threshold)
 
 
 def test_of_several_classes_the_highest_is_taken():
