@@ -90,13 +90,16 @@ def _levels(seen: MaskSet) -> Guess:
 
 def has_soft_edges(seen: MaskSet) -> bool:
     """Returns whether values lie between others that fill regions."""
-    loose, levels = seen.loose(), seen.levels()
+    loose = seen.loose()
+    if not loose:
+        # Of many objects, levels take seconds to find.
+        return False
+    levels = seen.levels()
     two = len(levels) == 2 and levels[0] <= _DARK and levels[1] >= _LIGHT
     ends = two and {*seen.values} <= {*loose, *levels}
-    if loose and len(_between_regions(seen)) >= (3 if ends else _MIXTURES):
+    if len(_between_regions(seen)) >= (3 if ends else _MIXTURES):
         return True
-    near = all(value <= _DARK or value >= _LIGHT for value in seen.values)
-    return bool(loose) and near and ends
+    return ends and all(value <= _DARK or value >= _LIGHT for value in seen.values)
 
 
 def is_grey_scale(seen: MaskSet) -> bool:
