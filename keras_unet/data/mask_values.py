@@ -78,7 +78,9 @@ class MaskValues:
         levels = self.readings.get("levels")
         if reading in self.readings or not levels:
             return self.readings.get(reading)
-        return levels if reading == "indices" else levels.renamed(GREY_STEP.__mul__)
+        if reading == "colours" and not self.wide:
+            return levels.renamed(GREY_STEP.__mul__)
+        return levels if reading == "indices" else None
 
 
 def shown(values: Any, data: DataConfig) -> str:

@@ -16,6 +16,16 @@ def test_levels_are_greys_among_colours():
     assert stats.counts == {0: 3, 0xFFFFFF: 1}
 
 
+def test_levels_of_16_bits_are_no_colours():
+    values = MaskValues({"levels": Stats({0: 3, 65535: 1})}, wide=True)
+    assert values.under("colours") is None
+    assert values.under("indices") == values.under("levels")
+
+
+def test_a_file_without_alpha_cannot_be_read_by_it():
+    assert MaskValues({"levels": Stats({0: 3, 255: 1})}).under("alpha") is None
+
+
 def test_a_file_of_colours_has_no_levels():
     assert MaskValues({"colours": Stats({5: 1})}).under("levels") is None
 
