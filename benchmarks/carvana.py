@@ -9,7 +9,6 @@ the same scorer counts their masks of the test cars at the images' own size.
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import subprocess
 import sys
@@ -24,13 +23,12 @@ from PIL import Image
 from benchmarks.machine import packages, processor
 from keras_unet import (
     BadData,
-    BadUsage,
     DataConfig,
     Pair,
     RunFolder,
     prepare,
 )
-from keras_unet.console import load_tensorflow, parse, run_verb
+from keras_unet.console import load_tensorflow, parse, require_extra, run_verb
 from keras_unet.files import read_json
 
 
@@ -73,11 +71,7 @@ def compare(flags: Flags) -> Iterator[str]:
         BadUsage: PyTorch is not installed.
         BadData: the data cannot be used, or a training failed.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise BadUsage(
-            "the comparison needs PyTorch, which is not installed. "
-            'Run: pip install ".[bench]"'
-        )
+    require_extra("the comparison", "bench")
     split = prepare(DataConfig(data=flags.data)).split()
     data = DataConfig(data=flags.data, mask_kind="binary", foreground_above=0)
     yield f"{processor()}; {packages('tensorflow', 'keras', 'torch')}"

@@ -11,7 +11,6 @@ pixels to 388×388, in mixed_float16 with XLA.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import math
 import os
@@ -28,7 +27,13 @@ import keras_unet
 from benchmarks.machine import packages, processor
 from benchmarks.turns import Seconds, Step, take_turns
 from keras_unet import BadUsage, Config, DataConfig, FitConfig, UNetConfig
-from keras_unet.console import load_tensorflow, parse, run_verb
+from keras_unet.console import (
+    how_to_install,
+    load_tensorflow,
+    parse,
+    require_extra,
+    run_verb,
+)
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,7 @@ def on_cpu(flags: Flags) -> Iterator[str]:
         BadUsage: PyTorch is not installed.
         BadData: a contestant's process ended early.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise BadUsage(
-            "the comparison needs PyTorch, which is not installed. "
-            "Run: pip install torch==2.13.* (the extra bench)"
-        )
+    require_extra("the comparison", "bench")
     # Without this our side would take a GPU where there is one.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     load_tensorflow()
@@ -124,8 +125,8 @@ def on_gpu(flags: Flags) -> Iterator[str]:
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
         raise BadUsage(
-            "--device gpu needs a GPU, and TensorFlow sees none. Run: "
-            "pip install tensorflow[and-cuda] (the extra gpu), or take --device cpu"
+            "--device gpu needs a GPU, and TensorFlow sees none: "
+            f"{how_to_install('gpu')}, or take --device cpu"
         )
     # This process only counts; the GPU's memory is for the one that trains.
     tf.config.set_visible_devices([], "GPU")

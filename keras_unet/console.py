@@ -86,8 +86,31 @@ def require_one_way(words: Sequence[str]) -> None:
         )
 
 
-_PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime")}
-"""Of the extras that have more than the package of their own name."""
+_PACKAGES = {
+    "beam": ("apache_beam",),
+    "bench": ("torch",),
+    "kaggle": ("kagglehub",),
+    "onnx": ("onnx", "tf2onnx", "onnxruntime"),
+}
+"""Of the extras that have others than the package of their own name."""
+
+
+def how_to_install(extra: str) -> str:
+    """Returns the command, which finds the installed package wherever it is given."""
+    return f'pip install "keras-unet-studio[{extra}]"'
+
+
+def require_extra(what: str, name: str) -> None:
+    """Refuses ``what`` where the packages of an extra are missing.
+
+    Raises:
+        BadUsage: one of them is.
+    """
+    needed = _PACKAGES.get(name, (name,))
+    if missing := [each for each in needed if not is_installed(each)]:
+        raise BadUsage(
+            f"{what} needs {', '.join(missing)}, not installed: {how_to_install(name)}"
+        )
 
 
 def require_extras(formats: Sequence[str], log: Sequence[str] = ()) -> None:
@@ -99,12 +122,7 @@ def require_extras(formats: Sequence[str], log: Sequence[str] = ()) -> None:
     wanted = [("--log", name) for name in log]
     wanted += [("--formats", name) for name in formats if name == "onnx"]
     for flag, name in wanted:
-        needed = _PACKAGES.get(name, (name,))
-        if missing := [each for each in needed if not is_installed(each)]:
-            raise BadUsage(
-                f"{flag} {name} needs {', '.join(missing)}, not installed: "
-                f'pip install "keras-unet-studio[{name}]"'
-            )
+        require_extra(f"{flag} {name}", name)
 
 
 def _decimal(word: str) -> str:

@@ -31,7 +31,7 @@ def test_masks_of_a_script_are_scored_as_ours(tmp_path):
 @pytest.mark.skipif(bool(TORCH), reason="PyTorch is installed")
 def test_without_pytorch_there_is_nothing_to_compare_with(tmp_path, capfd):
     assert main(["--data", str(tmp_path)]) == 2
-    assert 'pip install ".[bench]"' in capfd.readouterr().err
+    assert 'pip install "keras-unet-studio[bench]"' in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_unet.console import how_to_install
 from keras_unet.data.folders import name_of
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.data_config import IGNORE
@@ -23,7 +24,6 @@ from keras_unet.types import Values
 _SNIFFED = 1 << 16
 _SMALL = 1 << 24
 _KEYS = re.compile(rb'"(?:annotations|images)"\s*:\s*\[')
-_INSTALL = 'pip install "keras-unet-studio[coco]"'
 
 
 def is_annotations(file: Path) -> bool:
@@ -54,7 +54,8 @@ def find_annotated(file: Path, folders: Sequence[Path]) -> Found:
         BadData: the file is damaged, or pycocotools is not installed.
     """
     if importlib.util.find_spec("pycocotools") is None:
-        raise BadData(f"{file}: COCO's annotations need pycocotools: {_INSTALL}")
+        install = how_to_install("coco")
+        raise BadData(f"{file}: COCO's annotations need pycocotools: {install}")
     content = _read(file)
     try:
         return _found(file, folders, content)

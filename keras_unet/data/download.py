@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from keras_unet.console import require_extra
 from keras_unet.errors import BadData
 from keras_unet.files import no_empty_folders, remove_leftovers, write_whole
 
@@ -54,7 +55,11 @@ def download(
     Raises:
         BadData: no credentials, rules not accepted, no network, a damaged archive or
             one that wants to write elsewhere, or fewer images than there must be.
+        BadUsage: the extra kaggle is missing.
     """
+    if fetch is None:
+        require_extra("data download", "kaggle")
+        fetch = _fetch_from_kaggle
     with no_empty_folders(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for place in (folder, *filter(Path.is_dir, folder.iterdir())):
@@ -65,7 +70,7 @@ def download(
                 continue
             name = f"{part}.zip"
             say(f"fetching {name}")
-            unpack(_fetch(fetch or _fetch_from_kaggle, name), folder, name)
+            unpack(_fetch(fetch, name), folder, name)
     counts = {part: _count(folder / part) for part in expected}
     if counts != dict(expected):
         came = ", ".join(
@@ -181,13 +186,9 @@ def _fetch(fetch: Fetch, name: str) -> Path:
 
 
 def _fetch_from_kaggle(competition: str, name: str) -> str:
-    try:
-        import kagglehub
-        from kagglehub import exceptions
-    except ImportError as error:
-        raise BadData(
-            'the download needs kagglehub: pip install ".[kaggle]"'
-        ) from error
+    import kagglehub
+    from kagglehub import exceptions
+
     try:
         path: str = kagglehub.competition_download(competition, name)
     except (exceptions.UnauthenticatedError, exceptions.CredentialError) as error:

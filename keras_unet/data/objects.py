@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_unet.console import how_to_install
 from keras_unet.data.folders import (
     list_files,
     match_names,
@@ -136,7 +137,8 @@ def find_watershed(what: str) -> Callable[..., npt.NDArray[Any]]:
     try:
         from skimage import segmentation
     except ImportError:
-        raise BadUsage(f'{what} needs scikit-image: pip install ".[science]"') from None
+        install = how_to_install("science")
+        raise BadUsage(f"{what} needs scikit-image, not installed: {install}") from None
     found: Callable[..., npt.NDArray[Any]] = segmentation.watershed
     return found
 

@@ -19,9 +19,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from keras_unet.console import how_to_install
 from keras_unet.errors import Undecodable
 
-INSTALL = 'pip install ".[tiff]"'
+INSTALL = how_to_install("tiff")
 BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError),
     *(struct.error, ArithmeticError),

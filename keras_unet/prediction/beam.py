@@ -13,14 +13,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, BinaryIO, Literal, cast
 
 import tyro
 
 from keras_unet.config import Config
-from keras_unet.console import load_tensorflow, parse, run_verb
+from keras_unet.console import load_tensorflow, parse, require_extra, run_verb
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_whole
 from keras_unet.run_folder import RunFolder
@@ -72,8 +71,7 @@ def segment(arguments: Arguments, others: Sequence[str] = ()) -> int:
             whose order nobody says.
         BadData: there is no SavedModel or no image.
     """
-    if find_spec("apache_beam") is None:
-        raise BadUsage('this needs the extra: pip install "keras-unet-studio[beam]"')
+    require_extra("keras_unet.prediction.beam", "beam")
     model, config = find_model(arguments.model)
     config = _with_run_lengths(arguments, config)
     options = _options(others)

@@ -127,13 +127,22 @@ def compiles_for_gpus(build: Mapping[str, Any]) -> bool:
 
 def _name(gpus: list[Any]) -> str:
     if not gpus:
-        return f"CPU, {os.cpu_count()} cores"
+        cores = _cores()
+        return f"CPU, {cores} {'core' if cores == 1 else 'cores'}"
     physical = tf.config.list_physical_devices("GPU")
     names = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         for gpu in physical
     ]
     return ", ".join(f"{names.count(name)} × {name}" for name in sorted(set(names)))
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use; where nothing says it, all."""
+    # taskset, Slurm and containers may leave it some of the machine's.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def prepare(network: keras.Model, strategy: tf.distribute.Strategy, batch: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keras_unet.data import download
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
 
 COUNTS = {"train": 2, "train_masks": 2, "test": 1}
 FILES = {
@@ -184,7 +184,7 @@ def test_a_lost_network_says_that_it_can_go_on(tmp_path):
 
 def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
-    with pytest.raises(BadData, match=r'pip install "\.\[kaggle\]"'):
+    with pytest.raises(BadUsage, match=r'pip install "keras-unet-studio\[kaggle\]"'):
         download.download(tmp_path / "a" / "data", expected=COUNTS)
     assert list(tmp_path.iterdir()) == []
 

@@ -350,8 +350,12 @@ def test_a_download_without_its_library_says_what_to_install(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    assert main(["download", "carvana", str(tmp_path)]) == 1
-    assert 'pip install ".[kaggle]"' in capsys.readouterr().err
+    assert main(["download", "carvana", str(tmp_path / "cars")]) == 2
+    told = capsys.readouterr()
+    install = 'pip install "keras-unet-studio[kaggle]"'
+    wanted = "error: data download needs kagglehub, not installed"
+    assert (told.out, told.err) == ("", f"{wanted}: {install}\n")
+    assert not (tmp_path / "cars").exists()
 
 
 def test_help_and_mistyped_flags_do_not_wait_for_tensorflow():

@@ -34,6 +34,20 @@ def test_without_a_gpu_no_float16_and_no_xla():
     assert not device.xla
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="cores cannot be set here"
+)
+def test_the_cores_are_those_that_the_process_may_use():
+    if tf.config.list_logical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    given = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(given)})
+        assert devices.use_device(FitConfig()).name == "CPU, 1 core"
+    finally:
+        os.sched_setaffinity(0, given)
+
+
 def test_a_deterministic_run_on_a_cpu_is_one_of_float32():
     if tf.config.list_logical_devices("GPU"):
         pytest.skip("this machine has a GPU")
