@@ -139,7 +139,7 @@ def _layout(folder: Path, sides: list[_Sides]) -> Layout:
 
 def _match_sides(sides: list[_Sides]) -> Found:
     if len(sides) == 1:
-        return match_cars(*sides[0][1:])
+        return _match_cars(*sides[0][1:])
     founds = [match_names(side.images, side.masks) for side in sides]
     pairs = [
         # Names of the parts' own: 0001.png of train/ is not that of val/.
@@ -150,7 +150,7 @@ def _match_sides(sides: list[_Sides]) -> Found:
     return Found(tuple(pairs), tuple(p for found in founds for p in found.problems))
 
 
-def match_cars(images: Path, masks: Path) -> Found:
+def _match_cars(images: Path, masks: Path) -> Found:
     """Returns the pairs of two folders, in groups where the names are Carvana's."""
     kaggles = (images.name, masks.name) == ("train", "train_masks")
     return in_cars(match_names(images, masks), known=kaggles)
@@ -174,13 +174,12 @@ def _tables(folder: Path) -> Iterator[Layout]:
 
 def _table(folder: Path, images: Path, table: Path) -> Layout:
     name = f"{images.relative_to(folder)}/ and run lengths in {table.name}"
-    return Layout(name, lambda: find_in_table(images, table))
-
-
-def find_in_table(images: Path, table: Path) -> Found:
-    """Returns the pairs of a folder and run lengths, also in groups."""
     kaggles = (images.name, table.name) == ("train", "train_masks.csv")
-    return in_cars(find_run_lengths(by_stem(images), table), known=kaggles)
+
+    def find() -> Found:
+        return in_cars(find_run_lengths(by_stem(images), table), known=kaggles)
+
+    return Layout(name, find)
 
 
 def _voc(folder: Path) -> Iterator[Layout]:

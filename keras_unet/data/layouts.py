@@ -11,14 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_unet.data import coco
-from keras_unet.data.folder_layouts import find_in_table, layouts_of, match_cars
+from keras_unet.data.folder_layouts import layouts_of
 from keras_unet.data.folders import (
+    by_stem,
+    in_cars,
+    match_names,
     match_neighbours,
     no_folder,
     normal,
 )
 from keras_unet.data.pair import Found, Pair, Part, Problem
-from keras_unet.data.pairs_file import find_listed
+from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
 from keras_unet.data.rle import with_order
 from keras_unet.data_config import DataConfig
@@ -112,7 +115,7 @@ def _two_named(images: Path, masks: Path) -> Found:
     if suffix == ".json" and masks.is_file():
         return coco.find_annotated(masks, [images])
     if suffix == ".csv" and masks.is_file():
-        return find_in_table(images, masks)
+        return in_cars(find_run_lengths(by_stem(images), masks))
     if images.resolve() == masks.resolve():
         found = match_neighbours(images, deep=True)
         if found.pairs:
@@ -121,7 +124,7 @@ def _two_named(images: Path, masks: Path) -> Found:
             f"{images}: is --images and --masks, but has no image with its mask beside "
             "it, such as a.jpg with a.png or a_mask.png"
         )
-    return match_cars(images, masks)
+    return in_cars(match_names(images, masks))
 
 
 def find_in(path: Path) -> Found:

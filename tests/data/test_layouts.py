@@ -128,8 +128,14 @@ def cars(tmp_path, monkeypatch) -> Path:
 def test_carvanas_names_are_kept_together_by_car_however_they_are_given(cars, given):
     found = find(replace(BY_CAR[given], run_lengths="columns"))
     assert [pair.group for pair in found.every] == [name[:3] for name in CARS]
-    known = given.startswith("Kaggle's")
-    assert known or "groups: by what comes before _01" in found.notes[-1]
+    assert "groups: by what comes before _01" in found.notes[-1]
+
+
+def test_two_folders_called_as_kaggles_need_not_hold_cars(tmp_path):
+    names = [f"img_{number:03}" for number in range(20)]
+    data = DataConfig(images=tmp_path / "train", masks=tmp_path / "train_masks")
+    draw(tmp_path, *(f"{at}/{n}.png" for at in ("train", "train_masks") for n in names))
+    assert [pair.group for pair in find(data).every] == names
 
 
 def test_an_expression_or_a_column_of_groups_holds_for_carvanas_names_too(cars):
