@@ -136,7 +136,8 @@ def _large(flags: Flags, folder: Path) -> Iterator[str]:
     config = keras_unet.preset("carvana")
     side, part = flags.large_side, flags.large_side // 8
     # No larger than the small images need.
-    tile = min(512, -(-part // 16) * 16)
+    cell = 2**config.model.depth * config.model.stem_stride
+    tile = min(512, -(-part // cell) * cell)
     data = replace(config.data, resolution=1.0, tile_size=(tile, tile))
     run = _run_of(flags, folder, replace(config, data=data))
     one = _make(folder / "one", (8 * part, 8 * part), 1)
