@@ -34,12 +34,16 @@ SEQUENCES = ("01", "02")
 PARTLY_LABELLED = "man_seg067.tif"
 """Of sequence 01, where it has 3 of 17 cells; it is left out of both sequences."""
 
+_PAPER = "--padding valid --elastic-pixels 10"
 ABLATION = {
-    "weight map, elastic, valid (the preset)": "",
-    "no weight map": "--no-weight-map",
-    "border class instead of the weight map": "--no-weight-map --targets borders",
-    "scaling and rotation alone, not elastic": "--elastic-pixels 0",
-    "padding same": "--padding same",
+    "weight map, elastic, valid (the paper)": _PAPER,
+    "no weight map": f"{_PAPER} --no-weight-map",
+    "border class instead of the weight map": (
+        f"{_PAPER} --no-weight-map --targets borders"
+    ),
+    "scaling and rotation alone, not elastic": "--padding valid",
+    "padding same": "--elastic-pixels 10",
+    "padding same, not elastic (the preset)": "",
 }
 
 
@@ -50,7 +54,7 @@ class Flags:
     Attributes:
         data: folder of isbi-em (image/, label/) or dic-hela (01/, 01_GT/, 01_ST/, ...).
         output: folder for the run folders.
-        ablation: of dic-hela, the parts of the preset, one left out at a time.
+        ablation: of dic-hela, the parts of the paper's way, one left out at a time.
         folds: which folds, from 0; by default all of them, of the ablation the first.
         seeds: one training each.
         filters: channels of the first level; the paper has 64.

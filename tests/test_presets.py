@@ -30,11 +30,15 @@ def test_the_preset_of_a_command_line_gives_its_defaults(words, name):
     assert preset_in(words).preset == name
 
 
-@pytest.mark.parametrize("name", ["isbi", "hela"])
-def test_the_papers_presets_see_unpadded_tiles_at_the_images_own_resolution(name):
+@pytest.mark.parametrize(
+    ("name", "padding", "elastic"), [("isbi", "valid", 10.0), ("hela", "same", 0.0)]
+)
+def test_the_papers_presets_see_tiles_at_the_images_own_resolution(
+    name, padding, elastic
+):
     config = preset(name)
-    assert (config.data.resolution, config.model.padding) == (1.0, "valid")
-    assert config.augment.elastic_pixels == 10.0
+    assert (config.data.resolution, config.model.padding) == (1.0, padding)
+    assert config.augment.elastic_pixels == elastic
     assert config.loss.weight_map == (name == "hela")
 
 
