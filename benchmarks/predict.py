@@ -127,7 +127,8 @@ def _draw(resident: Sequence[float], file: Path) -> None:
     figure = Figure((7.0, 3.0), layout="constrained")
     axes = figure.subplots()
     axes.plot(resident)
-    axes.set(xlabel="images", ylabel="resident memory, MB", ylim=(0, None))
+    axes.set(xlabel="images", ylabel="resident memory, MB")
+    axes.set_ylim(0, 1.1 * max(resident))
     figure.savefig(file, dpi=200)
 
 
