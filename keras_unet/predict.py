@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from keras_unet.config import Config
 from keras_unet.console import (
     load_tensorflow,
     on_interrupt,
@@ -64,6 +65,8 @@ class Arguments:
             is that which keras_unet.evaluate found.
         test_time_flips: the probability is the mean over the image and its mirrored
             forms.
+        max_pixels: pixels of the largest image that is opened; by default the run's
+            own (178,956,970 where the training said nothing).
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -81,6 +84,7 @@ class Arguments:
     overwrite: bool = False
     threshold: float | Literal["best"] | None = None
     test_time_flips: bool = False
+    max_pixels: int | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +102,7 @@ def predict(arguments: Arguments) -> int:
         BadData: all inputs or the run's network are missing.
     """
     run = RunFolder(arguments.run)
-    config = run.load_config()
+    config = _with_max_pixels(run.load_config(), arguments.max_pixels)
     if arguments.submission and config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     how = run.predict_config(arguments.threshold, arguments.test_time_flips)
@@ -116,6 +120,7 @@ def predict(arguments: Arguments) -> int:
     check_names(every, wanted, config.model.classes)
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter(run, how)
+    segmenter.config = dataclasses.replace(segmenter.config, data=config.data)
     left = _left_to_do(files, wanted, segmenter, _made_by(run, segmenter), arguments)
     with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
         failed += segment(run, segmenter, left, wanted, progress)
@@ -126,6 +131,16 @@ def predict(arguments: Arguments) -> int:
         with on_interrupt(_way_on, arguments), progress_bar("run lengths") as progress:
             failed += write_submission(done, segmenter, wanted, table, progress)
     return _tell(arguments, shard, failed, (len(done), len(files) - len(left)))
+
+
+def _with_max_pixels(config: Config, max_pixels: int | None) -> Config:
+    if max_pixels is None:
+        return config
+    try:
+        data = dataclasses.replace(config.data, max_pixels=max_pixels)
+    except ValueError as error:
+        raise BadUsage(str(error)) from None
+    return dataclasses.replace(config, data=data)
 
 
 def _wanted(arguments: Arguments) -> Wanted:

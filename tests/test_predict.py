@@ -51,6 +51,17 @@ def test_every_image_of_a_folder_gets_a_mask_of_0_and_255(run, images, tmp_path)
         np.testing.assert_array_equal(load(tmp_path / "out" / f"{name}.png"), wanted)
 
 
+def test_the_largest_image_that_is_opened_is_a_flag(run, images, tmp_path, capsys):
+    height, width = load(images / "a.png").shape[:2]
+    to, most = ("--output", tmp_path / "out"), height * width
+    assert predict(run, images, *to, "--max-pixels", most - 1) == 1
+    assert f"more than --max-pixels {most - 1} allows" in capsys.readouterr().err
+    assert predict(run, images, *to, "--max-pixels", most) == 0
+    assert masks(tmp_path / "out") == {"a.png", "b.png"}
+    assert predict(run, images, *to, "--max-pixels", 0) == 2
+    assert "--max-pixels" in capsys.readouterr().err
+
+
 def test_nothing_but_the_masks_and_what_made_them_is_written(run, images, tmp_path):
     predict(run, images, "--output", tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
