@@ -95,6 +95,9 @@ def test_every_variant_is_built(normalization, upsampling, stem_stride):
 def test_after_a_stem_up_convolution_gives_each_pixel_logits_of_its_own():
     config = UNetConfig(filters=2, depth=1, stem_stride=2)
     network = build_network(config)
+    # Whatever weights are drawn: features that are not zero.
+    last = network.get_layer("up0_conv2")
+    last.set_weights([np.zeros_like(last.kernel), np.ones_like(last.bias)])
     kernel, bias = network.get_layer("logits").get_weights()
     network.get_layer("logits").set_weights([np.zeros_like(kernel), bias + 1])
     np.testing.assert_array_equal(network(np.zeros((1, 8, 8, 3), "float32")), 1.0)
