@@ -221,10 +221,20 @@ def _scored(
         write_rows(listing, pairs)
         going_on = ["--resume"] if run.config_file.is_file() else []
         _command("train", "--output", str(run.path), *words, *going_on)
-        _command("evaluate", str(run.path), "--split", "test", f"--{measure}")
+        how = _best_on_validation(run) if preset == "hela" else []
+        _command("evaluate", str(run.path), "--split", "test", f"--{measure}", *how)
         return _test_of(run)
 
     return scored
+
+
+def _best_on_validation(run: RunFolder) -> list[str]:
+    """Returns the thresholds for instances with the best SEG on validation."""
+    _command("evaluate", str(run.path), "--split", "validation", "--instances")
+    metrics = read_json(run.metrics_file, dict[str, Any])
+    best = metrics["validation"].get("best_instances", {})
+    names = {"--seed-threshold": "seed_threshold", "--threshold": "threshold"}
+    return [w for flag, key in names.items() if best for w in (flag, str(best[key]))]
 
 
 def _require_same(file: Path, words: str) -> None:

@@ -208,14 +208,25 @@ class PredictConfig:
             foreground only.
         test_time_flips: the probability is the mean over the image and its mirrored
             forms along the axes that --flip of the training names.
+        seed_threshold: --instances are the connected pieces of what is more probable
+            than this, each grown over what is more probable than --threshold (extra
+            science); up to --threshold, they are the connected pieces of the mask.
     """
 
     threshold: float = 0.5
     test_time_flips: bool = False
+    seed_threshold: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuses what makes all pixels alike."""
         require(0 < self.threshold < 1, "--threshold", "above 0 and below 1", self)
+        seeds = self.seed_threshold
+        require(0 <= seeds < 1, "--seed-threshold", "0 to below 1", self)
+
+    @property
+    def grows(self) -> bool:
+        """Whether instances are grown from what is surer than the mask."""
+        return self.seed_threshold > self.threshold
 
 
 @dataclass(frozen=True)
@@ -265,11 +276,12 @@ class Config:
         as_paths(self, "output")
         if self.resume and self.overwrite:
             raise ValueError("--resume and --overwrite exclude each other: give one")
-        if self.predict.threshold != 0.5 and self.model.classes > 2:
-            raise BadUsage(
-                "--threshold is for foreground and background: the "
-                f"{self.model.classes} classes are told by the most probable one"
-            )
+        for name, usual in (("threshold", 0.5), ("seed_threshold", 0.0)):
+            if getattr(self.predict, name) != usual and self.model.classes > 2:
+                raise BadUsage(
+                    f"{flag_of(name)} is for foreground and background: the "
+                    f"{self.model.classes} classes are told by the most probable one"
+                )
         if self.loss.weight_map and self.model.classes > 2:
             raise BadUsage(
                 "--weight-map is for foreground and background, not for "

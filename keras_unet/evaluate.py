@@ -49,7 +49,11 @@ class Arguments:
         test_time_flips: the probability is the mean over the image and its mirrored
             forms, along the axes that --flip of the training names.
         instances: also score the instances that keras_unet.predict --instances writes
-            against those of the masks: SEG of the Cell Tracking Challenge.
+            against those of the masks: SEG of the Cell Tracking Challenge; and look for
+            the thresholds of the best SEG on validation (extra science).
+        seed_threshold: instances are the pieces of what is more probable than this,
+            each grown over what is more probable than the threshold; by default the
+            run's own.
         membranes: also score the foreground as the ISBI 2012 challenge scores what lies
             between membranes: V_Rand, V_Info, Rand, warping and pixel error.
     """
@@ -60,6 +64,7 @@ class Arguments:
     threshold: float | Literal["best"] | None = None
     test_time_flips: bool = False
     instances: bool = False
+    seed_threshold: float | None = None
     membranes: bool = False
 
 
@@ -79,9 +84,12 @@ def evaluate(arguments: Arguments) -> None:
         BadUsage: another command is writing to the run, or the threshold is none.
     """
     run = RunFolder(arguments.run)
-    predict = run.predict_config(arguments.threshold, arguments.test_time_flips)
+    predict = run.predict_config(
+        arguments.threshold, arguments.test_time_flips, arguments.seed_threshold
+    )
     run.require_weights()
-    _require_fitting(run.load_config(), arguments)
+    config = dataclasses.replace(run.load_config(), predict=predict)
+    _require_fitting(config, arguments)
     with run.hold():
         _evaluate(run, predict, arguments)
 
@@ -99,10 +107,12 @@ def _require_fitting(config: Config, arguments: Arguments) -> None:
             "--instances is for runs whose masks say which object each pixel is of, "
             "or foreground; this one's say classes"
         )
-    if arguments.membranes or (borders and arguments.instances):
-        from keras_unet.data.objects import find_watershed
+    from keras_unet.data.objects import find_watershed, watershed_for
 
-        find_watershed("--membranes" if arguments.membranes else "--instances")
+    if arguments.membranes:
+        find_watershed("--membranes")
+    if arguments.instances:
+        watershed_for(config)
 
 
 def _evaluate(run: RunFolder, predict: PredictConfig, arguments: Arguments) -> None:

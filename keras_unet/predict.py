@@ -63,6 +63,9 @@ class Arguments:
         overwrite: make anew what the output folder holds.
         threshold: foreground is what is more probable; by default the run's own; best
             is that which keras_unet.evaluate found.
+        seed_threshold: of --instances: they are the pieces of what is more probable
+            than this, each grown over what is more probable than the threshold; by
+            default the run's own. keras_unet.evaluate --instances tells the best.
         test_time_flips: the probability is the mean over the image and its mirrored
             forms.
         max_pixels: pixels of the largest image that is opened; by default the run's
@@ -83,6 +86,7 @@ class Arguments:
     shard: str = "1/1"
     overwrite: bool = False
     threshold: float | Literal["best"] | None = None
+    seed_threshold: float | None = None
     test_time_flips: bool = False
     max_pixels: int | None = None
 
@@ -105,22 +109,25 @@ def predict(arguments: Arguments) -> int:
     config = _with_max_pixels(run.load_config(), arguments.max_pixels)
     if arguments.submission and config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
-    how = run.predict_config(arguments.threshold, arguments.test_time_flips)
+    how = run.predict_config(
+        arguments.threshold, arguments.test_time_flips, arguments.seed_threshold
+    )
+    config = dataclasses.replace(config, predict=how)
     run.require_weights()
     load_tensorflow()
-    from keras_unet.data.objects import find_watershed
+    from keras_unet.data.objects import watershed_for
     from keras_unet.prediction.files import check_names, segment, write_submission
     from keras_unet.prediction.inputs import Shard, list_inputs
     from keras_unet.prediction.segmenter import Segmenter
 
     shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
     every, missing = list_inputs(arguments.inputs, arguments.output)
-    if arguments.instances and config.data.targets == "borders":
-        find_watershed("--instances of a run with --targets borders")
+    if arguments.instances:
+        watershed_for(config)
     check_names(every, wanted, config.model.classes)
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter(run, how)
-    segmenter.config = dataclasses.replace(segmenter.config, data=config.data)
+    segmenter.config = config
     left = _left_to_do(files, wanted, segmenter, _made_by(run, segmenter), arguments)
     with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
         failed += segment(run, segmenter, left, wanted, progress)

@@ -87,14 +87,17 @@ def load(file):
         return np.asarray(image)
 
 
-def make_cells(folder, count=4):
-    """Writes images of two cells that touch, a border between them, and their ids."""
+def make_cells(folder, count=4, levels=(20, 128, 240)):
+    """Writes images of two cells that touch, a border between them, and their ids.
+
+    Background, cells and border have these levels.
+    """
     cells = np.zeros(SIZE, np.uint8)
     cells[3:13, 2:11], cells[3:13, 11:21] = 1, 2
     seen = np.minimum(cells, 1)
     seen[3:13, 9:13] = 2
     for index in range(count):
-        draw(folder / "images" / f"cells{index}.png", seen, (20, 128, 240))
+        draw(folder / "images" / f"cells{index}.png", seen, levels)
         (folder / "masks").mkdir(exist_ok=True)
         Image.fromarray(cells).save(folder / "masks" / f"cells{index}.png")
     return folder

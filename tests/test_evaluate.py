@@ -203,6 +203,24 @@ def test_touching_cells_that_are_found_as_one_have_seg_0(tmp_path):
     assert metrics_of(run)["data"]["seg"] < 0.6
 
 
+def test_thresholds_for_instances_are_found_on_validation_and_said(tmp_path, capsys):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    data = make_cells(tmp_path / "data", 4, (20, 240, 140))
+    meaning = {"mask_kind": "instances", "mask_reading": "levels"}
+    run = make_run(tmp_path / "run", data=data, foreground_above=0, **meaning)
+    assert evaluate(remember(run), "--instances", "--split", "validation") == 0
+    of_validation = metrics_of(run)["validation"]
+    assert of_validation["seg"] < 0.6
+    best = of_validation["best_instances"]
+    assert best == {"seed_threshold": 0.8, "threshold": 0.1, "seg": 1.0}
+    flags = ["--seed-threshold", "0.8", "--threshold", "0.1"]
+    assert f"{' '.join(flags)}, SEG 1.0000" in capsys.readouterr().out
+    assert evaluate(run, "--instances", "--split", "all", *flags) == 0
+    assert metrics_of(run)["all"]["seg"] == 1.0
+    assert metrics_of(run)["all"]["seed_threshold"] == 0.8
+    assert "best_instances" not in metrics_of(run)["all"]
+
+
 def test_what_lies_between_membranes_is_scored(tmp_path, capsys):
     pytest.importorskip("skimage", reason="needs the extra science")
     run = remember(make_run(tmp_path / "run", data=make_data(tmp_path / "data", 12)))

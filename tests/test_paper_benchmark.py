@@ -122,6 +122,20 @@ def test_a_fold_of_membranes_is_trained_once_and_its_scores_are_a_row(
     assert f"{test['test']['membranes']['v_rand']:.4f}" in table
 
 
+@pytest.mark.slow
+def test_cells_are_scored_with_the_thresholds_found_on_validation(
+    hela, tmp_path, capfd
+):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    assert main(words(hela, tmp_path / "out", "--folds", "0")) == 0
+    run = tmp_path / "out/hela-0-fold0-seed0"
+    metrics = json.loads((run / "metrics.json").read_text())
+    best = metrics["validation"]["best_instances"]
+    for name in ("threshold", "seed_threshold"):
+        assert metrics["test"][name] == best[name]
+    assert f"{metrics['test']['seg']:.4f}" in capfd.readouterr().out
+
+
 def test_each_row_of_the_ablation_changes_one_part_and_the_last_is_the_preset():
     paper, *others = (
         parse_config(["--preset", "hela", *words.split()])

@@ -532,6 +532,22 @@ def test_a_mistyped_flag_ends_with_status_2(run, capsys):
     assert end.value.code == 2
 
 
+def test_cells_that_touch_are_grown_from_what_is_surest(tmp_path):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    run = make_run(tmp_path / "run", mask_kind="instances", foreground_above=0)
+    # The border is foreground with a probability of 0.7, the cells with 0.9998.
+    cells = make_cells(tmp_path / "data", 1, (20, 240, 140))
+    for seeds, wanted in [("0.6", 1), ("0.9", 2)]:
+        words = ["--output", tmp_path / seeds, "--instances", "--seed-threshold", seeds]
+        assert predict(run, cells / "images", *words) == 0
+        found = load(tmp_path / seeds / "cells0_instances.png")
+        mask = load(tmp_path / seeds / "cells0.png")
+        np.testing.assert_array_equal(found > 0, mask > 0)
+        assert found.max() == wanted
+        assert masks(tmp_path / seeds) == {"cells0.png", "cells0_instances.png"}
+    np.testing.assert_array_equal(found, load(cells / "masks" / "cells0.png"))
+
+
 def test_cells_that_touch_are_told_apart_by_the_border_between_them(tmp_path):
     pytest.importorskip("skimage", reason="needs the extra science")
     run = make_border_run(tmp_path / "run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_unet.config import Config
 from keras_unet.console import how_to_install
 from keras_unet.data.folders import (
     list_files,
@@ -19,7 +21,6 @@ from keras_unet.data.folders import (
     subfolders,
 )
 from keras_unet.data.pair import Found, Pair, Problem
-from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.types import Mask
 
@@ -103,32 +104,72 @@ def object_files(folder: Path) -> list[Path]:
     return list_files(folder)[0]
 
 
-def number_instances(mask: Mask, data: DataConfig) -> npt.NDArray[np.uint16]:
+Levels = npt.NDArray[np.uint16]
+"""A probability (h, w) as files have it, 0 to 65535."""
+
+
+def in_16_bits(probability: npt.NDArray[np.float32]) -> Levels:
+    """Returns a probability as its files have it, 0 to 65535."""
+    return np.round(probability * 65535).astype(np.uint16)
+
+
+def number_instances(
+    mask: Mask, config: Config, levels: Levels | None = None
+) -> npt.NDArray[np.uint16]:
     """Returns the number of each pixel's object, uint16 (h, w); 0 is none.
 
     With ``data.targets`` "borders" the pieces of the class cell are grown over the
-    borders between them; else these are the connected pieces. The mask is the class
-    ids (h, w) that the network of a run predicted.
+    borders between them; with a ``predict.seed_threshold`` those of what is more
+    probable than that over the mask; else these are the connected pieces.
+
+    Args:
+        mask: class ids (h, w) that the network of a run predicted.
+        config: of the run.
+        levels: the probability of foreground, where seeds are to grow.
 
     Raises:
         BadData: there are more than 65535.
         BadUsage: scikit-image is needed and not installed.
     """
-    if data.targets == "mask":
+    watershed = watershed_for(config)
+    if watershed is None:
         return number_pieces(mask)
     from scipy import ndimage
 
-    watershed = find_watershed("--instances of a run with --targets borders")
-    seeds, count = ndimage.label(mask == 1)
-    _require_16_bits(count)
-    # Borders are higher than cells: each cell is filled before its borders are shared.
-    grown: npt.NDArray[np.uint16] = watershed(
-        mask, seeds.astype(np.uint16), mask=mask > 0
-    ).astype(np.uint16)
-    return grown
+    if levels is None:
+        seeds, count = ndimage.label(mask == 1)
+        _require_16_bits(count)
+        # Borders are higher than cells: each cell is filled before these are shared.
+        height: npt.NDArray[Any] = mask
+    else:
+        sure = levels > 65535 * config.predict.seed_threshold
+        seeds, height = number_pieces(sure.view(np.uint8)), 65535 - levels
+    grown = watershed(height, seeds.astype(np.uint16), mask=mask > 0)
+    return np.asarray(grown, np.uint16)
 
 
-def find_watershed(what: str) -> Callable[..., npt.NDArray[Any]]:
+Watershed = Callable[..., npt.NDArray[Any]]
+
+
+def watershed_for(config: Config) -> Watershed | None:
+    """Returns scikit-image's watershed where instances of a run are grown from seeds.
+
+    Raises:
+        BadUsage: it is not installed.
+    """
+    if config.data.targets == "borders":
+        return find_watershed("--instances of a run with --targets borders")
+    if config.predict.grows:
+        return find_watershed("--instances with a --seed-threshold")
+    return None
+
+
+def has_watershed() -> bool:
+    """Returns whether scikit-image is installed."""
+    return importlib.util.find_spec("skimage") is not None
+
+
+def find_watershed(what: str) -> Watershed:
     """Returns scikit-image's watershed, which ``what`` needs.
 
     Raises:
@@ -139,7 +180,7 @@ def find_watershed(what: str) -> Callable[..., npt.NDArray[Any]]:
     except ImportError:
         install = how_to_install("science")
         raise BadUsage(f"{what} needs scikit-image, not installed: {install}") from None
-    found: Callable[..., npt.NDArray[Any]] = segmentation.watershed
+    found: Watershed = segmentation.watershed
     return found
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.config import PredictConfig
+from keras_unet.config import Config, PredictConfig
 from keras_unet.data.images import image_shape
 from keras_unet.data.masks import instances_of, read_pair, read_values
-from keras_unet.data.objects import number_instances
+from keras_unet.data.objects import has_watershed, in_16_bits, number_instances
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.shape_scores import membrane_scores, seg_scores
+from keras_unet.evaluation.shape_scores import Ids, membrane_scores, seg_scores
 from keras_unet.model.metrics import LEVELS, count_levels
 from keras_unet.prediction.segmenter import (
     BATCH,
@@ -112,20 +113,35 @@ class Scoring:
     membranes: bool = False
 
 
+SEEDS, DOWN_TO = (0.5, 0.6, 0.7, 0.8, 0.9), (0.1, 0.2, 0.3, 0.4, 0.5)
+"""Thresholds that are tried for instances."""
+
+
 class PieceScores:
     """The scores of the pieces of a part's images, as far as they are wanted.
 
     Args:
         wanted: which.
-        data: what the masks' values mean.
+        config: what the masks' values mean, and how the predictions were made.
+        search: also try thresholds for instances of foreground and background, where
+            scikit-image is installed.
 
     Attributes:
         columns: of each image, its SEG: the mean over its true pieces.
     """
 
-    def __init__(self, wanted: Scoring, data: DataConfig) -> None:
+    def __init__(self, wanted: Scoring, config: Config, search: bool = False) -> None:
         """Begins with no image."""
-        self.wanted, self._data = wanted, data
+        self.wanted, self._config = wanted, config
+        binary = wanted.instances and config.model.classes <= 2
+        self.keeps_probability = wanted.membranes or binary
+        self._tried: dict[PredictConfig, list[float]] = {}
+        if search and binary and has_watershed():
+            pairs = itertools.product(DOWN_TO, SEEDS)
+            how = [
+                replace(config.predict, threshold=t, seed_threshold=s) for t, s in pairs
+            ]
+            self._tried = {one: [] for one in how}
         self.columns: list[dict[str, float]] = []
         self._pieces: list[float] = []
         self._inside: list[npt.NDArray[np.float32]] = []
@@ -138,20 +154,42 @@ class PieceScores:
             BadData: there are more instances than ``predict`` can number.
         """
         if self.wanted.instances:
-            values = read_values(one.pair, self._data)
-            truth = instances_of(one.pair, values, self._data)
-            found = number_instances(one.prediction, self._data)
-            seg = seg_scores(found, truth)
+            data = self._config.data
+            values = read_values(one.pair, data)
+            truth = instances_of(one.pair, values, data)
+            seg = seg_scores(self._instances(one), truth)
+            for how, found in self._tried.items():
+                found += seg_scores(self._instances(one, how), truth)
             self._pieces += seg
             self.columns.append({"seg": float(np.mean(seg)) if seg else math.nan})
-        if one.probability is not None:
+        if self.wanted.membranes and one.probability is not None:
             self._inside.append(one.probability)
             self._truth.append(one.mask == 1)
 
+    def _instances(self, one: Predicted, how: PredictConfig | None = None) -> Ids:
+        if one.probability is None:
+            return number_instances(one.prediction, self._config)
+        mask, config = one.prediction, self._config
+        if how:
+            mask = (one.probability > how.threshold).view(np.uint8)
+            config = replace(config, predict=how)
+        return number_instances(mask, config, in_16_bits(one.probability))
+
     def totals(self) -> dict[str, Any]:
-        """Returns seg, the mean over all true pieces, and the scores of membranes."""
+        """Returns seg, the mean over all true pieces, and the scores of membranes.
+
+        best_instances are the thresholds of the best seg of all that were tried.
+        """
         seg = float(np.mean(self._pieces)) if self._pieces else math.nan
         found: dict[str, Any] = {"seg": seg} if self.wanted.instances else {}
+        if self._pieces and self._tried:
+            means = {how: float(np.mean(segs)) for how, segs in self._tried.items()}
+            best = max(means, key=means.__getitem__)
+            found["best_instances"] = {
+                "seed_threshold": best.seed_threshold,
+                "threshold": best.threshold,
+                "seg": means[best],
+            }
         if self.wanted.membranes:
             found["membranes"] = membrane_scores(self._inside, self._truth)
         return found

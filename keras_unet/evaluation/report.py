@@ -102,7 +102,12 @@ def score_parts(
     read_metrics(run.metrics_file)  # Before the work, not after it.
     how = how or Scoring()
     segmenter = Segmenter(run, how.predict)
-    of_pieces = {name: PieceScores(how, data) for name in parts if parts[name]}
+    config = dataclasses.replace(segmenter.config, data=data)
+    of_pieces = {
+        name: PieceScores(how, config, name == "validation")
+        for name in parts
+        if parts[name]
+    }
     scored = {
         name: score_pairs(segmenter, parts[name], data, progress, pieces)
         for name, pieces in of_pieces.items()
@@ -145,6 +150,12 @@ def _tell_pieces(found: Mapping[str, Mapping[str, Any]], say: Say) -> None:
     for name, scores in found.items():
         if "seg" in scores:
             say(f"{name}: SEG {scores['seg']:.4f}, mean over all true instances")
+        if best := scores.get("best_instances"):
+            say(
+                "best for instances on validation: --seed-threshold "
+                f"{best['seed_threshold']} --threshold {best['threshold']}, SEG "
+                f"{best['seg']:.4f}; evaluate and predict take both"
+            )
         if membranes := scores.get("membranes"):
             at = membranes["thresholds"]
             each = [f"{label} {membranes[k]:.4f} at {at[k]}" for k, label in MEMBRANES]
@@ -213,7 +224,9 @@ def _entry(scores: Scores, data: DataConfig) -> dict[str, Any]:
 def _decided(config: Config) -> dict[str, Any]:
     """Returns how probabilities became masks; several classes know no threshold."""
     decided = dataclasses.asdict(config.predict)
-    return decided if config.model.classes <= 2 else decided | {"threshold": None}
+    if config.model.classes <= 2:
+        return decided
+    return decided | dict.fromkeys(("threshold", "seed_threshold"))
 
 
 def _rounded(found: Any) -> Any:

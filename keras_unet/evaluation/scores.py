@@ -114,8 +114,8 @@ def score_pairs(
     each: list[ScoredImage] = []
     groups: dict[str, Numbers] = {}
     total, dice = np.zeros(1, np.int64), np.zeros(1)
-    membranes = of_pieces is not None and of_pieces.wanted.membranes
-    for one in predict_pairs(segmenter, pairs, data, membranes):
+    keep = of_pieces is not None and of_pieces.keeps_probability
+    for one in predict_pairs(segmenter, pairs, data, keep):
         if of_pieces:
             of_pieces.add(one)
         counts = confusion(one.mask, one.prediction, len(names))

@@ -24,7 +24,7 @@ from keras_unet.data import rle
 from keras_unet.data.folders import opened
 from keras_unet.data.images import image_shape
 from keras_unet.data.masks import decode_mask_values
-from keras_unet.data.objects import number_instances
+from keras_unet.data.objects import in_16_bits, number_instances
 from keras_unet.data.resize import Strips, read_at_own_size
 from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage, Unreadable
@@ -241,8 +241,9 @@ class _Writer:
         self.segmenter, self.wanted = segmenter, wanted
         self.values = class_values(segmenter.config)
         self.palette = _palette(run, segmenter.config.data)
+        self.grows = wanted.instances and segmenter.config.predict.grows
         ends = _probability_ends(segmenter.config.model.classes)
-        self.ends = ends if wanted.probabilities else {}
+        self.ends = ends if wanted.probabilities or self.grows else {}
 
     def gather(self, size: tuple[int, int], strips: Strips) -> _Gathered:
         mask = np.empty(size, np.uint8)
@@ -250,7 +251,7 @@ class _Writer:
         for rows, strip in strips:
             mask[rows] = self.segmenter.decide(strip)
             for number, end in self.ends.items():
-                levels[end][rows] = np.round(strip[..., number] * 65535)
+                levels[end][rows] = in_16_bits(strip[..., number])
         return mask, levels
 
     def write(
@@ -261,12 +262,14 @@ class _Writer:
         start = _start(one, self.wanted.output)
         if self.wanted.instances:
             try:
-                numbers = number_instances(mask, self.segmenter.config.data)
+                surer = next(iter(levels.values())) if self.grows else None
+                numbers = number_instances(mask, self.segmenter.config, surer)
             except BadData as error:
                 return Unreadable(one.file, str(error))
             _save(Image.fromarray(numbers), start + "_instances.png")
         for end, level in levels.items():
-            _save(Image.fromarray(level), start + end)
+            if self.wanted.probabilities:
+                _save(Image.fromarray(level), start + end)
         if self.wanted.overlay:
             painted = canvas.paint_mask(image, mask)
             _save(Image.fromarray(painted), start + "_overlay.jpg")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_unet.config import Config
+from keras_unet.config import Config, UNetConfig
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find
 from keras_unet.data.look import LookCache, look_at
@@ -156,6 +156,12 @@ def test_single_objects_are_no_classes(root):
         check_data(find(data), data)
 
 
+BORDERS = Config(
+    data=DataConfig(mask_kind="instances", targets="borders"),
+    model=UNetConfig(classes=3),
+)
+
+
 def test_pieces_that_touch_at_a_corner_are_one():
     mask = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], np.uint8)
     found = number_pieces(mask)
@@ -186,12 +192,12 @@ def test_more_pieces_than_16_bits_number_are_refused(classes):
 def test_pieces_of_cells_grow_over_the_borders_between_them():
     pytest.importorskip("skimage", reason="needs the extra science")
     mask = np.array([[1, 1, 2, 2, 1, 1, 0, 2, 2]] * 3, np.uint8)
-    found = number_instances(mask, DataConfig(targets="borders"))
+    found = number_instances(mask, BORDERS)
     assert found.dtype == np.uint16
     assert found[1].tolist() == [1, 1, 1, 2, 2, 2, 0, 0, 0]
 
 
 def test_pieces_of_other_runs_are_the_connected_ones():
     mask = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], np.uint8)
-    found = number_instances(mask, DataConfig())
+    found = number_instances(mask, Config())
     assert found.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [2, 0, 0]]

@@ -21,8 +21,9 @@ def test_probabilities_are_kept_where_they_are_wanted(tmp_path, keeps):
 def test_seg_is_the_mean_over_all_pieces_of_all_images(tmp_path):
     pytest.importorskip("skimage", reason="needs the extra science")
     run = make_border_run(tmp_path / "run", data=make_cells(tmp_path / "data", 3))
-    data = run.load_config().data
-    scores = PieceScores(Scoring(instances=True), data)
+    config = run.load_config()
+    data = config.data
+    scores = PieceScores(Scoring(instances=True), config)
     for one in predict_pairs(Segmenter(run), find(data).pairs, data):
         if not scores.columns:
             # Of the first one, one cell of the two is not found.
@@ -34,8 +35,9 @@ def test_seg_is_the_mean_over_all_pieces_of_all_images(tmp_path):
 
 def test_nothing_is_scored_that_nobody_wants(tmp_path):
     run = make_run(tmp_path / "run", data=make_data(tmp_path / "data", 1))
-    data = run.load_config().data
-    scores = PieceScores(Scoring(), data)
+    config = run.load_config()
+    data = config.data
+    scores = PieceScores(Scoring(), config)
     for one in predict_pairs(Segmenter(run), find(data).pairs, data):
         scores.add(one)
     assert (scores.columns, scores.totals()) == ([], {})
