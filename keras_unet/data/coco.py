@@ -222,7 +222,8 @@ def _drawn(outline: Any, shape: tuple[int, int]) -> Any:
 
 
 def _fill(counts: Sequence[Any], pixels: int) -> bool:
-    return all(isinstance(count, int) for count in counts) and sum(counts) == pixels
+    whole = all(isinstance(count, int) and count >= 0 for count in counts)
+    return whole and sum(counts) == pixels
 
 
 def _read(file: Path) -> Any:

@@ -188,7 +188,7 @@ def test_other_values_count_as_the_nearest_if_so_wished(reading, classes, values
 
 
 def test_values_of_open_meaning_are_not_guessed_at():
-    with pytest.raises(BadData, match="training writes to config.json"):
+    with pytest.raises(BadData, match="which training writes to config"):
         to_class_ids(RAMP, DataConfig())
 
 
