@@ -131,6 +131,18 @@ class LossConfig:
                     "out"
                 )
 
+    def require_weights(self, classes: int) -> None:
+        """Refuses class weights that are not one for each class.
+
+        Raises:
+            BadUsage: ``classes`` logits per pixel have another number of them.
+        """
+        wanted, came = max(classes, 2), len(self.class_weights)
+        if came not in (0, wanted):
+            raise BadUsage(
+                f"--class-weights needs {wanted} numbers, background first, not {came}"
+            )
+
 
 @dataclass(frozen=True)
 class FitConfig:

@@ -108,6 +108,7 @@ class DataConfig:
             require(fits, "--bands", "three numbers from 1 on, or one", self)
         if self.white is not None:
             require_between(self, "white", 255, 65535)
+        _refuse_two_kinds(self)
         if (self.images is None) != (self.masks is None):
             raise ValueError("--images and --masks go together: give both or neither")
         sources = [
@@ -139,6 +140,18 @@ class DataConfig:
             return self.image_size
         height, width = (max(1, round(side * self.resolution)) for side in size)
         return height, width
+
+
+def _refuse_two_kinds(data: DataConfig) -> None:
+    """Refuses flags of which one says classes and another says no classes."""
+    kind, values = f"--mask-kind {data.mask_kind}", "--class-values"
+    above = "--foreground-above" if data.foreground_above is not None else ""
+    classes = (
+        values if data.class_values else kind if data.mask_kind == "classes" else ""
+    )
+    other = above or (kind if data.mask_kind in ("binary", "instances") else "")
+    if classes and other:
+        raise ValueError(f"{classes} and {other} exclude each other: give one of them")
 
 
 @dataclass(frozen=True)

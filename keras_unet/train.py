@@ -208,6 +208,7 @@ def _gather(
         prepared = prepare(config.data, config.model.classes, progress)
     for note in prepared.notes:
         say(note)
+    prepared.require_apart(folder)
     config = prepared.resolve(config)
     _require_same_run(folder, config)
     split = prepared.split()

@@ -14,6 +14,18 @@ from keras_unet.data_config import DataConfig
         ({"resolution": 0.0}, "--resolution must be above 0 and at most 4, not 0.0"),
         ({"tile_size": (0, 16)}, "--tile-size must be at least 1 1, not 0 16"),
         ({"tile_overlap": 1.0}, "--tile-overlap must be 0 to 0.75, not 1.0"),
+        (
+            {"class_values": (0, 1), "foreground_above": 3},
+            "--class-values and --foreground-above exclude each other",
+        ),
+        (
+            {"class_values": (0, 1), "mask_kind": "binary"},
+            "--class-values and --mask-kind binary exclude each other",
+        ),
+        (
+            {"mask_kind": "classes", "foreground_above": 3},
+            "--mask-kind classes and --foreground-above exclude each other",
+        ),
         ({"foreground_tiles": 1.5}, "--foreground-tiles must be 0 to 1, not 1.5"),
     ],
 )

@@ -494,9 +494,19 @@ def test_bad_data_leaves_the_run_that_was_to_be_overwritten(data, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.json").write_text("{}")
+    weights = "--class-weights", "1", "2", "3"
+    assert main(words(data, run, "--overwrite", *weights)) == 2
     (data / "masks" / "p03.png").write_bytes(b"")
     assert main(words(data, run, "--overwrite")) == 1
     assert (run / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("name", ["images", "masks/runs/a"])
+def test_a_run_folder_among_the_images_is_refused(data, name, capsys):
+    before = sorted(data.rglob("*"))
+    assert main(words(data, data / name)) == 2
+    assert "lies among the images and masks of" in capsys.readouterr().err
+    assert sorted(data.rglob("*")) == before
 
 
 def test_a_batch_larger_than_the_data_is_refused_before_tensorflow_loads(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from keras_unet.types import Values
 
 _SNIFFED = 1 << 16
 _SMALL = 1 << 24
+_FARTHEST = 100_000
+"""Coordinates beyond it, pycocotools would take gigabytes to draw, or crash."""
 _KEYS = re.compile(rb'"(?:annotations|images)"\s*:\s*\[')
 
 
@@ -77,7 +80,8 @@ def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
     first = 1 if 0 in used else 0
     names = {i + first: name for i, name in sorted(names.items()) if i + first > 0}
     crowd = IGNORE if IGNORE not in names else max(names) + 1
-    objects, problems = _objects(file, annotations, first, crowd)
+    listed = {image["id"] for image in content["images"]}
+    objects, problems = _objects(file, annotations, listed, first, crowd)
     pairs, missing = _pairs(file, folders, content["images"], objects)
     says: dict[str, Any] = {
         "mask_kind": "classes",
@@ -92,7 +96,7 @@ def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
 
 
 def _objects(
-    file: Path, annotations: Iterable[Any], first: int, crowd: int
+    file: Path, annotations: Iterable[Any], listed: Set[Any], first: int, crowd: int
 ) -> tuple[dict[Any, list[Any]], list[Problem]]:
     """Returns value and outline of each image's objects, crowds before the others."""
     objects = defaultdict[Any, list[Any]](list)
@@ -103,7 +107,10 @@ def _objects(
         if not outline:
             problems.append(Problem(file, "has no outline (segmentation)", place))
         elif not _is_outline(outline):
-            cause = "has an outline that is neither polygons nor run lengths"
+            cause = "has an outline that is neither polygons of numbers nor run lengths"
+            problems.append(Problem(file, cause, place))
+        elif annotation["image_id"] not in listed:
+            cause = "is of an image whose id (image_id) is none of those listed"
             problems.append(Problem(file, cause, place))
         elif annotation.get("iscrowd"):
             objects[annotation["image_id"]].insert(0, [crowd, outline])
@@ -118,7 +125,12 @@ def _is_outline(outline: Any) -> bool:
         return {"counts", "size"} <= outline.keys()
     # Four numbers would be taken for a box.
     return isinstance(outline, list) and all(
-        isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0
+        isinstance(points, list)
+        and len(points) >= 6
+        and len(points) % 2 == 0
+        # Of NaN, minimum and maximum may be any of the others.
+        and math.isfinite(sum(points))
+        and max(map(abs, points)) <= _FARTHEST
         for points in outline
     )
 
@@ -132,7 +144,7 @@ def _pairs(
     names = [str(image["file_name"]) for image in images]
     holding = [f for f in folders if any((f / name).is_file() for name in names)]
     folder = holding[0] if holding else folders[0]
-    times = Counter(names)
+    times, ids = Counter(names), Counter(image["id"] for image in images)
     pairs, problems = [], []
     for image, name in zip(images, names, strict=True):
         path = folder / name
@@ -140,6 +152,11 @@ def _pairs(
             problems.append(Problem(path, f"is not there, but named in {file}"))
         elif times[name] > 1:
             problems.append(Problem(path, f"is named {times[name]} times in {file}"))
+        elif ids[image["id"]] > 1:
+            cause = f"has the id {image['id']} of another image in {file}"
+            problems.append(Problem(path, cause))
+        elif not path.is_relative_to(folder):
+            problems.append(Problem(path, f"is named in {file}, but not in {folder}"))
         else:
             size = [int(image["height"]), int(image["width"])]
             text = json.dumps({"size": size, "objects": objects.get(image["id"], [])})
@@ -172,8 +189,6 @@ def decode(text: str, shape: tuple[int, int]) -> Values:
     Raises:
         BadData: the image has another size, or an outline is damaged.
     """
-    from pycocotools import mask as masks
-
     content = json.loads(text)
     height, width = content["size"]
     if (height, width) != shape:
@@ -181,16 +196,34 @@ def decode(text: str, shape: tuple[int, int]) -> Values:
     widest = max([0, *(value for value, _ in content["objects"])])
     values = np.zeros(shape, np.uint8 if widest < 256 else np.int32)
     for value, outline in content["objects"]:
-        coded = outline
-        if isinstance(outline, list):
-            coded = masks.merge(masks.frPyObjects(outline, height, width))
-        elif isinstance(outline["counts"], list):
-            coded = masks.frPyObjects(outline, height, width)
-        inside = masks.decode(coded)
-        if inside.shape != shape:
-            raise BadData(f"an outline is of {inside.shape[1]}×{inside.shape[0]}")
-        values[inside > 0] = value
+        values[_drawn(outline, shape) > 0] = value
     return values
+
+
+def _drawn(outline: Any, shape: tuple[int, int]) -> Any:
+    from pycocotools import mask as masks
+
+    if isinstance(outline, list):
+        return masks.decode(masks.merge(masks.frPyObjects(outline, *shape)))
+    size, counts = outline["size"], outline["counts"]
+    if size != [*shape]:
+        raise BadData(f"an outline's size is {size}, the image's is {[*shape]}")
+    try:
+        if isinstance(counts, list):
+            # Of too few, pycocotools would leave pixels to chance.
+            if not _fill(counts, math.prod(shape)):
+                raise ValueError(f"they are not {math.prod(shape)} pixels in all")
+            outline = masks.frPyObjects(outline, *shape)
+        elif not counts:
+            raise ValueError("there are none")
+        return masks.decode(outline)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadData(f"an outline's run lengths are damaged ({error})") from error
+
+
+def _fill(counts: Sequence[Any], pixels: int) -> bool:
+    whole = all(isinstance(count, int) and count >= 0 for count in counts)
+    return whole and sum(counts) == pixels
 
 
 def _read(file: Path) -> Any:

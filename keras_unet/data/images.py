@@ -67,7 +67,8 @@ class Header:
     @property
     def is_plain(self) -> bool:
         """Whether it has 8 bits and a layout that Pillow reads."""
-        return not (self.mode.startswith("I") or ";" in self.mode or "×" in self.mode)
+        deep = self.mode.startswith(("I", "F"))
+        return not (deep or ";" in self.mode or "×" in self.mode)
 
 
 def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> Header:

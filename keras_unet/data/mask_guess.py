@@ -7,21 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from keras_unet.data.mask_values import MaskSet
+from keras_unet.data.mask_values import MOST_CLASSES, SEVERAL, SMALL, MaskSet, ids_of
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
-_MOST_CLASSES = 32
 _DARK, _LIGHT = 31, 224
-_SMALL = 63
-"""The highest id that 255 beside it can be no more of."""
 _LOW = 10
 """The highest id that is one although no other but 0 is beside it."""
-_SEVERAL = 8
-"""Values of which one far above the others stands out."""
-_NEARLY = 0.9
-_MANY = 6
-"""Ids of one mask, counted through, that are hardly classes any more."""
 _WIDE_IGNORE = 0xFFFF
 _MIXTURES = 6
 """Values between others that are a soft edge, and no classes of thin lines."""
@@ -30,7 +22,7 @@ _VOC_VOID = 0xE0E0C0
 _FEW = 0.005
 """Share of pixels whose soft edge may happen to look like a region."""
 _LOST = 0.002
-"""Share of pixels in even areas of a value that JPEG may have made up."""
+"""Share of pixels in even areas of a value that JPEG or soft edges may make up."""
 _TELLABLE = 24
 """Distance of levels that JPEG leaves apart."""
 
@@ -96,10 +88,15 @@ def has_soft_edges(seen: MaskSet) -> bool:
         return False
     levels = seen.levels()
     two = len(levels) == 2 and levels[0] <= _DARK and levels[1] >= _LIGHT
-    ends = two and {*seen.values} <= {*loose, *levels}
-    if len(_between_regions(seen)) >= (3 if ends else _MIXTURES):
+    lost = {*seen.values}.difference(loose, levels)
+    ends = two and seen.share(lost.intersection(seen.far_from(levels))) <= _FEW
+    if len(_between_regions(seen)) >= (3 if ends and not lost else _MIXTURES):
         return True
-    return ends and all(value <= _DARK or value >= _LIGHT for value in seen.values)
+    return (
+        ends
+        and not lost
+        and all(value <= _DARK or value >= _LIGHT for value in seen.values)
+    )
 
 
 def is_grey_scale(seen: MaskSet) -> bool:
@@ -107,13 +104,28 @@ def is_grey_scale(seen: MaskSet) -> bool:
     loose = seen.loose()
     if len(loose) < max(_MIXTURES, len(seen.values) / 2) or seen.wide:
         return False
-    return len(loose) > _SEVERAL or loose[-1] - loose[0] > _SMALL
+    return len(loose) > SEVERAL or loose[-1] - loose[0] > SMALL
+
+
+def _refuse_twins(seen: MaskSet) -> None:
+    """Refuses values of which some are so near each other that they may be one."""
+    groups = seen.twins()
+    if not groups:
+        return
+    most = [max(values, key=lambda value: seen.counts[value]) for values in groups]
+    most.sort(key=lambda value: value != seen.background())
+    alike = ", ".join(seen.shown(values) for values in groups if len(values) > 1)
+    raise BadData(
+        f"the masks hold {seen.shares()}, and {alike} are nearly the same. If such "
+        f"values are one class: {seen.flags(most)}. If each is a class: "
+        "--mask-kind classes. If each is an object: --mask-kind instances"
+    )
 
 
 def _between_regions(seen: MaskSet) -> list[int]:
     """Returns the values that fill no region and lie between two that do, far apart."""
     regions = [value for value in seen.values if seen.is_region(value)]
-    if not regions or regions[-1] - regions[0] <= _SMALL or seen.wide:
+    if not regions or regions[-1] - regions[0] <= SMALL or seen.wide:
         return []
     return [value for value in seen.loose() if regions[0] < value < regions[-1]]
 
@@ -163,10 +175,10 @@ def _ids_and_high(seen: MaskSet) -> tuple[list[int], list[int]]:
     """Returns ids and few values far above them; no high ones if they are none."""
     *below, top = seen.values
     steps = [b - a for a, b in itertools.pairwise([0, *below])]
-    if len(below) > _SEVERAL and top - below[-1] > 3 * max(steps):
+    if len(below) > SEVERAL and top - below[-1] > 3 * max(steps):
         return below, [top]
-    rest = [value for value in seen.values if value <= _SMALL]
-    high = [value for value in seen.values if value > _SMALL]
+    rest = [value for value in seen.values if value <= SMALL]
+    high = [value for value in seen.values if value > SMALL]
     alone = rest == [0] and not (len(high) == 2 and min(high) >= _LIGHT)
     noise = len(rest) == 1 and not all(map(seen.is_region, high))
     if alone or noise or len(high) > 3:
@@ -205,7 +217,7 @@ def _lossy(seen: MaskSet) -> Guess:
     levels = seen.levels()
     if (
         len(levels) < 2
-        or seen.share(seen.far_from(levels), seen.flat) > _LOST
+        or _loses_levels(seen, levels)
         or seen.closest(levels) < _TELLABLE
     ):
         raise BadData(
@@ -220,13 +232,15 @@ def _lossy(seen: MaskSet) -> Guess:
 
 def _by_levels(seen: MaskSet, levels: Sequence[int], between: str) -> Guess:
     """Returns the meaning of masks whose other values are edges or noise."""
+    if not seen.coloured and _loses_levels(seen, levels):
+        raise _unknown(seen)
     if len(levels) == 2 and levels[0] <= _DARK and not seen.coloured:
         reason = (
             f"{between}: {len(seen.values)} values, of which nearly all are close to "
             f"{levels[0]} or {levels[1]}"
         )
         return Guess("binary", reason, sum(levels) // 2)
-    if not 2 <= len(levels) <= _MOST_CLASSES or _loses_regions(seen, levels):
+    if not 2 <= len(levels) <= MOST_CLASSES or _loses_regions(seen, levels):
         raise _unknown(seen)
     share = 100 * seen.share(seen.far_from(levels))
     note = (
@@ -235,6 +249,10 @@ def _by_levels(seen: MaskSet, levels: Sequence[int], between: str) -> Guess:
     )
     reason = f"{len(levels)} values with {between}"
     return Guess("classes", reason, levels=tuple(levels), snaps=True, note=note)
+
+
+def _loses_levels(seen: MaskSet, levels: Sequence[int]) -> bool:
+    return seen.share(seen.far_from(levels), seen.flat) > _LOST
 
 
 def _loses_regions(seen: MaskSet, levels: Sequence[int]) -> bool:
@@ -246,7 +264,8 @@ def _unknown(seen: MaskSet) -> BadData:
     return BadData(
         f"what the masks' {len(seen.values)} values ({seen.shown(seen.values)}) mean "
         "cannot be told: give --mask-kind binary, instances or classes (with "
-        "--class-values)"
+        "--class-values, and --snap-values if others count as the nearest), or "
+        f"--foreground-above {max(seen.values) // 2} if they are soft edges of two"
     )
 
 
@@ -257,46 +276,19 @@ def _ids(seen: MaskSet) -> Guess:
         reason = f"up to {most} objects a mask, each of them one piece"
         return Guess("instances", reason, 0)
     if kind == "classes":
+        _refuse_twins(seen)
         return Guess("classes", f"{len(values)} values")
     if kind == "unknown":
         raise _unknown(seen)
-    raise BadData(
-        f"the masks hold {len(values)} values ({seen.shown(values)}), each of them one "
-        "connected piece of a mask. If they number objects: --mask-kind instances. "
-        "If they are classes: --mask-kind classes"
+    raise _either(seen)
+
+
+def _either(seen: MaskSet) -> BadData:
+    return BadData(
+        f"the masks hold {len(seen.values)} values ({seen.shown(seen.values)}), each "
+        "of them one connected piece of a mask. If they number objects: --mask-kind "
+        "instances. If they are classes: --mask-kind classes"
     )
-
-
-def ids_of(seen: MaskSet) -> Literal["classes", "instances", "either", "unknown"]:
-    """Returns what the ids are; either and unknown are questions.
-
-    Ids number objects if nearly each is one connected piece of its mask and they are
-    counted through in each mask, which hold more or fewer of them, or if they are very
-    many; they are classes if they are few and recur.
-    """
-    zero = seen.background()
-    found = [{v: p for v, p in mask.items() if v != zero} for mask in seen.per_mask]
-    found = [mask for mask in found if mask]
-    ids = {value for mask in found for value in mask}
-    if not ids:
-        return "classes"
-    pieces = [p for mask in found for p in mask.values()]
-    counts = [len(mask) for mask in found]
-    spread, many = max(counts) - min(counts), max(counts) >= _MANY
-    through = sum(max(mask) == len(mask) for mask in found) >= _NEARLY * len(found)
-    if sum(p == 1 for p in pieces) < _NEARLY * len(pieces):
-        if through and many and spread > 2:
-            return "either"
-        small = len(ids) <= _MOST_CLASSES
-        recur = len(pieces) >= 1.5 * len(ids) and max(ids) < IGNORE
-        return "classes" if small or recur else "unknown"
-    if many and spread > 2 and (through or (seen.wide and len(ids) > _SEVERAL)):
-        return "instances"
-    if through and (spread > 1 or len(found) < 3) and max(counts) > 2:
-        return "either"
-    if len(ids) > _MOST_CLASSES:
-        return "instances" if seen.wide else "unknown"
-    return "either" if seen.wide else "classes"
 
 
 def _colours(seen: MaskSet) -> Guess:
@@ -315,27 +307,38 @@ def _colours(seen: MaskSet) -> Guess:
 def _mixed_colours(seen: MaskSet) -> Guess | None:
     """Returns the meaning of colours with soft edges; None if there are none."""
     values = seen.values
-    if len(values) <= _MOST_CLASSES and len(seen.loose()) < _MIXTURES:
+    if len(values) <= MOST_CLASSES and len(seen.loose()) < _MIXTURES:
         return None
     levels = seen.levels()
-    every = sorted({*levels, *seen.off_levels(levels)})
-    few = 1 < len(levels) <= len(every) <= _MOST_CLASSES
-    if not few or len(every) == len(values) or _loses_regions(seen, every):
+    if not 1 < len(levels) <= MOST_CLASSES:
         return None
-    return _by_levels(seen, every, "soft edges")
+    off = {*seen.off_levels(levels)}.difference(seen.strays(), levels)
+    if _loses_regions(seen, [*levels, *off]) or len(off) + len(levels) == len(values):
+        return None
+    if off:
+        levels.sort(key=lambda value: value != seen.background())
+        raise BadData(
+            f"the masks have {len(values)} colours, of which {seen.shown(levels)} fill "
+            f"regions, and {seen.shown(sorted(off))} are no mixtures of two of them. "
+            f"If edges or noise: {seen.flags(levels)}. If classes: name them too"
+        )
+    return _by_levels(seen, levels, "soft edges")
 
 
 def _plain_colours(seen: MaskSet) -> Guess:
     values = seen.values
-    if len(values) > _MOST_CLASSES:
+    if len(values) > MOST_CLASSES:
         raise BadData(
             f"the masks have {len(values)} colours, too many for classes: name those "
             "that count with --class-values (others count as the nearest with "
             "--snap-values), save masks as PNG, because JPEG blurs colours, or give "
-            "--mask-kind instances if each colour is an object"
+            "--mask-kind instances if each colour is an object. Images have as many: "
+            "are images and masks swapped?"
         )
     if _is_two(seen):
         return Guess("binary", f"only {seen.shown(values)}", 0)
+    if ids_of(seen) == "either":
+        raise _either(seen)
     once = sum(len(seen.files[value]) == 1 for value in values)
     if once > max(4.0, 0.8 * len(values)) and len(seen.per_mask) > 2:
         raise BadData(
@@ -343,4 +346,5 @@ def _plain_colours(seen: MaskSet) -> Guess:
             "one mask each. If each is an object: --mask-kind instances. If each is a "
             "class: --mask-kind classes"
         )
+    _refuse_twins(seen)
     return Guess("classes", f"{len(values)} colours")

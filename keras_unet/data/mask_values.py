@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.data_config import DataConfig, Reading
+from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData
 
 GREY_STEP = 0x010101
@@ -101,6 +101,8 @@ def coordinates(values: Sequence[int], reading: Reading) -> npt.NDArray[np.int64
     return np.concatenate([points >> 16, points >> 8 & 255, points & 255], 1)
 
 
+MOST_CLASSES = 32
+"""More values than these are no classes unless the user says so."""
 _REGION = 0.3
 """Of a region's pixels most have equal neighbours, of a soft edge's hardly any."""
 _LEVEL = 0.2
@@ -109,6 +111,13 @@ _NEAR, _APART = 8, 16
 """Values so near are noise around one level; levels are at least so far apart."""
 _HALO, _WEAK = 24, 0.2
 """How far JPEG strays from a colour, and how little of it does."""
+SMALL = 63
+"""Up to it values may be ids: near each other, unlike in meaning, far from 255."""
+_NEARLY = 0.9
+_MANY = 6
+"""Ids of one mask, counted through, that are hardly classes any more."""
+SEVERAL = 8
+"""Values of which one far above the others stands out."""
 _ODD = 1e-4
 """Share of all pixels up to which a value may be a slip of the hand."""
 _MOST_ODD = 16
@@ -208,6 +217,11 @@ class MaskSet:
         """Returns the values as text."""
         return shown(values, self.data)
 
+    def flags(self, values: Sequence[int]) -> str:
+        """Returns the flags by which the values are classes, others as the nearest."""
+        names = " ".join(self.shown([value]) for value in values)
+        return f"--class-values {names} --snap-values"
+
     def shares(self) -> str:
         """Returns all values with their shares of the pixels, as text."""
         return ", ".join(
@@ -229,16 +243,21 @@ class MaskSet:
         """Returns the values around which regions lie, soft edges and noise left out.
 
         The value with the most flat pixels comes first; what lies near belongs to it.
+        Of more than ``MOST_CLASSES`` only the first are found: photographs have many.
         """
         points = self._points(self.values)
         counts = np.array([self.counts[value] for value in self.values])
         flat = np.array([self.flat[value] for value in self.values])
         left, found_at = np.ones(len(points), np.bool_), list[int]()
         for place in np.argsort(-flat, kind="stable"):
+            if not flat[place] or len(found_at) > MOST_CLASSES:
+                break
+            if not left[place]:
+                continue
             far = np.abs(points - points[place]).max(-1)
             near = (far <= _NEAR) & left
             mass = flat[near].sum()
-            if not left[place] or mass < max(4, _LEVEL * counts[near].sum()):
+            if mass < max(4, _LEVEL * counts[near].sum()):
                 continue
             # Around a strong colour, JPEG makes weak ones that are as even.
             haloes = self.lossy and self.coloured
@@ -247,6 +266,22 @@ class MaskSet:
                 found_at.append(place)
             left &= far > _APART
         return sorted(self.values[place] for place in found_at)
+
+    def twins(self) -> list[list[int]]:
+        """Returns groups of values that are nearly the same, if some of them are.
+
+        None are if all are, or if some are small levels: those are ids.
+        """
+        from scipy.sparse.csgraph import connected_components
+
+        points = self._points(self.values)
+        far = np.abs(points[:, None] - points).max(-1)
+        count, group = connected_components(far <= _NEAR)
+        groups = [np.array(self.values)[group == n].tolist() for n in range(count)]
+        ids = points.max() <= SMALL
+        if not self.coloured:
+            ids = sum(value <= SMALL for value in self.values) > 1
+        return [] if ids or count in (1, len(points)) else groups
 
     def closest(self, levels: Sequence[int]) -> int:
         """Returns the distance of the two levels, of two at least, that are closest."""
@@ -274,3 +309,37 @@ class MaskSet:
 
     def _points(self, values: Sequence[int]) -> npt.NDArray[np.int64]:
         return coordinates(values, self.data.mask_reading)
+
+
+def ids_of(seen: MaskSet) -> Literal["classes", "instances", "either", "unknown"]:
+    """Returns what the ids are; either and unknown are questions.
+
+    Ids number objects if nearly each is one connected piece of its mask and they are
+    counted through in each mask, which hold more or fewer of them, or if they are very
+    many; they are classes if they are few and recur.
+    """
+    zero = seen.background()
+    found = [{v: p for v, p in mask.items() if v != zero} for mask in seen.per_mask]
+    found = [mask for mask in found if mask]
+    ids = {value for mask in found for value in mask}
+    if not ids:
+        return "classes"
+    pieces = [p for mask in found for p in mask.values()]
+    counts = [len(mask) for mask in found]
+    spread, many = max(counts) - min(counts), max(counts) >= _MANY
+    through = sum(max(mask) == len(mask) for mask in found) >= _NEARLY * len(found)
+    if sum(p == 1 for p in pieces) < _NEARLY * len(pieces):
+        if through and many and spread > 2:
+            return "either"
+        small = len(ids) <= MOST_CLASSES
+        recur = len(pieces) >= 1.5 * len(ids) and max(ids) < IGNORE
+        return "classes" if small or recur else "unknown"
+    if seen.coloured:
+        return "either" if many and spread > 2 else "classes"
+    if many and spread > 2 and (through or (seen.wide and len(ids) > SEVERAL)):
+        return "instances"
+    if through and (spread > 1 or len(found) < 3) and max(counts) > 2:
+        return "either"
+    if len(ids) > MOST_CLASSES:
+        return "instances" if seen.wide else "unknown"
+    return "either" if seen.wide else "classes"

@@ -214,14 +214,17 @@ def to_class_ids(values: Values, data: DataConfig) -> Mask:
     ``data`` has ``mask_kind`` and what belongs to it, as ``find_coding`` fills it.
 
     Raises:
-        BadData: there is a value that belongs to no class.
+        BadData: there is a value that belongs to no class, or ``data`` leaves it open.
     """
     if data.mask_reading == "auto":
         values = _fold_grey(values, data.class_values)
     if data.mask_kind == "classes":
         return _look_up(values, data)
     if data.mask_kind == "auto" or data.foreground_above is None:
-        raise ValueError("what the mask's values mean is open: call find_coding first")
+        raise BadData(
+            "what its values mean is open: data.mask_kind and data.foreground_above, "
+            "which training writes to config.json, do not say it"
+        )
     ids = (values > data.foreground_above).astype(np.uint8)
     for ignored in data.ignore_values:
         ids[values == ignored] = IGNORE

@@ -61,7 +61,8 @@ class Prepared(Found):
         """Returns a config with what was found: what values mean, how many classes.
 
         Raises:
-            BadUsage: it has more classes than the masks hold.
+            BadUsage: it has more classes than the masks hold, or class weights that
+                are not one for each.
         """
         wanted, found = config.model.classes, len(self.data.class_names)
         if wanted > found:
@@ -72,8 +73,24 @@ class Prepared(Found):
             )
         several = self.data.mask_kind == "classes" or self.data.targets == "borders"
         classes = found if wanted == 1 and several else wanted
+        config.loss.require_weights(classes)
         model = dataclasses.replace(config.model, classes=classes)
         return dataclasses.replace(config, data=self.data, model=model)
+
+    def require_apart(self, run: RunFolder) -> None:
+        """Refuses a run folder among the images or masks.
+
+        Raises:
+            BadUsage: its figures would be taken for images of the set the next time.
+        """
+        files = [f for pair in self.every for f in (pair.image, pair.mask) if f]
+        folders = {folder.resolve() for folder in {file.parent for file in files}}
+        path = run.path.resolve()
+        for folder in folders & {path, *path.parents}:
+            raise BadUsage(
+                f"--output {run.path} lies among the images and masks of {folder}, and "
+                "what it holds would be taken for more of them: give another folder"
+            )
 
     def write_split(self, run: RunFolder) -> None:
         """Writes split.csv: what the run is trained and scored on."""

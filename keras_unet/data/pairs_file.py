@@ -178,6 +178,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         text = file.read_text("utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise BadData(f"{file}: cannot be read ({error.strerror})") from error
+    if "\0" in text:
+        raise BadData(f"{file}: holds NUL characters, and is no text in UTF-8")
     lines = text.splitlines()
     header = lines[0] if lines else ""
     delimiter = ";" if ";" in header and "," not in header else ","

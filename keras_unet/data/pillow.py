@@ -319,6 +319,9 @@ def whole_numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
         whole = values.astype(np.int32)
     if (whole == values).all():
         return whole
-    if values.dtype.kind in "iu":
+    if values.dtype.kind in "iu" or not (np.abs(values) <= 2**31).all():
         raise Undecodable("holds values of more than 32 bits")
-    raise Undecodable("holds fractions; a mask's values are whole numbers")
+    raise Undecodable(
+        "holds fractions; a mask's values are whole numbers: write probabilities as "
+        '(values > 0.5).astype("uint8")'
+    )

@@ -22,7 +22,6 @@ import tensorflow as tf
 
 from keras_unet.config import LossConfig
 from keras_unet.data_config import IGNORE
-from keras_unet.errors import BadUsage
 from keras_unet.types import Tensor
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -127,11 +126,7 @@ class SegmentationLoss(keras.losses.Loss):
             BadUsage: there are class weights, but not one for each class.
         """
         super().__init__(name="segmentation_loss")
-        wanted, came = max(classes, 2), len(config.class_weights)
-        if came not in (0, wanted):
-            raise BadUsage(
-                f"--class-weights needs {wanted} numbers, background first, not {came}"
-            )
+        config.require_weights(classes)
         self.config = config
         self.classes = classes
 

@@ -1,6 +1,7 @@
 """COCO's annotations: what they say of each pixel, and what is wrong with them."""
 
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -117,12 +118,54 @@ def test_crowds_are_ignored_whatever_kind_the_masks_are_said_to_be(tmp_path):
     ("outline", "cause"),
     [
         ([], "annotation 0: has no outline (segmentation)"),
-        ([[0, 0, 2, 2]], "annotation 0: has an outline that is neither polygons nor"),
+        ([[0, 0, 2, 2]], "annotation 0: has an outline that is neither polygons of"),
+        ([[0, 0, 2, 0, math.nan, 2]], "annotation 0: has an outline that is neither"),
+        ([[0, 0, 1e9, 0, 1e9, 1e9]], "annotation 0: has an outline that is neither"),
     ],
 )
 def test_an_object_without_an_outline_is_named(tmp_path, outline, cause):
     [problem] = find(annotated(tmp_path, {"segmentation": outline})).problems
     assert str(problem).startswith(f"{tmp_path}/annotations.json, {cause}")
+
+
+@pytest.mark.parametrize(
+    ("counts", "size"),
+    [
+        ("@@@", [2, 4]),
+        ("", [2, 4]),
+        ([2, 4], [2, 4]),
+        ([-2, 10], [2, 4]),
+        ([2.5, 5.5], [2, 4]),
+        (["a"], [2, 4]),
+        (5, [2, 4]),
+        ([2, 4, 2], [2, 4, 1]),
+        ([0, 8], [2 << 20, 4 << 20]),
+    ],
+)
+def test_damaged_run_lengths_are_refused(tmp_path, counts, size):
+    """Of too few, pycocotools returns what was in memory before."""
+    outline = {"counts": counts, "size": size}
+    data = annotated(tmp_path, {"segmentation": outline})
+    [pair] = find(data).pairs
+    with pytest.raises(BadData, match=r"an outline's (run lengths are|size is)"):
+        read_values(pair, data)
+
+
+def test_annotations_of_an_image_that_is_not_listed_are_named(tmp_path):
+    data = annotated(tmp_path, {"segmentation": ALL, "image_id": "7"})
+    [problem] = find(data).problems
+    assert "annotation 0: is of an image whose id" in str(problem)
+
+
+def test_images_that_share_an_id_are_named(tmp_path):
+    images = [
+        {"id": 7, "file_name": name, "width": 4, "height": 2}
+        for name in ("a.png", "b.png")
+    ]
+    data = annotated(tmp_path, {"segmentation": ALL}, images=images)
+    Image.new("L", (4, 2)).save(tmp_path / "images/b.png")
+    problems = find(data).problems
+    assert ["has the id 7 of another image" in p.cause for p in problems] == [True] * 2
 
 
 def test_an_image_that_is_not_there_is_named(tmp_path):

@@ -97,6 +97,12 @@ def test_what_is_wrong_is_not_remembered(pair, memory):
     assert not look_at(pair, ANY, memory).problems
 
 
+def test_an_image_of_fractions_cannot_be_used(pair, memory):
+    Image.fromarray(np.full((6, 8), 0.5, np.float32)).save(pair.image, "TIFF")
+    (problem,) = look_at(pair, ANY, memory).problems
+    assert "holds fractions" in problem.cause
+
+
 def test_a_name_that_is_no_text_is_looked_at_as_any_other(pair, memory):
     odd = pair.image.with_name("caf\udce9.png")
     pair.image.rename(odd)

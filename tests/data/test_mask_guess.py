@@ -3,9 +3,9 @@ import time
 import numpy as np
 import pytest
 
-from keras_unet.data.mask_guess import Guess, guess, ids_of
+from keras_unet.data.mask_guess import Guess, guess
 from keras_unet.data.mask_pixels import count_values
-from keras_unet.data.mask_values import MaskSet, MaskValues, Stats
+from keras_unet.data.mask_values import MaskSet, MaskValues, Stats, ids_of
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 

@@ -1,5 +1,6 @@
 """Masks as people have them: each kind is read rightly, or becomes a question."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -568,3 +569,121 @@ def test_the_sets_of_others_are_read_rightly_or_asked_about(case):
         assert (report.problems, report.resolved.mask_kind) == ((), "binary")
     else:
         assert (report.problems, report.resolved.class_values) == ((), expected)
+
+
+def through_jpeg(levels: list[object], quality: int = 90) -> Write:
+    def write(label, path, _):
+        jpeg = io.BytesIO()
+        Image.fromarray(np.uint8(levels)[label]).save(jpeg, "JPEG", quality=quality)
+        Image.open(jpeg).save(path)
+
+    return write
+
+
+@pytest.mark.parametrize("values", [(254, 255), (127, 128)])
+def test_levels_that_differ_by_hardly_anything_are_a_question(tmp_path, values):
+    labels = [np.where(label, 200, 0) for label in scenes(1)]
+    for number, label in enumerate(labels):
+        label[:6] = values[number % 2]
+    question = the_question(check(write_set(tmp_path, labels, grey))[0])
+    assert " ".join(map(str, values)) + " are nearly the same" in question
+    report, ids = check(tmp_path, class_values=(0, 200, values[0]), snap_values=True)
+    assert report.problems == ()
+    assert all((mask[:6] == 2).all() for mask in ids)
+
+
+def test_colours_slightly_off_in_some_files_are_a_question(tmp_path):
+    def off(label, path, number):
+        found = np.abs(COLOURS[label].astype(int) - (number == 3)).astype(np.uint8)
+        Image.fromarray(found).save(path)
+
+    labels = scenes(1, 2, 3)
+    question = the_question(check(write_set(tmp_path, labels, off))[0])
+    assert "0x0000ff 0x0101fe" in question
+    named = "--class-values 0x000000 0x0000ff 0x00c800 0xc80000 --snap-values"
+    assert named in question
+    classes = tuple(int(word, 16) for word in named.split()[1:-1])
+    report, ids = check(tmp_path, class_values=classes, snap_values=True)
+    assert_read(report, ids, [packed(label) for label in labels])
+
+
+def test_ids_in_the_red_channel_are_classes(tmp_path):
+    def red(label, path, _):
+        Image.fromarray(np.dstack([label, 0 * label, 0 * label]).astype(np.uint8)).save(
+            path
+        )
+
+    labels = scenes(1, 2, 20)
+    report, ids = check(write_set(tmp_path, labels, red))
+    assert_read(report, ids, [label << 16 for label in labels])
+
+
+def test_soft_corners_of_three_colours_are_no_classes(tmp_path):
+    def soft(label, path, number):
+        large = Image.fromarray(COLOURS[label]).resize((128, 96), 0)
+        turned = large.rotate(9 + number, Image.Resampling.NEAREST)
+        turned.resize((64, 48), Image.Resampling.BILINEAR).save(path)
+
+    labels = scenes(1, 2, 3, 4)
+    for label in labels:
+        label[20:30, 12:26], label[24:34, 20:40] = 1, 2
+    report, _ = check(write_set(tmp_path, labels, soft))
+    assert report.problems == ()
+    assert set(report.resolved.class_values) == set(packed(np.arange(5)).tolist())
+
+
+@pytest.mark.parametrize("quality", [75, 90, 95])
+def test_levels_that_were_jpeg_before_are_never_lost(tmp_path, quality):
+    rows, columns = np.mgrid[:48, :64]
+    labels = [np.zeros(SHAPE, np.int32) for _ in range(8)]
+    for number, label in enumerate(labels):
+        for place in range(4):
+            top, left = 10 + 9 * place, 9 + 14 * place + number
+            far = np.hypot(rows - top, columns - left)
+            label[far < (4.7 if place % 2 else 8.3)] = 1 + (place % 4 == 2)
+    write_set(tmp_path, labels, through_jpeg([0, 128, 255], quality))
+    report, _ = check(tmp_path)
+    assert report.problems or report.resolved.class_values == (0, 128, 255)
+
+
+def test_noise_of_colours_that_were_jpeg_before_is_a_question(tmp_path):
+    labels = [np.kron(label, np.ones((8, 8), np.int32)) for label in scenes(1, 3)]
+    question = the_question(
+        check(write_set(tmp_path, labels, through_jpeg(COLOURS)))[0]
+    )
+    assert "--class-values 0x000000" in question
+    assert "--snap-values" in question
+
+
+def test_objects_in_colours_that_recur_are_a_question(tmp_path):
+    labels = []
+    for number in range(6):
+        label = np.zeros(SHAPE, np.int32)
+        for place in range(6 + number):
+            top, left = 12 * (place // 5), 12 * (place % 5)
+            label[top : top + 8, left : left + 8] = 1 + (place * 7 + number) % 12
+        labels.append(label)
+    table = np.random.default_rng(0).permutation(np.arange(0, 250, 18))
+    table[0] = 0
+
+    def write(label, path, _):
+        Image.fromarray(
+            table[np.dstack([label, label * 5 % 13, label])].astype("u1")
+        ).save(path)
+
+    question = the_question(check(write_set(tmp_path, labels, write))[0])
+    assert "each of them one connected piece of a mask" in question
+
+
+def test_images_as_masks_are_refused_at_once(tmp_path):
+    """Their thousands of even colours once took hours to compare."""
+    root = write_set(tmp_path, scenes(255), grey)
+    (root / "images").rename(root / "both")
+    (root / "masks").rename(root / "images")
+    (root / "both").rename(root / "masks")
+    for file in (root / "masks").iterdir():
+        image = Image.open(file)
+        image.resize((256, 192), Image.Resampling.NEAREST).save(file)
+        (root / "images" / file.name).unlink()
+        image.resize((256, 192)).convert("L").save(root / "images" / file.name)
+    assert "are images and masks swapped?" in the_question(check(root)[0])

@@ -119,11 +119,18 @@ def test_colours_are_packed(tmp_path):
     assert values_of(path).tolist() == [[0x123456]]
 
 
-def test_a_mask_of_fractions_is_refused(tmp_path):
-    path = save_image(
-        Image.fromarray(np.array([[0.5]], np.float32)), tmp_path / "a.tif"
-    )
-    with pytest.raises(BadData, match="a mask's values are whole numbers"):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.5, "a mask's values are whole numbers: write probabilities as"),
+        (np.inf, "values of more than 32 bits"),
+        (3e9, "values of more than 32 bits"),
+    ],
+)
+def test_a_mask_of_fractions_is_refused(tmp_path, value, message):
+    pixels = np.array([[value, np.nan]], np.float32)
+    path = save_image(Image.fromarray(pixels), tmp_path / "a.tif")
+    with pytest.raises(BadData, match=message):
         values_of(path)
 
 
@@ -181,7 +188,7 @@ def test_other_values_count_as_the_nearest_if_so_wished(reading, classes, values
 
 
 def test_values_of_open_meaning_are_not_guessed_at():
-    with pytest.raises(ValueError, match="call find_coding first"):
+    with pytest.raises(BadData, match="which training writes to config"):
         to_class_ids(RAMP, DataConfig())
 
 

@@ -100,6 +100,13 @@ def test_wrong_columns_are_refused(root, text, said):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_with_nul_characters_is_refused(root, encoding):
+    data = listed(root, "image,mask\na\0.png,b.png\n", encoding)
+    with pytest.raises(BadData, match="holds NUL characters, and is no text in UTF-8"):
+        find(data)
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(BadData, match=r"gone\.csv: cannot be read \(No such file"):
         find(DataConfig(pairs=tmp_path / "gone.csv"))
