@@ -34,16 +34,18 @@ SEQUENCES = ("01", "02")
 PARTLY_LABELLED = "man_seg067.tif"
 """Of sequence 01, where it has 3 of 17 cells; it is left out of both sequences."""
 
-_PAPER = "--padding valid --elastic-pixels 10"
+_BATCH = "--normalization batch"
+_PAPER = f"--padding valid --elastic-pixels 10 {_BATCH}"
 ABLATION = {
     "weight map, elastic, valid (the paper)": _PAPER,
     "no weight map": f"{_PAPER} --no-weight-map",
     "border class instead of the weight map": (
         f"{_PAPER} --no-weight-map --targets borders"
     ),
-    "scaling and rotation alone, not elastic": "--padding valid",
-    "padding same": "--elastic-pixels 10",
-    "padding same, not elastic (the preset)": "",
+    "scaling and rotation alone, not elastic": f"--padding valid {_BATCH}",
+    "padding same": f"--elastic-pixels 10 {_BATCH}",
+    "padding same, not elastic": _BATCH,
+    "the same, group normalisation (the preset)": "",
 }
 
 
@@ -58,7 +60,7 @@ class Flags:
         folds: which folds, from 0; by default all of them, of the ablation the first.
         seeds: one training each.
         filters: channels of the first level; the paper has 64.
-        epochs: of each training.
+        epochs: of each training; by default the preset's.
         minutes: of each training, instead of epochs.
         train: more flags of keras_unet.train: --train="--batch-size 2".
     """
@@ -69,7 +71,7 @@ class Flags:
     folds: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
     filters: int = 16
-    epochs: int = 40
+    epochs: int = 0
     minutes: float = 0.0
     train: str = ""
 
@@ -78,7 +80,7 @@ class Flags:
         """Returns the words that end a training."""
         if self.minutes:
             return ["--minutes", f"{self.minutes:g}"]
-        return ["--epochs", str(self.epochs)]
+        return ["--epochs", str(self.epochs)] if self.epochs else []
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -102,6 +102,7 @@ def test_a_fold_that_there_is_not_is_refused(hela, tmp_path, capsys):
 
 def test_minutes_end_a_training_instead_of_epochs(tmp_path):
     assert Flags(tmp_path, epochs=3).budget == ["--epochs", "3"]
+    assert Flags(tmp_path).budget == []
     assert Flags(tmp_path, epochs=3, minutes=1.5).budget == ["--minutes", "1.5"]
 
 
@@ -148,4 +149,5 @@ def test_each_row_of_the_ablation_changes_one_part_and_the_last_is_the_preset():
         {"elastic_pixels"},
         {"padding"},
         {"elastic_pixels", "padding"},
+        {"elastic_pixels", "padding", "normalization"},
     ]
