@@ -6,7 +6,9 @@ as they are stored, and of 16 bits the set's own white decides which 8 are kept.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,9 @@ from keras_unet.errors import Undecodable
 
 _STRIP = 4_000_000
 """Pixels that are converted at a time."""
+
+LARGE = 2**29 // 3
+"""Pixels above which TensorFlow decodes no JPEG."""
 
 BRIGHTEST = 0xFFFF
 """What counts as white where nothing is known: all 16 bits are used."""
@@ -160,6 +165,9 @@ def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
             return _values_of_page(file, page, data)
     with identified(file, data.max_pixels) as image:
         deep = is_deep(image)
+        large = image.width * image.height > LARGE and _large_rgb(file, image, page)
+        if isinstance(large, np.ndarray):
+            return _picked(large, data.bands)
         values = _in_strips(load(image), bool(data.bands))
     if deep:
         with identified(file, data.max_pixels) as image:
@@ -167,6 +175,32 @@ def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
             low = _in_strips(load(image), bool(data.bands))
         values = (values.astype(np.uint16) << 8) | low
     return _picked(values, data.bands)
+
+
+def _large_rgb(
+    file: BinaryIO, image: Image.Image, page: tiff.Page | None
+) -> types.Image | None:
+    """Returns a JPEG's or TIFF's pixels (h, w, 3), and none where Pillow is needed.
+
+    Pillow has four bytes a pixel, beside which the three that are wanted need not fit.
+    """
+    plain = image.mode == "RGB" and not is_deep(image) and find_orientation(image) == 1
+    if not plain or not importlib.util.find_spec("imagecodecs"):
+        return None
+    if image.format == "JPEG":
+        import imagecodecs
+
+        # Coarsely, because imagecodecs takes what is cut short for whole.
+        image.draft("RGB", (1, 1))
+        load(image)
+        file.seek(0)
+        decoded: types.Image = imagecodecs.jpeg8_decode(file.read())
+        return decoded
+    if page and page.bands == 3:
+        # What tifffile cannot read, Pillow may, or tells what is wrong.
+        with contextlib.suppress(Undecodable):
+            return tiff.read_page(file, page, image.width * image.height)
+    return None
 
 
 def image_shape(path: Path, max_pixels: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keras_unet.config import LossConfig
 from keras_unet.data import coco, rle
 from keras_unet.data.folders import opened
-from keras_unet.data.images import image_shape, read_image
+from keras_unet.data.images import image_shape
 from keras_unet.data.mask_pixels import MaskPixels, indexed, nearest_pixels
 from keras_unet.data.mask_values import GREY_STEP, coordinates
 from keras_unet.data.mask_values import shown as shown
@@ -99,7 +99,10 @@ def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]
     Raises:
         BadData: a file cannot be read, or the two differ in size.
     """
-    image = read_image(pair.image, channels, data)
+    # Behind it is TensorFlow, which a look at masks can do without.
+    from keras_unet.data.resize import read_at_own_size
+
+    image = read_at_own_size(pair.image, channels, data)
     mask = read_mask(pair, data)
     if mask.shape != image.shape[:2]:
         (height, width), (tall, wide) = mask.shape, image.shape[:2]

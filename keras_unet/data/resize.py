@@ -6,7 +6,8 @@ And the way back, of probability that comes in strips.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,9 +32,9 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
     with opened(path) as file:
         header = read_header(file, data.max_pixels)
         size = data.seen_size(header.shape)
-        if _is_plain_jpeg(header, data):
+        if header.format == "JPEG" and _is_plain(header, data):
             ratio = _ratio(header.shape, size)
-            image = _decode_jpeg(file, channels, ratio=ratio)
+            image = _decoded(file, tf.io.decode_jpeg, channels=channels, ratio=ratio)
         else:
             image = decode_image(file, channels, data)
     return at_size(image, size)
@@ -42,18 +43,28 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
 def read_at_own_size(path: Path, channels: int, data: DataConfig) -> Image:
     """Returns what ``images.read_image`` does, of most JPEGs in a fifth of the time.
 
+    Of most PNGs, too, in less than half the memory.
+
     Raises:
         Unreadable: as by ``images.read_image``.
     """
     with opened(path) as file:
         header = read_header(file, data.max_pixels)
-        # TensorFlow's grey of a coloured JPEG is not Pillow's.
-        if _is_plain_jpeg(header, data) and (channels == 3 or header.mode == "L"):
+        decode = _EXACT.get(header.format)
+        # TensorFlow's grey of a coloured image is not Pillow's.
+        same = channels == 3 or header.mode.startswith("L")
+        if decode and same and _is_plain(header, data):
             # What it cannot read, Pillow may, or tells what is wrong.
             with contextlib.suppress(Undecodable):
-                exact = "INTEGER_ACCURATE"
-                return np.asarray(_decode_jpeg(file, channels, dct_method=exact))
+                return np.asarray(_decoded(file, decode, channels=channels))
         return decode_image(file, channels, data)
+
+
+_EXACT = {
+    "JPEG": functools.partial(tf.io.decode_jpeg, dct_method="INTEGER_ACCURATE"),
+    "PNG": tf.io.decode_png,
+}
+"""Decoders whose pixels are Pillow's."""
 
 
 def at_size(image: Tensor, size: tuple[int, int]) -> Image:
@@ -65,16 +76,16 @@ def at_size(image: Tensor, size: tuple[int, int]) -> Image:
         return np.asarray(tf.cast(resized(image, size) + 0.5, tf.uint8))
 
 
-def _is_plain_jpeg(header: Header, data: DataConfig) -> bool:
-    plain = header.mode in ("L", "RGB") and header.orientation == 1
-    return header.format == "JPEG" and plain and not data.bands
+def _is_plain(header: Header, data: DataConfig) -> bool:
+    plain = header.mode in ("L", "LA", "RGB", "RGBA") and header.orientation == 1
+    return plain and not data.bands
 
 
-def _decode_jpeg(file: BinaryIO, channels: int, **how: Any) -> Tensor:
+def _decoded(file: BinaryIO, decode: Callable[..., Tensor], **how: Any) -> Tensor:
     file.seek(0)
     try:
         with tf.device("CPU"):
-            return tf.io.decode_jpeg(file.read(), channels, **how)
+            return decode(file.read(), **how)
     except tf.errors.InvalidArgumentError as error:
         raise Undecodable("is truncated or damaged") from error
 
@@ -198,24 +209,26 @@ def resampled(stream: Strips, height: int, size: tuple[int, int]) -> Strips:
         size: (h, w), the image's own.
     """
     above, below, share = map(np.asarray, neighbours(height, size[0]))
-    done, held = 0, None
+    done, last = 0, np.empty(0, np.float32)
     for rows, part in stream:
-        part = tf.image.resize(part, (len(part), size[1])).numpy()
-        # The last row's neighbour is the first of those that come.
-        held = part if held is None else np.concatenate([held[-1:], part])
+        part = np.asarray(tf.image.resize(part, (len(part), size[1])))
         end = rows.start + len(part)
-        first = end - len(held)
+        # The last row's neighbour may be the first of those that come.
+        if done < size[0] and above[done] < rows.start:
+            part = np.concatenate([last, part])
+        first, last = end - len(part), part[-1:].copy()
         until = int(np.searchsorted(below, end))
         step = max(1, STRIP // part[0].size)
         for top in range(done, until, step):
             some = slice(top, min(top + step, until))
-            upper, found = held[above[some] - first], held[below[some] - first]
+            upper, found = part[above[some] - first], part[below[some] - first]
             # In place: memory that the system gives anew costs more than the sums.
             found -= upper
             found *= share[some, None, None]
             found += upper
             yield some, found
         done = until
+        del part
 
 
 def neighbours(old: Tensor, new: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -190,7 +190,7 @@ class _Tiled:
         out = tf.TensorArray(
             dtype, 0, dynamic_size=True, infer_shape=False, element_shape=(None,)
         )
-        nothing = self.rows.nothing
+        nothing = self.rows.nothing()
         number, anything = tf.TensorShape(()), tf.TensorShape((None, None, self.kept))
 
         def of_row(

@@ -180,7 +180,9 @@ def _predicted(files: Sequence[Input], writer: _Writer) -> Iterator[_Work]:
         images = [image for _, image in batch if not isinstance(image, Unreadable)]
         every = iter(segmenter.strips(images, foreground=True))
         images.clear()
-        for one, image in batch:
+        # What is done with goes at once: two large images need not fit.
+        while batch:
+            one, image = batch.pop(0)
             if isinstance(image, Unreadable):
                 yield 0, partial(_as_it_is, image)
                 continue
@@ -189,11 +191,10 @@ def _predicted(files: Sequence[Input], writer: _Writer) -> Iterator[_Work]:
             if in_tiles:
                 # The network runs while strips are asked for: in this thread alone.
                 gather = partial(_as_it_is, gather())
-            yield math.prod(size), partial(writer.write, one, image, gather)
-            del gather
-        # The next ones are read now, and two large images need not fit.
-        batch.clear()
-        del image
+            painted = image if writer.wanted.overlay else None
+            del image
+            yield math.prod(size), partial(writer.write, one, painted, gather)
+            del painted, gather
 
 
 _T = TypeVar("_T")
@@ -255,7 +256,7 @@ class _Writer:
         return mask, levels
 
     def write(
-        self, one: Input, image: types.Image, gather: Callable[[], _Gathered]
+        self, one: Input, image: types.Image | None, gather: Callable[[], _Gathered]
     ) -> Unreadable | None:
         """Writes the files of an image, the mask last; returns why there are none."""
         mask, levels = gather()
@@ -270,7 +271,7 @@ class _Writer:
         for end, level in levels.items():
             if self.wanted.probabilities:
                 _save(Image.fromarray(level), start + end)
-        if self.wanted.overlay:
+        if image is not None:
             painted = canvas.paint_mask(image, mask)
             _save(Image.fromarray(painted), start + "_overlay.jpg")
         written = Image.fromarray(as_written(mask, self.values))

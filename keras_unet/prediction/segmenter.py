@@ -50,14 +50,16 @@ def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
 def as_written(
     mask: Mask, values: npt.NDArray[np.uint8 | np.uint16]
 ) -> npt.NDArray[np.uint8 | np.uint16]:
-    """Returns the values (h, w) or colours (h, w, 3) of class ids (h, w)."""
+    """Returns values or colours of class ids; values of 8 bits take their place."""
+    written = mask
+    if values.ndim > 1 or values.dtype != mask.dtype:
+        written = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
     if len(values) == 2:
         # Whole numbers wrap around: any two come out.
         ids = mask if values.ndim == 1 else mask[..., np.newaxis]
-        written = ids * np.diff(values, axis=0)
+        np.multiply(ids, np.diff(values, axis=0), written)
         written += values[:1]
         return written
-    written = np.empty((*mask.shape, *values.shape[1:]), values.dtype)
     # Row by row, because NumPy makes eight bytes of each id.
     for row, ids in zip(written, mask, strict=True):
         values.take(ids, 0, row, "clip")
@@ -204,10 +206,10 @@ class Segmenter:
 
         The strips are made when they are asked for, once and at the image's own size:
         no image's probability need ever be in memory as a whole. With ``foreground``,
-        whole images that have two classes get the second's alone.
+        of two classes they have the second's alone.
         """
         if self._tiler:
-            return [self._by_tiles(self._tiler, image) for image in images]
+            return [self._by_tiles(self._tiler, one, foreground) for one in images]
         if not images:
             return []
         seen = [resized(image, self.config.data.image_size) for image in images]
@@ -217,10 +219,11 @@ class Segmenter:
         sizes = [image.shape[:2] for image in images]
         return [strips(one, size) for one, size in zip(small, sizes, strict=True)]
 
-    def _by_tiles(self, tiler: Tiler, image: Image) -> Strips:
+    def _by_tiles(self, tiler: Tiler, image: Image, foreground: bool) -> Strips:
         height, width = image.shape[:2]
         seen = self.config.data.seen_size((height, width))
-        return resampled(tiler.strips(image, seen), seen[0], (height, width))
+        small = tiler.strips(image, seen, foreground)
+        return resampled(small, seen[0], (height, width))
 
     def decide(self, probability: Probability) -> Mask:
         """Returns the class ids ([b,] h, w) that a probability stands for."""

@@ -161,8 +161,9 @@ class Tiler:
         rows: how images are cut along their height.
         columns: along their width.
         kept: number of classes of which probabilities are added up.
-        band: from the pixels of a row of tiles, (rows.tile, w, c), to what they
-            predict, blended along the row, (rows.predicted, w, kept).
+        band: adds what a row of tiles predicts, blended along the row, to sums,
+            (rows.predicted, w, kept); given are its pixels, (rows.tile, w, c), and the
+            weights of its rows, (rows.predicted,).
     """
 
     def __init__(
@@ -187,23 +188,32 @@ class Tiler:
         self._batch = max(1, BATCH_PIXELS // (rows.tile * columns.tile))
         self.band = tf.function(self._band, reduce_retracing=True)
 
-    def strips(self, image: Image, size: tuple[int, int] | None = None) -> Strips:
+    def strips(
+        self,
+        image: Image,
+        size: tuple[int, int] | None = None,
+        foreground: bool = False,
+    ) -> Strips:
         """Yields rows and the probability in them, (rows, w', classes), as of ``size``.
 
         Args:
             image: (h, w, c), of uint8.
             size: (h', w') at which the network sees it; by default its own.
+            foreground: of two classes give the second's alone.
         """
         rows = RowsOfTiles(self, image, size or image.shape[:2])
-        sums, done = rows.nothing, 0
+        sums, done = rows.nothing(), 0
         for row in range(len(rows.starts)):
             until, sums, finished = rows.add(row, done, sums)
             if until > done:
-                whole = np.asarray(with_background(finished))
-                yield slice(done, done + len(whole)), whole
-            done += len(finished)
+                whole = finished if foreground else with_background(finished)
+                yield slice(done, int(until)), np.asarray(whole)
+                del whole
+            done = int(until)
+            # It is as large as what the next row of tiles needs.
+            del finished
 
-    def _band(self, rows: Tensor) -> Tensor:
+    def _band(self, rows: Tensor, rows_weights: Tensor, before: Tensor) -> Tensor:
         width = tf.shape(rows)[1]
         starts, weights = self.columns.starts(width), self.columns.weights(width)
         count = tf.size(starts)
@@ -223,11 +233,13 @@ class Tiler:
             lambda first, _: first < count, add, (0, sums), parallel_iterations=1
         )
         offset = self.columns.offset(width)
-        return tf.transpose(sums[offset : offset + width], (1, 0, 2))
+        found = tf.transpose(sums[offset : offset + width], (1, 0, 2))
+        return before + found * rows_weights[:, None, None]
 
     def _predicted(self, rows: Tensor, pixels: Tensor) -> Tensor:
         """Returns (tiles, columns.predicted, rows.predicted, classes kept)."""
-        tiles = tf.transpose(tf.gather(rows, pixels, axis=1), (1, 0, 2, 3))
+        tiles = tf.cast(tf.gather(rows, pixels, axis=1), tf.float32)
+        tiles = tf.transpose(tiles, (1, 0, 2, 3))
         tiles.set_shape((None, self.rows.tile, self.columns.tile, rows.shape[-1]))
         found = self._predict(tiles)[..., -self.kept :]
         return tf.transpose(found, (0, 2, 1, 3))
@@ -247,7 +259,6 @@ class RowsOfTiles:
 
     Attributes:
         starts: where they begin, (rows of tiles,).
-        nothing: what sums are at first, (predicted, w', classes kept).
     """
 
     def __init__(self, tiler: Tiler, image: Image | Tensor, size: Any) -> None:
@@ -263,7 +274,10 @@ class RowsOfTiles:
         self.starts, self._weights = axis.starts(height), axis.weights(height)
         behind = self.starts[-1:] + axis.predicted
         self._ends = tf.concat([self.starts[1:], behind], 0)
-        self.nothing = tf.zeros((axis.predicted, size[1], tiler.kept))
+
+    def nothing(self) -> Tensor:
+        """Returns what sums are at first, (predicted, w', classes kept)."""
+        return tf.zeros((self._tiler.rows.predicted, self._size[1], self._tiler.kept))
 
     def add(self, row: Tensor, done: Tensor, sums: Tensor) -> tuple[Tensor, ...]:
         """Adds what the tiles of a row predict.
@@ -279,10 +293,8 @@ class RowsOfTiles:
         """
         start, end = self.starts[row], self._ends[row]
         offset = self._tiler.rows.offset(self._size[0])
-        band = self._tiler.band(
-            pixels_of_row(self._tiler.rows, self._image, self._size, start)
-        )
-        sums = sums + band * self._weights[row][:, None, None]
+        pixels = pixels_of_row(self._tiler.rows, self._image, self._size, start)
+        sums = self._tiler.band(pixels, self._weights[row], sums)
         until = tf.clip_by_value(end - offset, done, self._size[0])
         finished = sums[done + offset - start : until + offset - start]
         moved = end - start
@@ -290,7 +302,9 @@ class RowsOfTiles:
 
 
 def pixels_of_row(axis: Tiling, image: Any, size: Any, start: Tensor) -> Tensor:
-    """Returns what a row of tiles sees, float32 (tile, w', c).
+    """Returns what a row of tiles sees, (tile, w', c).
+
+    That is float32; of an array that is seen at its own size, uint8 as it is.
 
     Args:
         axis: how images are cut along their height.
@@ -299,5 +313,7 @@ def pixels_of_row(axis: Tiling, image: Any, size: Any, start: Tensor) -> Tensor:
         start: of the row of tiles.
     """
     pixels = axis.pixels(size[0], start)
+    if isinstance(image, np.ndarray) and image.shape[:2] == tuple(size):
+        return image[pixels]
     first, last = tf.reduce_min(pixels), tf.reduce_max(pixels) + 1
     return tf.gather(resize_rows(image, size, first, last), pixels - first)

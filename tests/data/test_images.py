@@ -238,6 +238,36 @@ def test_the_limit_and_not_pillows_decides(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("a.jpg", {"subsampling": 0}),
+        ("a.jpg", {"subsampling": 2, "progressive": True}),
+        ("a.tif", {}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.tif", {"compression": "jpeg"}),
+        ("a.png", {}),
+    ],
+)
+def test_a_large_image_has_the_same_pixels_in_less_memory(
+    tmp_path, monkeypatch, name, how
+):
+    noise = np.random.default_rng(0).integers(0, 256, (61, 83, 3), np.uint8)
+    file = save(Image.fromarray(noise), tmp_path / name, **how)
+    wanted = read_image(file, 3, DataConfig())
+    monkeypatch.setattr(images, "LARGE", 0)
+    np.testing.assert_array_equal(read_image(file, 3, DataConfig()), wanted)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_a_large_image_that_is_cut_short_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(images, "LARGE", 0)
+    file = save(Image.effect_noise((261, 183), 50).convert("RGB"), tmp_path / name)
+    file.write_bytes(file.read_bytes()[:-2000])
+    with pytest.raises(BadData, match="truncated"):
+        read_image(file, 3, DataConfig())
+
+
 def test_a_file_of_several_images_is_refused(tmp_path):
     path = grey(
         tmp_path / "a.tif", save_all=True, append_images=[Image.new("L", (8, 6))]

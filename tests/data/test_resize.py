@@ -79,29 +79,44 @@ def test_some_rows_are_those_of_the_whole_image(old, new, begin, share):
 
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
-JPEGS = [
-    ("RGB", {"subsampling": 0}),
-    ("RGB", {"subsampling": 1}),
-    ("RGB", {"subsampling": 2, "progressive": True}),
-    ("RGB", {"exif": TURNED}),
-    ("L", {}),
-    ("CMYK", {}),
+FILES = [
+    ("a.jpg", "RGB", {"subsampling": 0}),
+    ("a.jpg", "RGB", {"subsampling": 1}),
+    ("a.jpg", "RGB", {"subsampling": 2, "progressive": True}),
+    ("a.jpg", "RGB", {"exif": TURNED}),
+    ("a.jpg", "L", {}),
+    ("a.jpg", "CMYK", {}),
+    ("a.png", "RGB", {}),
+    ("a.png", "RGB", {"exif": TURNED}),
+    ("a.png", "RGB", {"transparency": (1, 2, 3)}),
+    ("a.png", "RGBA", {}),
+    ("a.png", "L", {}),
+    ("a.png", "LA", {}),
+    ("a.png", "P", {}),
+    ("a.png", "1", {}),
+    ("a.png", "I;16", {}),
 ]
 
 
-@pytest.mark.parametrize(("mode", "how"), JPEGS)
+@pytest.mark.parametrize(("name", "mode", "how"), FILES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_jpeg_has_the_same_pixels_read_fast(tmp_path, mode, how, channels):
-    file = tmp_path / "a.jpg"
-    Image.fromarray(noise((61, 83))).convert(mode).save(file, **how)
+def test_a_file_has_the_same_pixels_read_fast(tmp_path, name, mode, how, channels):
+    file = tmp_path / name
+    image = Image.fromarray(noise((61, 83), channels=4), "RGBA")
+    if mode.startswith("I"):
+        image = Image.fromarray(noise((61, 83), 1)[..., 0] * np.uint16(256))
+    elif mode != "RGBA":
+        image = image.convert("LA" if mode == "LA" else "RGB").convert(mode)
+    image.save(file, **how)
     data = DataConfig()
     np.testing.assert_array_equal(
         read_at_own_size(file, channels, data), read_image(file, channels, data)
     )
 
 
-def test_a_jpeg_cut_short_is_refused_in_the_same_words(tmp_path):
-    file = tmp_path / "a.jpg"
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_file_cut_short_is_refused_in_the_same_words(tmp_path, name):
+    file = tmp_path / name
     Image.fromarray(noise((61, 83))).save(file)
     file.write_bytes(file.read_bytes()[:2000])
     causes = []

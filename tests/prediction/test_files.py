@@ -155,12 +155,22 @@ print(status, re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise")
-@pytest.mark.parametrize("data", [{}, {"resolution": 0.25, "tile_size": (256, 256)}])
-def test_large_images_take_the_memory_of_one_of_them_and_a_gigabyte(tmp_path, data):
+@pytest.mark.parametrize(
+    ("size", "data"),
+    [
+        ((6000, 6000), {}),
+        ((6000, 6000), {"resolution": 0.25, "tile_size": (256, 256)}),
+        # As wide as the largest that is promised.
+        ((20_000, 1800), {"resolution": 1.0, "tile_size": (512, 512)}),
+    ],
+)
+def test_large_images_take_the_memory_of_one_of_them_and_a_gigabyte(
+    tmp_path, size, data
+):
     run = make_run(tmp_path / "run", **data)
-    pixels = 6000 * 6000
+    pixels = size[0] * size[1]
     for name in "abc":
-        image = Image.new("RGB", (6000, 6000), (240, 240, 240))
+        image = Image.new("RGB", size, (240, 240, 240))
         (tmp_path / "in").mkdir(exist_ok=True)
         image.save(tmp_path / "in" / f"{name}.png")
     words = [run.path, tmp_path / "in", "--output", tmp_path / "out"]
