@@ -31,13 +31,19 @@ def test_the_preset_of_a_command_line_gives_its_defaults(words, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "padding", "elastic"), [("isbi", "valid", 10.0), ("hela", "same", 0.0)]
+    ("name", "resolution", "padding", "normalization", "elastic"),
+    [("isbi", 1.0, "valid", "batch", 10.0), ("hela", 0.5, "same", "group", 0.0)],
 )
-def test_the_papers_presets_see_tiles_at_the_images_own_resolution(
-    name, padding, elastic
+def test_the_papers_presets_see_tiles(
+    name, resolution, padding, normalization, elastic
 ):
     config = preset(name)
-    assert (config.data.resolution, config.model.padding) == (1.0, padding)
+    assert config.data.tiles is not None
+    assert config.data.resolution == resolution
+    assert (config.model.padding, config.model.normalization) == (
+        padding,
+        normalization,
+    )
     assert config.augment.elastic_pixels == elastic
     assert config.loss.weight_map == (name == "hela")
 
