@@ -10,8 +10,6 @@ import pytest
 from PIL import Image
 from unprivileged import as_python_3_14, close, open_copy
 
-# Loaded at once: without privileges its file may be out of reach.
-import keras_unet.data.check  # noqa: F401
 from keras_unet.data.__main__ import main
 from keras_unet.data.records_index import read_index
 from keras_unet.train import main as train
@@ -140,6 +138,9 @@ def test_a_missing_folder_is_one_line_and_status_1(tmp_path, capsys):
 @pytest.fixture(params=["own", "3.14"])
 def unprivileged(root, request, monkeypatch) -> Iterator[Path]:
     """A copy of the set that is open to us, until ``close``."""
+    # Loads the modules: without privileges their files may be out of reach.
+    gone = str(root / "gone")
+    assert main(["check", gone]) == train(["--output", gone, "--data", gone]) == 1
     if request.param == "3.14":
         as_python_3_14(monkeypatch)
     with open_copy(root) as copy:
