@@ -114,6 +114,14 @@ def test_crowds_are_ignored_whatever_kind_the_masks_are_said_to_be(tmp_path):
     assert read_mask(pair, resolved).tolist() == [[1, 1, 255, 255]] * 2
 
 
+def test_what_is_annotated_is_foreground_if_so_wished(tmp_path):
+    data = replace(annotated(tmp_path, {"segmentation": LEFT}), foreground_above=0)
+    report = check_data(find(data), data)
+    assert report.problems == ()
+    [pair] = find(data).pairs
+    assert read_mask(pair, report.resolved).tolist() == [[1, 1, 0, 0]] * 2
+
+
 @pytest.mark.parametrize(
     ("outline", "cause"),
     [

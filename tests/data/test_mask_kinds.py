@@ -500,6 +500,14 @@ def test_a_list_that_does_not_name_255_leaves_it_ignored(tmp_path):
     assert report.resolved.ignore_values == (255,)
 
 
+def test_a_threshold_outweighs_a_list_of_classes(tmp_path):
+    root = write_set(tmp_path, scenes(1, 2), grey)
+    (root / "labels.txt").write_text("background\ncat\ndog\n")
+    report, ids = check(root, foreground_above=1)
+    assert (report.problems, report.resolved.mask_kind) == ((), "binary")
+    assert {value for mask in ids for value in np.unique(mask)} == {0, 1}
+
+
 def test_classes_that_a_binary_network_merges_are_said(tmp_path):
     report, _ = check(write_set(tmp_path, scenes(1, 2, 3), grey), mask_kind="binary")
     assert "1 2 3 all count as foreground" in report.notes
