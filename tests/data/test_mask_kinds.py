@@ -600,6 +600,17 @@ def test_levels_that_differ_by_hardly_anything_are_a_question(tmp_path, values):
     assert all((mask[:6] == 2).all() for mask in ids)
 
 
+def test_neighbours_in_a_palette_are_not_nearly_the_same(tmp_path):
+    def indexed(label, path, _):
+        mask = Image.fromarray(label.astype(np.uint8))
+        mask.putpalette(np.random.default_rng(0).bytes(768))
+        mask.save(path)
+
+    labels = scenes(100, 101, 200)
+    report, ids = check(write_set(tmp_path, labels, indexed))
+    assert_read(report, ids, labels)
+
+
 def test_colours_slightly_off_in_some_files_are_a_question(tmp_path):
     def off(label, path, number):
         found = np.abs(COLOURS[label].astype(int) - (number == 3)).astype(np.uint8)
