@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from keras_unet.errors import as_paths, flag_of, require, require_between
+from keras_unet.errors import BadUsage, as_paths, flag_of, require, require_between
 
 IGNORE = 255
 """Class id of pixels that count in no loss and no metric."""
@@ -151,7 +151,7 @@ def _refuse_two_kinds(data: DataConfig) -> None:
     )
     other = above or (kind if data.mask_kind in ("binary", "instances") else "")
     if classes and other:
-        raise ValueError(f"{classes} and {other} exclude each other: give one of them")
+        raise BadUsage(f"{classes} and {other} exclude each other: give one of them")
 
 
 @dataclass(frozen=True)

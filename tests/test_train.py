@@ -509,6 +509,26 @@ def test_a_run_folder_among_the_images_is_refused(data, name, capsys):
     assert sorted(data.rglob("*")) == before
 
 
+@pytest.mark.parametrize("how", [("--data", "."), ("--pairs", "pairs.csv")])
+def test_a_run_folder_below_images_is_fine_where_it_is_not_searched(
+    data, tmp_path, monkeypatch, capsys, how
+):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    rows = ["image,mask"]
+    for file in (data / "images").iterdir():
+        image, mask = file.name, f"{file.stem}_mask.png"
+        file.rename(flat / image)
+        (data / "masks" / image).rename(flat / mask)
+        rows.append(f"{image},{mask}")
+    (flat / "pairs.csv").write_text("\n".join(rows))
+    monkeypatch.chdir(flat)
+    # What an earlier run has left.
+    shutil.copytree(flat, flat / "exports/demo/figures")
+    assert main([*how, "--output", "exports/a", "--batch-size", "64"]) == 2
+    assert "is more than the 16 training pairs" in capsys.readouterr().err
+
+
 def test_a_batch_larger_than_the_data_is_refused_before_tensorflow_loads(
     data, tmp_path
 ):

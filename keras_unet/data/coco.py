@@ -128,9 +128,9 @@ def _is_outline(outline: Any) -> bool:
         isinstance(points, list)
         and len(points) >= 6
         and len(points) % 2 == 0
-        # Of NaN, minimum and maximum may be any of the others.
-        and math.isfinite(sum(points))
         and max(map(abs, points)) <= _FARTHEST
+        # With NaN among them, the maximum may be any of the others.
+        and math.isfinite(sum(points))
         for points in outline
     )
 
@@ -209,16 +209,31 @@ def _drawn(outline: Any, shape: tuple[int, int]) -> Any:
     if size != [*shape]:
         raise BadData(f"an outline's size is {size}, the image's is {[*shape]}")
     try:
-        if isinstance(counts, list):
-            # Of too few, pycocotools would leave pixels to chance.
-            if not _fill(counts, math.prod(shape)):
-                raise ValueError(f"they are not {math.prod(shape)} pixels in all")
-            outline = masks.frPyObjects(outline, *shape)
-        elif not counts:
-            raise ValueError("there are none")
-        return masks.decode(outline)
+        if isinstance(counts, str):
+            counts = _unpacked(counts)
+        # Of too few, pycocotools would leave pixels to chance.
+        if not _fill(counts, math.prod(shape)):
+            wanted = f"whole numbers that add up to {math.prod(shape)} pixels"
+            raise ValueError(f"they are not {wanted}")
+        return masks.decode(masks.frPyObjects({"size": size, "counts": counts}, *shape))
     except (ValueError, TypeError, OverflowError) as error:
         raise BadData(f"an outline's run lengths are damaged ({error})") from error
+
+
+def _unpacked(text: str) -> list[int]:
+    """Returns run lengths of which each character holds five bits, the lowest first.
+
+    From the fourth on each is the difference from the last but one.
+    """
+    counts, count, bits = list[int](), 0, 0
+    for code in text.encode():
+        count |= (code - 48 & 31) << bits
+        bits += 5
+        if not code - 48 & 32:
+            count -= (code - 48 & 16) << bits - 4
+            counts.append(count + (counts[-2] if len(counts) > 2 else 0))
+            count, bits = 0, 0
+    return counts
 
 
 def _fill(counts: Sequence[Any], pixels: int) -> bool:

@@ -105,14 +105,14 @@ def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
     if data.mask_kind != "auto":
         given = "as --mask-kind, layout or run says"
         return Guess(data.mask_kind, given, data.foreground_above)
-    if names and not data.class_values and names.knows(seen.values, seen.coloured):
-        known = {*names.names(seen.values, seen.coloured), 0}
-        void = tuple(value for value in seen.values if value not in known)
-        return Guess("classes", f"named in {names.file.name}", ignored=void)
     if data.class_values:
         return Guess("classes", "by --class-values")
     if data.foreground_above is not None:
         return Guess("binary", "by --foreground-above", data.foreground_above)
+    if names and names.knows(seen.values, seen.coloured):
+        known = {*names.names(seen.values, seen.coloured), 0}
+        void = tuple(value for value in seen.values if value not in known)
+        return Guess("classes", f"named in {names.file.name}", ignored=void)
     return guess(seen)
 
 

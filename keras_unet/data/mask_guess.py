@@ -113,7 +113,6 @@ def _refuse_twins(seen: MaskSet) -> None:
     if not groups:
         return
     most = [max(values, key=lambda value: seen.counts[value]) for values in groups]
-    most.sort(key=lambda value: value != seen.background())
     alike = ", ".join(seen.shown(values) for values in groups if len(values) > 1)
     raise BadData(
         f"the masks hold {seen.shares()}, and {alike} are nearly the same. If such "
@@ -316,7 +315,6 @@ def _mixed_colours(seen: MaskSet) -> Guess | None:
     if _loses_regions(seen, [*levels, *off]) or len(off) + len(levels) == len(values):
         return None
     if off:
-        levels.sort(key=lambda value: value != seen.background())
         raise BadData(
             f"the masks have {len(values)} colours, of which {seen.shown(levels)} fill "
             f"regions, and {seen.shown(sorted(off))} are no mixtures of two of them. "

@@ -219,7 +219,9 @@ class MaskSet:
 
     def flags(self, values: Sequence[int]) -> str:
         """Returns the flags by which the values are classes, others as the nearest."""
-        names = " ".join(self.shown([value]) for value in values)
+        first = self.background()
+        ordered = sorted(values, key=lambda value: value != first)
+        names = " ".join(self.shown([value]) for value in ordered)
         return f"--class-values {names} --snap-values"
 
     def shares(self) -> str:
@@ -270,8 +272,10 @@ class MaskSet:
     def twins(self) -> list[list[int]]:
         """Returns groups of values that are nearly the same, if some of them are.
 
-        None are if all are, or if some are small levels: those are ids.
+        None are if all are, of indices, or if some are small levels: those are ids.
         """
+        if self.data.mask_reading == "indices":
+            return []
         from scipy.sparse.csgraph import connected_components
 
         points = self._points(self.values)

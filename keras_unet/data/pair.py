@@ -91,7 +91,8 @@ class Found:
                 "--mask-kind instances or binary; a run of classes cannot be scored on "
                 "them"
             )
-        if data.mask_kind != "auto" or data.class_values:
+        above = says.get("mask_kind") == "classes" and data.foreground_above is not None
+        if data.mask_kind != "auto" or data.class_values or above:
             # These hold whatever the values mean.
             says = {n: says[n] for n in ("run_lengths", "ignore_values") if n in says}
         default = DataConfig()

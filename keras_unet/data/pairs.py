@@ -78,15 +78,20 @@ class Prepared(Found):
         return dataclasses.replace(config, data=self.data, model=model)
 
     def require_apart(self, run: RunFolder) -> None:
-        """Refuses a run folder among the images or masks.
+        """Refuses a run folder in a folder of images or masks.
 
         Raises:
             BadUsage: its figures would be taken for images of the set the next time.
         """
+        if self.data.pairs:
+            # Nothing but what the file lists is taken for an image.
+            return
         files = [f for pair in self.every for f in (pair.image, pair.mask) if f]
         folders = {folder.resolve() for folder in {file.parent for file in files}}
+        # Of images right in it, --data is not searched deeper.
+        flat = {self.data.data.resolve()} if self.data.data else set()
         path = run.path.resolve()
-        for folder in folders & {path, *path.parents}:
+        for folder in folders & {path, *({*path.parents} - flat)}:
             raise BadUsage(
                 f"--output {run.path} lies among the images and masks of {folder}, and "
                 "what it holds would be taken for more of them: give another folder"

@@ -74,13 +74,7 @@ def segment(
 
     While the network is at some images, the next are read and the last are written by
     threads; how many depends on their pixels, not on the number of files.
-
-    Args:
-        run: whose network it is.
-        segmenter: the network.
-        files: the images.
-        wanted: what to write.
-        progress: called after each image.
+    ``progress`` is called after each image.
     """
     writer = _Writer(run, segmenter, wanted)
     failed: list[Unreadable] = []

@@ -114,6 +114,14 @@ def test_crowds_are_ignored_whatever_kind_the_masks_are_said_to_be(tmp_path):
     assert read_mask(pair, resolved).tolist() == [[1, 1, 255, 255]] * 2
 
 
+def test_what_is_annotated_is_foreground_if_so_wished(tmp_path):
+    data = replace(annotated(tmp_path, {"segmentation": LEFT}), foreground_above=0)
+    report = check_data(find(data), data)
+    assert report.problems == ()
+    [pair] = find(data).pairs
+    assert read_mask(pair, report.resolved).tolist() == [[1, 1, 0, 0]] * 2
+
+
 @pytest.mark.parametrize(
     ("outline", "cause"),
     [
@@ -121,6 +129,7 @@ def test_crowds_are_ignored_whatever_kind_the_masks_are_said_to_be(tmp_path):
         ([[0, 0, 2, 2]], "annotation 0: has an outline that is neither polygons of"),
         ([[0, 0, 2, 0, math.nan, 2]], "annotation 0: has an outline that is neither"),
         ([[0, 0, 1e9, 0, 1e9, 1e9]], "annotation 0: has an outline that is neither"),
+        ([[0, 0, 2, 0, 10**400, 2]], "annotation 0: has an outline that is neither"),
     ],
 )
 def test_an_object_without_an_outline_is_named(tmp_path, outline, cause):
@@ -133,6 +142,7 @@ def test_an_object_without_an_outline_is_named(tmp_path, outline, cause):
     [
         ("@@@", [2, 4]),
         ("", [2, 4]),
+        ("06", [2, 4]),
         ([2, 4], [2, 4]),
         ([-2, 10], [2, 4]),
         ([2.5, 5.5], [2, 4]),

@@ -500,6 +500,14 @@ def test_a_list_that_does_not_name_255_leaves_it_ignored(tmp_path):
     assert report.resolved.ignore_values == (255,)
 
 
+def test_a_threshold_outweighs_a_list_of_classes(tmp_path):
+    root = write_set(tmp_path, scenes(1, 2), grey)
+    (root / "labels.txt").write_text("background\ncat\ndog\n")
+    report, ids = check(root, foreground_above=1)
+    assert (report.problems, report.resolved.mask_kind) == ((), "binary")
+    assert {value for mask in ids for value in np.unique(mask)} == {0, 1}
+
+
 def test_classes_that_a_binary_network_merges_are_said(tmp_path):
     report, _ = check(write_set(tmp_path, scenes(1, 2, 3), grey), mask_kind="binary")
     assert "1 2 3 all count as foreground" in report.notes
@@ -590,6 +598,17 @@ def test_levels_that_differ_by_hardly_anything_are_a_question(tmp_path, values):
     report, ids = check(tmp_path, class_values=(0, 200, values[0]), snap_values=True)
     assert report.problems == ()
     assert all((mask[:6] == 2).all() for mask in ids)
+
+
+def test_neighbours_in_a_palette_are_not_nearly_the_same(tmp_path):
+    def indexed(label, path, _):
+        mask = Image.fromarray(label.astype(np.uint8))
+        mask.putpalette(np.random.default_rng(0).bytes(768))
+        mask.save(path)
+
+    labels = scenes(100, 101, 200)
+    report, ids = check(write_set(tmp_path, labels, indexed))
+    assert_read(report, ids, labels)
 
 
 def test_colours_slightly_off_in_some_files_are_a_question(tmp_path):
