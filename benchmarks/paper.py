@@ -234,9 +234,11 @@ def _best_on_validation(run: RunFolder) -> list[str]:
     """Returns the thresholds for instances with the best SEG on validation."""
     _command("evaluate", str(run.path), "--split", "validation", "--instances")
     metrics = read_json(run.metrics_file, dict[str, Any])
-    best = metrics["validation"].get("best_instances", {})
-    names = {"--seed-threshold": "seed_threshold", "--threshold": "threshold"}
-    return [w for flag, key in names.items() if best for w in (flag, str(best[key]))]
+    best = metrics["validation"].get("best_instances")
+    if not best:
+        return []
+    flags = [f"--seed-threshold={best['seed_threshold']}"]
+    return [*flags, f"--threshold={best['threshold']}"]
 
 
 def _require_same(file: Path, words: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from keras_unet.config import Config
+from keras_unet.config import Config, PredictConfig
 from keras_unet.console import (
     load_tensorflow,
     on_interrupt,
@@ -212,7 +212,10 @@ def _require_same(journal: Path, made_by: dict[str, Any], there: list[Path]) -> 
         BadUsage: with both ways on.
     """
     try:
-        before = read_json(journal, dict[str, Any])
+        # Versions before had fewer ways.
+        before = dataclasses.asdict(PredictConfig()) | read_json(
+            journal, dict[str, Any]
+        )
     except (FileNotFoundError, ValueError):
         if not there:
             return

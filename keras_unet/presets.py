@@ -91,9 +91,9 @@ Measured to be better than the paper's way in the same minutes, and so not as th
 (benchmarks/paper.md): padding "same", which sees twice as many images; scaling and
 rotation without elastic deformation; group normalisation, with which two images a step
 are as good as many; half the resolution, at which the network sees a HeLa cell as a
-whole. ``--padding valid --elastic-pixels 10 --normalization none --resolution 1`` has
-them back. ``--no-weight-map --targets borders`` learns the border of two cells as a
-class instead.
+whole. ``--padding valid --elastic-pixels 10 --normalization batch --resolution 1
+--border-sigma 5`` has them back. ``--no-weight-map --targets borders`` learns the
+border of two cells as a class instead.
 
     python -m keras_unet.train --preset hela --images 01 --masks 01_ST/SEG
     python -m keras_unet.evaluate exports/hela --instances

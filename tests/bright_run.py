@@ -20,6 +20,8 @@ def make_run(folder, classes=1, padding="same", **data):
         classes=classes, filters=1, depth=1, dropout=0.0, padding=padding
     )
     meaning = {"mask_kind": "binary", "foreground_above": 127}
+    if data.get("mask_kind") == "classes":
+        meaning = {}
     config = Config(
         data=DataConfig(**{"image_size": SIZE, **meaning, **data}),
         model=model,

@@ -182,6 +182,16 @@ def test_another_run_s_masks_are_refused_and_overwritten_when_told(
     assert predict(run, *words) == 0
 
 
+def test_masks_of_a_version_that_knew_no_seeds_are_gone_on_with(run, images, tmp_path):
+    words = [images, "--output", tmp_path / "out"]
+    assert predict(run, *words) == 0
+    journal = tmp_path / "out" / ".predict.json"
+    made_by = json.loads(journal.read_text())
+    del made_by["seed_threshold"]
+    journal.write_text(json.dumps(made_by))
+    assert predict(run, *words) == 0
+
+
 @pytest.mark.parametrize("journal", [None, "half"])
 def test_masks_of_unknown_origin_are_refused(run, images, tmp_path, capsys, journal):
     draw(tmp_path / "out" / "b.png", square())

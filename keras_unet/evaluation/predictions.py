@@ -124,7 +124,7 @@ class PieceScores:
         wanted: which.
         config: what the masks' values mean, and how the predictions were made.
         search: also try thresholds for instances of foreground and background, where
-            scikit-image is installed.
+            the masks number them and scikit-image is installed.
 
     Attributes:
         columns: of each image, its SEG: the mean over its true pieces.
@@ -136,7 +136,8 @@ class PieceScores:
         binary = wanted.instances and config.model.classes <= 2
         self.keeps_probability = wanted.membranes or binary
         self._tried: dict[PredictConfig, list[float]] = {}
-        if search and binary and has_watershed():
+        numbered = config.data.mask_kind == "instances"
+        if search and binary and numbered and has_watershed():
             pairs = itertools.product(DOWN_TO, SEEDS)
             how = [
                 replace(config.predict, threshold=t, seed_threshold=s) for t, s in pairs
@@ -159,7 +160,11 @@ class PieceScores:
             truth = instances_of(one.pair, values, data)
             seg = seg_scores(self._instances(one), truth)
             for how, found in self._tried.items():
-                found += seg_scores(self._instances(one, how), truth)
+                try:
+                    found += seg_scores(self._instances(one, how), truth)
+                except BadData:
+                    # More pieces than can be numbered.
+                    found += [0.0] * len(seg)
             self._pieces += seg
             self.columns.append({"seg": float(np.mean(seg)) if seg else math.nan})
         if self.wanted.membranes and one.probability is not None:
