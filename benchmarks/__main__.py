@@ -1,8 +1,8 @@
 """Command: every measurement that goes into 20 minutes, as tables, JSON and a figure.
 
 Writes ``results/<processor>.json`` with what each part printed, a figure beside it, and
-the tables of ``docs/benchmarks.md`` from that file; ``--from FILE`` measures nothing
-and writes the tables anew.
+the tables of ``docs/benchmarks.md`` and the READMEs from that file; ``--from FILE``
+measures nothing and writes the tables anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -22,20 +22,13 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from benchmarks.machine import packages, processor
+from benchmarks.pages import PARTS, READMES, Results, page_of, write_readmes
 from keras_unet import BadData
 from keras_unet.console import parse, run_verb
 from keras_unet.files import read_json, write_whole
 
-Results = dict[str, Any]
-
 Part = Literal["train_step", "predict", "input_pipeline", "scaling"]
 PARTS_IN_ORDER: tuple[Part, ...] = get_args(Part)
-PARTS = {
-    "train_step": "A training step of 31 million parameters, beside PyTorch",
-    "predict": "Photos to mask files, beside the network alone and a plain loop",
-    "input_pipeline": "Reading images and masks, beside Pillow and NumPy",
-    "scaling": "Time and memory by image size and batch",
-}
 WORDS = {
     "train_step": "--repeats 5",
     "predict": "--images 16 --repeats 3",
@@ -50,14 +43,13 @@ class Flags:
 
     Attributes:
         parts: which measurements; train_step needs PyTorch (extra bench).
-        results: folder of the JSON and the figure.
-        page: Markdown file that gets the tables.
+        root: the checkout; benchmarks/results/ gets the JSON and the figure,
+            docs/benchmarks.md and the READMEs the tables.
         source: results to write the page from; nothing is measured.
     """
 
     parts: tuple[Part, ...] = PARTS_IN_ORDER
-    results: Path = Path("benchmarks/results")
-    page: Path = Path("docs/benchmarks.md")
+    root: Path = Path()
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
 
 
@@ -68,9 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags = parse(Flags, argv, prog="python -m benchmarks")
         file = flags.source or measure(flags)
         results = read_json(file, dict[str, Any])
-        with write_whole(flags.page) as aside:
+        page = flags.root / "docs/benchmarks.md"
+        with write_whole(page) as aside:
             aside.write_text("\n".join(page_of(results)) + "\n", "utf-8")
-        print(f"{file}\n{flags.page}")
+        write_readmes(flags.root, results)
+        print("\n".join(map(str, (file, page, *map(flags.root.joinpath, READMES)))))
 
     return run_verb(verb)
 
@@ -81,12 +75,15 @@ def measure(flags: Flags) -> Path:
     Raises:
         BadData: a part failed.
     """
-    flags.results.mkdir(parents=True, exist_ok=True)
+    folder = flags.root / "benchmarks/results"
+    folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"\W+", "-", processor()).strip("-").lower()
-    file = flags.results / f"{name}.json"
+    file = folder / f"{name}.json"
+    names = ["tensorflow", "keras", "numpy", "pillow"]
+    names += ["torch"] if "train_step" in flags.parts else []
     results: Results = {
         "processor": processor(),
-        "packages": packages("tensorflow", "keras", "numpy", "pillow"),
+        "packages": packages(*names),
         "date": datetime.date.today().isoformat(),
         "parts": {},
     }
@@ -115,25 +112,6 @@ def _run(part: str, words: str) -> Results:
     said = f"python -m benchmarks.{part} {words}".strip()
     seconds = round(time.monotonic() - start)
     return {"command": said, "seconds": seconds, "lines": lines}
-
-
-def page_of(results: Results) -> Iterator[str]:
-    """Yields the lines of the page."""
-    yield "# Speed"
-    yield ""
-    yield f"Written by `python -m benchmarks` on {results['date']}: "
-    yield f"{results['processor']}; {results['packages']}."
-    yield "Contestants of a table took turns in one run; figures are medians, with"
-    yield "quartiles where there is room."
-    for part, found in results["parts"].items():
-        yield ""
-        yield f"## {PARTS[part]}"
-        yield ""
-        yield f"`{found['command']}` ({found['seconds']} s)"
-        yield ""
-        # A figure is beside the results; the page has tables.
-        lines = [line for line in found["lines"] if not line.startswith("figure: ")]
-        yield from lines
 
 
 if __name__ == "__main__":
