@@ -28,6 +28,8 @@ _MASKS = {
     *("masks", "mask", "labels", "label", "annotations", "annotation", "annot"),
     *("annots", "gt", "gts", "groundtruth", "ground_truth", "truth", "targets"),
     *("target", "segmentations", "segmentation", "seg"),
+    # Of retinas, whose mask/ is the field of view.
+    *("manual", "manual1", "manual2", "1st_manual", "2nd_manual", "vessel", "vessels"),
 }
 _PARTS: dict[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),

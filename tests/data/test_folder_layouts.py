@@ -166,6 +166,17 @@ def test_two_folders_of_masks_are_a_question(tmp_path):
         find_pairs(DataConfig(data=tmp_path))
 
 
+@pytest.mark.parametrize("manual", ["1st_manual", "manual1"])
+def test_masks_of_the_field_of_view_beside_those_by_hand_are_a_question(
+    tmp_path, manual
+):
+    for part in ("training", "test"):
+        names = "images/1_a.png", "mask/1_a_mask.png", f"{manual}/1_{manual}.png"
+        touch(tmp_path, *(f"{part}/{name}" for name in names))
+    with pytest.raises(BadData, match=f"training/images/ training/{manual}/"):
+        find_pairs(DataConfig(data=tmp_path))
+
+
 def test_pipes_among_the_files_are_named_and_not_opened(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png")
     os.mkfifo(tmp_path / "images/b.png")
