@@ -45,7 +45,7 @@ _FORMAT_OF = {
 }
 _FRESH = 2.0
 """Seconds after a change in which another one may leave the time as it is."""
-_VERSION = 4
+_VERSION = 5
 """Of what is remembered; to be raised when a look finds more or something else."""
 _SET_UP = (
     # What a power cut loses is looked at again.

@@ -23,6 +23,8 @@ from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import Undecodable
 from keras_unet.types import Mask, Values
 
+_COLOURS = 262
+"""TIFF's PhotometricInterpretation; 0 is WhiteIsZero."""
 _NOISE = 4
 """By how much lossy compression changes values within a region."""
 _LOOKED_AT = 256
@@ -50,7 +52,14 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
             lossy=lossy,
             hidden=mask.hidden(),
             shows_black=mask.shows_black(),
+            negative=_is_negative(image),
         )
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Returns whether Pillow turned levels of a TIFF around: 0 is stored for white."""
+    colours = getattr(image, "tag_v2", {}).get(_COLOURS)
+    return colours == 0 and image.mode in ("1", "L")
 
 
 def _is_lossy(image: Image.Image, file: BinaryIO) -> bool:

@@ -694,6 +694,30 @@ def test_objects_in_colours_that_recur_are_a_question(tmp_path):
     assert "each of them one connected piece of a mask" in question
 
 
+def bilevel(white):
+    def write(label, path, number):
+        tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
+        kind = "miniswhite" if number in white else "minisblack"
+        tifffile.imwrite(path, label > 0, photometric=kind)
+
+    return write
+
+
+def test_masks_that_are_stored_the_other_way_round_are_a_question(tmp_path):
+    truth = scenes(1)
+    root = write_set(tmp_path, truth, bilevel(range(8)), "tif")
+    question = the_question(check(root)[0])
+    assert "seen black: --class-values 0 255. If it is seen white" in question
+    _, ids = check(root, class_values=(255, 0))
+    np.testing.assert_array_equal(ids, truth)
+
+
+def test_masks_stored_one_way_and_the_other_are_refused_whatever_is_said(tmp_path):
+    root = write_set(tmp_path, scenes(1), bilevel(range(3)), "tif")
+    question = the_question(check(root, foreground_above=127)[0])
+    assert question.startswith("3 masks are TIFF whose 0 is white")
+
+
 def test_images_as_masks_are_refused_at_once(tmp_path):
     """Their thousands of even colours once took hours to compare."""
     root = write_set(tmp_path, scenes(255), grey)
