@@ -694,6 +694,28 @@ def test_objects_in_colours_that_recur_are_a_question(tmp_path):
     assert "each of them one connected piece of a mask" in question
 
 
+def colours_of_16_bits(step):
+    def write(label, path, number):
+        tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
+        grey = (label * step).astype(np.uint16)
+        tifffile.imwrite(path, np.stack([grey] * 3, -1), photometric="rgb")
+
+    return write
+
+
+def test_16_bit_colours_whose_upper_bits_say_all_are_read(tmp_path):
+    truth = scenes(1)
+    root = write_set(tmp_path, truth, colours_of_16_bits(65535), "tif")
+    np.testing.assert_array_equal(check(root)[1], truth)
+
+
+def test_16_bit_colours_whose_lower_bits_say_something_are_refused(tmp_path):
+    root = write_set(tmp_path, scenes(1, 300), colours_of_16_bits(1), "tif")
+    problems = check(root)[0].problems
+    assert len(problems) == 8
+    assert "in colours of 16 bits, of which 8 are read" in problems[0].cause
+
+
 def bilevel(white):
     def write(label, path, number):
         tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
