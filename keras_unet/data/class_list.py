@@ -16,10 +16,16 @@ from typing import Any
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
-_STEMS = ("labels", "classes", "label_names", "class_names", "labelmap", "class_dict")
+_STEMS = (
+    *("labels", "classes", "label_names", "class_names", "labelmap", "class_dict"),
+    "_classes",
+)
 _SUFFIXES = (".txt", ".csv", ".json")
 _NAME = ("name", "class", "label", "readable", "class_name", "label_name")
-_VALUE = ("value", "id", "index", "class_id", "label_id", "labelid", "pixel_value")
+_VALUE = (
+    *("value", "id", "index", "class_id", "label_id", "labelid"),
+    *("pixel_value", "pixel value"),
+)
 _COLOUR = ("color", "colour", "rgb", "color_rgb", "hex")
 _IGNORED = ("ignoreineval", "ignore", "void")
 _NOTHING = ("__ignore__", "ignore", "void")

@@ -269,7 +269,20 @@ def _find_annotated(folder: Path, files: Mapping[Path, Part]) -> Found:
 def _side_by_side(folder: Path, deep: bool) -> Iterator[Layout]:
     found = match_neighbours(folder, deep)
     if found.pairs:
-        name = "images and masks side by side, such as "
         pair = found.pairs[0]
         example = f"{pair.image.name} and {pair.mask.name if pair.mask else ''}"
-        yield Layout(name + example, lambda: found)
+        found, split = _with_parts(found, folder)
+        name = f"images and masks side by side, such as {example}{split}"
+        yield Layout(name, lambda: found)
+
+
+def _with_parts(found: Found, folder: Path) -> tuple[Found, str]:
+    """Returns the pairs with their parts where train/, valid/, ... hold them all."""
+    places = [pair.image.relative_to(folder).parts[0] for pair in found.pairs]
+    parts = {place: _meaning(place) for place in places}
+    pure = all(part and not rest for part, rest in parts.values())
+    if not pure or len(parts) < 2 or ("train", "") not in parts.values():
+        return found, ""
+    both = zip(found.pairs, places, strict=True)
+    pairs = tuple(replace(pair, part=parts[place][0]) for pair, place in both)
+    return replace(found, every=pairs), ", with its own split"

@@ -111,7 +111,7 @@ def _signed(image: Image.Image) -> Image.Image:
     if (values >= 0).all():
         return image
     signed = Image.fromarray(values.astype(np.int32))
-    signed.format = image.format
+    signed.format = image.format  # type: ignore[misc]
     return signed
 
 

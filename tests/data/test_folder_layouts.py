@@ -9,6 +9,7 @@ from PIL import Image
 from splits import find_pairs
 
 from keras_unet.data.check import check_data
+from keras_unet.data.class_list import find_class_list
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found
@@ -149,6 +150,19 @@ def test_image_and_mask_may_lie_side_by_side(tmp_path, mask):
 def test_side_by_side_in_subfolders_is_found_too(tmp_path):
     touch(tmp_path, "p1/a.tif", "p1/a_mask.tif", "p2/a.tif", "p2/a_mask.tif")
     assert [pair.group for pair in found_in(tmp_path).pairs] == ["p1/a", "p2/a"]
+
+
+def test_side_by_side_in_folders_of_parts_has_its_own_split(tmp_path):
+    for part in ("train", "valid", "test"):
+        touch(tmp_path, f"{part}/a_jpg.rf.1.jpg", f"{part}/a_jpg.rf.1_mask.png")
+        table = "Pixel Value, Class\n0, background\n1, cat\n"
+        (tmp_path / part / "_classes.csv").write_text(table)
+    found = found_in(tmp_path)
+    assert parts_of(found) == (["a_jpg.rf.1"],) * 3
+    assert found.notes[0].endswith("a_jpg.rf.1_mask.png, with its own split")
+    names = find_class_list([tmp_path / "train"])
+    assert names
+    assert names.names([0, 1], coloured=False) == {0: "background", 1: "cat"}
 
 
 def test_two_layouts_are_a_question(tmp_path):
