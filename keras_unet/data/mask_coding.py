@@ -197,6 +197,16 @@ def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str
     first = seen.background() if values else 0
     if first not in values:
         return tuple(values), ""
+    most = max(values, key=lambda value: (seen.border[value], value == first))
+    if most != first != 0:
+        ways = (
+            f"--class-values {' '.join(map(str, sorted(values, key=one.__ne__)))}"
+            for one in (first, most)
+        )
+        raise BadData(
+            f"the masks' background may be {first}, black in their palette, or {most}, "
+            f"which fills most of their borders: {' or '.join(ways)}"
+        )
     rest = (value for value in values if value != first)
     note = (
         f"{seen.shown([first])} fills most of the masks' borders and is taken for the "

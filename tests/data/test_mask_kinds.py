@@ -351,6 +351,18 @@ def test_a_palette_whose_background_is_not_its_first_entry(tmp_path):
     np.testing.assert_array_equal(ids[0], labels[0])
 
 
+def test_black_on_white_in_a_palette_is_a_question(tmp_path):
+    def black_object(label, path, _):
+        mask = Image.fromarray(label.astype(np.uint8))
+        mask.putpalette([255, 255, 255, 0, 0, 0, 255, 0, 0])
+        mask.save(path)
+
+    root = write_set(tmp_path, scenes(1, 2), black_object)
+    question = the_question(check(root)[0])
+    assert "--class-values 1 0 2 or --class-values 0 1 2" in question
+    assert check(root, class_values=(0, 1, 2))[0].problems == ()
+
+
 def test_anti_aliased_lines_are_a_question(tmp_path):
     def thin(label, path, number):
         large = np.zeros((4 * 48, 4 * 64), np.uint8)
