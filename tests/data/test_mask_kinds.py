@@ -363,6 +363,12 @@ def test_black_on_white_in_a_palette_is_a_question(tmp_path):
     assert check(root, class_values=(0, 1, 2))[0].problems == ()
 
 
+def test_values_that_a_threshold_makes_background_are_said(tmp_path):
+    root = write_set(tmp_path, [*scenes(1), *scenes(255)], grey)
+    notes = check(root, foreground_above=127)[0].notes
+    assert "0 1 all count as background" in notes
+
+
 def test_anti_aliased_lines_are_a_question(tmp_path):
     def thin(label, path, number):
         large = np.zeros((4 * 48, 4 * 64), np.uint8)
