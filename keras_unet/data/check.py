@@ -171,7 +171,9 @@ def check_data(
             files = [_mask_file(seen.pair) for seen in whole]
             beside = dict.fromkeys(file.parent for file in files)
             above = (place.parent for place in beside)
-            names = find_class_list([*beside, folder, *above])
+            # COCO names its classes itself, in a file that may be called labels.json.
+            known = data.class_values and data.class_names
+            names = None if known else find_class_list([*beside, folder, *above])
             values = [s.mask.values for s in whole if s.mask and s.mask.values]
             _refuse_negatives(values, data)
             coding = find_coding(values, data, files, names)

@@ -19,7 +19,7 @@ from keras_unet.errors import BadData, Undecodable, Unreadable
 
 BESIDE_IMAGES = {
     *(".csv", ".db", ".html", ".ini", ".json", ".log", ".mat", ".md", ".txt"),
-    *(".xml", ".yaml", ".yml", ".zip"),
+    *(".jgw", ".pdf", ".pgw", ".prj", ".tfw", ".wld", ".xml", ".yaml", ".yml", ".zip"),
 }
 """Suffixes of files that commonly lie between images and are none."""
 
@@ -92,7 +92,7 @@ def _walk(folder: Path, deep: bool, above: frozenset[str]) -> Iterator[Path]:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            shown = [e for e in entries if not e.name.startswith((".", "Thumbs.db"))]
+            shown = [e for e in entries if not e.name.startswith((".", "__MACOSX"))]
     except OSError as error:
         raise no_folder(folder, error) from error
     return sorted(shown, key=lambda entry: entry.name)

@@ -191,6 +191,20 @@ def test_masks_of_the_field_of_view_beside_those_by_hand_are_a_question(
         find_pairs(DataConfig(data=tmp_path))
 
 
+def test_outlines_of_yolo_are_called_what_they_are(tmp_path):
+    touch(tmp_path, "train/images/a.jpg")
+    (tmp_path / "train/labels").mkdir()
+    (tmp_path / "train/labels/a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    with pytest.raises(BadData, match="Outlines in text files, as YOLO has"):
+        find_pairs(DataConfig(data=tmp_path))
+
+
+def test_what_macs_and_maps_leave_beside_images_is_passed_over(tmp_path):
+    touch(tmp_path, "set/images/a.png", "set/masks/a.png", "__MACOSX/set/images/b.png")
+    (tmp_path / "set/images/a.pgw").write_text("1\n0\n")
+    assert pairs_of(found_in(tmp_path)) == [("a.png", "a.png")]
+
+
 def test_pipes_among_the_files_are_named_and_not_opened(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png")
     os.mkfifo(tmp_path / "images/b.png")
