@@ -369,6 +369,41 @@ def test_values_that_a_threshold_makes_background_are_said(tmp_path):
     assert "0 1 all count as background" in notes
 
 
+def test_steps_between_two_small_values_are_a_question(tmp_path):
+    def resized(label, path, _):
+        mask = Image.fromarray(label.astype(np.uint8))
+        for size in (65, 45), (130, 90):
+            mask = mask.resize(size, Image.Resampling.BILINEAR)
+        mask.save(path)
+
+    rows, columns = np.mgrid[:90, :130]
+    discs = [5 * ((rows - 40) ** 2 + (columns - 50 - n) ** 2 < 900) for n in range(4)]
+    root = write_set(tmp_path, discs, resized)
+    question = the_question(check(root)[0])
+    assert "1 2 3 4 nowhere fills a region" in question
+    assert "--foreground-above 2. If it is a class" in question
+
+
+def test_255_beside_65535_is_a_question(tmp_path):
+    def of_8_or_16_bits(label, path, number):
+        top, kind = (255, np.uint8) if number % 2 else (65535, np.uint16)
+        Image.fromarray((label * top).astype(kind)).save(path)
+
+    question = the_question(check(write_set(tmp_path, scenes(1), of_8_or_16_bits))[0])
+    assert "What 255 65535 mean cannot be told" in question
+
+
+@pytest.mark.parametrize("objects", [(1, 2), (1, 2, 3)])
+def test_255_that_fills_most_is_a_question(tmp_path, objects):
+    def numbered_from_0(label, path, number):
+        grey(np.where(label == 0, 255, label - 1), path, number)
+
+    root = write_set(tmp_path, scenes(*objects, count=9), numbered_from_0)
+    report, _ = check(root)
+    assert "255" in the_question(report)
+    assert check(root, ignore_values=(255,))[0].resolved.ignore_values == (255,)
+
+
 def test_anti_aliased_lines_are_a_question(tmp_path):
     def thin(label, path, number):
         large = np.zeros((4 * 48, 4 * 64), np.uint8)
