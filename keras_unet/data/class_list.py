@@ -133,7 +133,10 @@ def _from_lines(text: str) -> list[Entry]:
 
 
 def _from_line(line: str) -> Entry:
-    """Returns the entry of ``name``, ``7 name``, ``64 128 64 name`` and the like."""
+    """Returns the entry of ``name``, ``7 name``, ``name: 7`` or ``64 128 64 name``."""
+    named = re.fullmatch(r"([^:=,;\t]+)[:=,;\t]\s*(\d+)", line)
+    if named and not named.group(1).strip().isdigit():
+        return Entry(named.group(1).strip(), value=int(named.group(2)))
     # CVAT writes name:64,128,64::
     cvat = re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+):.*", line)
     if cvat:
