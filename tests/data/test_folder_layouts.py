@@ -191,6 +191,21 @@ def test_masks_of_the_field_of_view_beside_those_by_hand_are_a_question(
         find_pairs(DataConfig(data=tmp_path))
 
 
+def test_a_folder_of_masks_may_lie_among_the_images(tmp_path):
+    touch(tmp_path, "a.jpg", "b.jpg", "masks/a.png", "masks/b.png")
+    both = [("a.jpg", "a.png"), ("b.jpg", "b.png")]
+    assert pairs_of(found_in(tmp_path)) == both
+    found = find(DataConfig(images=tmp_path, masks=tmp_path / "masks"))
+    assert (found.problems, pairs_of(found)) == ((), both)
+
+
+def test_images_of_nnunet_have_the_number_of_their_channel(tmp_path):
+    for case in ("c_001", "c_002"):
+        touch(tmp_path, f"imagesTr/{case}_0000.png", f"labelsTr/{case}.png")
+    touch(tmp_path, "imagesTs/c_003_0000.png")
+    assert pairs_of(found_in(tmp_path))[1] == ("c_002_0000.png", "c_002.png")
+
+
 def test_outlines_of_yolo_are_called_what_they_are(tmp_path):
     touch(tmp_path, "train/images/a.jpg")
     (tmp_path / "train/labels").mkdir()
