@@ -190,7 +190,7 @@ def _are_ids(seen: MaskSet, rest: Sequence[int], void: int) -> bool:
     """Returns whether values beside ``void`` are clearly ids."""
     if seen.data.mask_reading == "indices":
         return True
-    fills = 2 * min(seen.share([void]), seen.border[void] / seen.border.total()) > 1
+    fills = 2 * seen.border[void] > seen.border.total() and seen.share([void]) > 0.5
     if fills and all(map(seen.is_region, rest)):
         return False  # It may be the background.
     # Noise around 0 looks like ids that are nowhere a region.

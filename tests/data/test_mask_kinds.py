@@ -369,6 +369,11 @@ def test_values_that_a_threshold_makes_background_are_said(tmp_path):
     assert "0 1 all count as background" in notes
 
 
+def test_255_beside_one_value_and_nothing_else_is_a_question(tmp_path):
+    root = write_set(tmp_path, [*scenes(1), *scenes(255)], grey)
+    assert "What 255 means" in the_question(check(root, ignore_values=(0,))[0])
+
+
 def test_steps_between_two_small_values_are_a_question(tmp_path):
     def resized(label, path, _):
         mask = Image.fromarray(label.astype(np.uint8))
