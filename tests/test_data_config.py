@@ -26,6 +26,10 @@ from keras_unet.data_config import DataConfig
             {"mask_kind": "classes", "foreground_above": 3},
             "--mask-kind classes and --foreground-above exclude each other",
         ),
+        (
+            {"class_values": (0, 1, 3), "ignore_values": (255, 3)},
+            "--class-values and --ignore-values both name 3",
+        ),
         ({"foreground_tiles": 1.5}, "--foreground-tiles must be 0 to 1, not 1.5"),
     ],
 )

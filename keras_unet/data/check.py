@@ -18,7 +18,8 @@ from keras_unet.data import records_index
 from keras_unet.data.class_list import find_class_list
 from keras_unet.data.look import Look, LookCache, Seen, look_at, white_of
 from keras_unet.data.mask_coding import Coding, find_coding
-from keras_unet.data.masks import to_class_ids
+from keras_unet.data.mask_values import MaskValues
+from keras_unet.data.masks import shown, to_class_ids
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
 from keras_unet.data.pieces import about_squeezing
 from keras_unet.data_config import IGNORE, DataConfig
@@ -170,8 +171,11 @@ def check_data(
             files = [_mask_file(seen.pair) for seen in whole]
             beside = dict.fromkeys(file.parent for file in files)
             above = (place.parent for place in beside)
-            names = find_class_list([*beside, folder, *above])
+            # COCO names its classes itself, in a file that may be called labels.json.
+            known = data.class_values and data.class_names
+            names = None if known else find_class_list([*beside, folder, *above])
             values = [s.mask.values for s in whole if s.mask and s.mask.values]
+            _refuse_negatives(values, data)
             coding = find_coding(values, data, files, names)
             rows, unknown = _rows(whole, coding.data)
             problems += unknown + _beyond(rows, coding.data, classes)
@@ -213,6 +217,30 @@ def _look_at_all(
         finally:
             # After Ctrl-C nobody waits for the rest.
             threads.shutdown(cancel_futures=True)
+
+
+def _refuse_negatives(masks: Sequence[MaskValues], data: DataConfig) -> None:
+    """Refuses masks that mean one thing as seen, another as stored, unless it is said.
+
+    Raises:
+        BadData: it is not, or other masks of the set are the usual way round.
+    """
+    kind = "TIFF whose 0 is white (from arrays of bool, or by ImageJ's inverting LUT)"
+    count = sum(mask.negative for mask in masks)
+    if 0 < count < len(masks):
+        raise BadData(
+            f"{count} masks are {kind}, and {len(masks) - count} are not, so that one "
+            "value may mean two things: write all masks of the set in one way"
+        )
+    values = sorted({v for mask in masks for v in mask.readings[mask.own].counts})
+    said = data.class_values or data.foreground_above is not None
+    if count and len(values) > 1 and not said:
+        raise BadData(
+            f"the masks are {kind}: black and white as seen are the reverse of what is "
+            "stored. If the background is seen black: --class-values "
+            f"{shown(values, data)}. If it is seen white: --class-values "
+            f"{shown(values[::-1], data)}"
+        )
 
 
 def _rows(whole: Iterable[Seen], data: DataConfig) -> tuple[list[Row], list[Problem]]:

@@ -16,10 +16,16 @@ from typing import Any
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
-_STEMS = ("labels", "classes", "label_names", "class_names", "labelmap", "class_dict")
+_STEMS = (
+    *("labels", "classes", "label_names", "class_names", "labelmap", "class_dict"),
+    "_classes",
+)
 _SUFFIXES = (".txt", ".csv", ".json")
 _NAME = ("name", "class", "label", "readable", "class_name", "label_name")
-_VALUE = ("value", "id", "index", "class_id", "label_id", "labelid", "pixel_value")
+_VALUE = (
+    *("value", "id", "index", "class_id", "label_id", "labelid"),
+    *("pixel_value", "pixel value"),
+)
 _COLOUR = ("color", "colour", "rgb", "color_rgb", "hex")
 _IGNORED = ("ignoreineval", "ignore", "void")
 _NOTHING = ("__ignore__", "ignore", "void")
@@ -127,7 +133,10 @@ def _from_lines(text: str) -> list[Entry]:
 
 
 def _from_line(line: str) -> Entry:
-    """Returns the entry of ``name``, ``7 name``, ``64 128 64 name`` and the like."""
+    """Returns the entry of ``name``, ``7 name``, ``name: 7`` or ``64 128 64 name``."""
+    named = re.fullmatch(r"([^:=,;\t]+)[:=,;\t]\s*(\d+)", line)
+    if named and not named.group(1).strip().isdigit():
+        return Entry(named.group(1).strip(), value=int(named.group(2)))
     # CVAT writes name:64,128,64::
     cvat = re.fullmatch(r"([^:]+):(\d+),(\d+),(\d+):.*", line)
     if cvat:

@@ -73,7 +73,14 @@ def find_annotated(file: Path, folders: Sequence[Path]) -> Found:
 def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
     annotations = content["annotations"]
     names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
+    if any("segments_info" in annotation for annotation in annotations):
+        raise BadData(
+            f"{file}: is of COCO's panoptic kind, whose masks are images: write them "
+            "as one value a class, for --images and --masks"
+        )
     used = {int(a["category_id"]) for a in annotations}
+    if len(names) < len(content["categories"]):
+        raise BadData(f"{file}: has two categories of one id")
     if used - names.keys():
         raise BadData(f"{file}: has no category {min(used - names.keys())}")
     # 0 is the background: some tools count categories from 0, or have a root there.
@@ -141,7 +148,8 @@ def _pairs(
     images: Sequence[Any],
     objects: Mapping[Any, list[Any]],
 ) -> tuple[list[Pair], list[Problem]]:
-    names = [str(image["file_name"]) for image in images]
+    # Label Studio on Windows writes images\\a.jpg.
+    names = [str(image["file_name"]).replace("\\", "/") for image in images]
     holding = [f for f in folders if any((f / name).is_file() for name in names)]
     folder = holding[0] if holding else folders[0]
     times, ids = Counter(names), Counter(image["id"] for image in images)

@@ -14,6 +14,7 @@ from keras_unet.data.folders import (
     by_stem,
     holds_files,
     in_cars,
+    list_files,
     match_names,
     match_neighbours,
     normal,
@@ -23,11 +24,17 @@ from keras_unet.data.folders import (
 from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.pairs_file import find_run_lengths, is_table
 
-_IMAGES = {"images", "image", "imgs", "img", "photos", "pictures", "inputs", "input"}
+_IMAGES = {
+    *("images", "image", "imgs", "img", "photos", "pictures", "inputs", "input"),
+    "imagestr",  # nnU-Net's
+}
 _MASKS = {
     *("masks", "mask", "labels", "label", "annotations", "annotation", "annot"),
     *("annots", "gt", "gts", "groundtruth", "ground_truth", "truth", "targets"),
     *("target", "segmentations", "segmentation", "seg"),
+    "labelstr",
+    # Of retinas, whose mask/ is the field of view.
+    *("manual", "manual1", "manual2", "1st_manual", "2nd_manual", "vessel", "vessels"),
 }
 _PARTS: dict[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -52,10 +59,21 @@ def layouts_of(folder: Path) -> list[Layout]:
         name = "a folder for each image, with images/ and masks/"
         fitting = [Layout(name, functools.partial(objects.find_objects, folder))]
     fitting += _side_by_side(folder, deep=False)
+    fitting += [] if fitting else _among_images(folder)
     if not fitting and len(inside) == 1:
         within = layouts_of(inside[0])
         fitting = [Layout(f"{inside[0].name}/: {name}", f) for name, f in within]
     return fitting or list(_side_by_side(folder, deep=True))
+
+
+def _among_images(folder: Path) -> Iterator[Layout]:
+    """Yields the layout of images and, among them, a folder of their masks."""
+    masks = [f for f in subfolders(folder) if _meaning(f.name)[1] in _MASKS]
+    if len(masks) == 1 and holds_files(masks[0]) and list_files(folder, deep=False)[0]:
+        found = match_names(folder, masks[0], deep=False)
+        if found.pairs:
+            name = f"images, and {masks[0].name}/ beside them"
+            yield Layout(name, lambda: in_cars(found))
 
 
 class _Sides(NamedTuple):
@@ -267,7 +285,20 @@ def _find_annotated(folder: Path, files: Mapping[Path, Part]) -> Found:
 def _side_by_side(folder: Path, deep: bool) -> Iterator[Layout]:
     found = match_neighbours(folder, deep)
     if found.pairs:
-        name = "images and masks side by side, such as "
         pair = found.pairs[0]
         example = f"{pair.image.name} and {pair.mask.name if pair.mask else ''}"
-        yield Layout(name + example, lambda: found)
+        found, split = _with_parts(found, folder)
+        name = f"images and masks side by side, such as {example}{split}"
+        yield Layout(name, lambda: found)
+
+
+def _with_parts(found: Found, folder: Path) -> tuple[Found, str]:
+    """Returns the pairs with their parts where train/, valid/, ... hold them all."""
+    places = [pair.image.relative_to(folder).parts[0] for pair in found.pairs]
+    parts = {place: _meaning(place) for place in places}
+    pure = all(part and not rest for part, rest in parts.values())
+    if not pure or len(parts) < 2 or ("train", "") not in parts.values():
+        return found, ""
+    both = zip(found.pairs, places, strict=True)
+    pairs = tuple(replace(pair, part=parts[place][0]) for pair, place in both)
+    return replace(found, every=pairs), ", with its own split"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import stat
@@ -19,7 +18,7 @@ from keras_unet.errors import BadData, Undecodable, Unreadable
 
 BESIDE_IMAGES = {
     *(".csv", ".db", ".html", ".ini", ".json", ".log", ".mat", ".md", ".txt"),
-    *(".xml", ".yaml", ".yml", ".zip"),
+    *(".jgw", ".pdf", ".pgw", ".prj", ".tfw", ".wld", ".xml", ".yaml", ".yml", ".zip"),
 }
 """Suffixes of files that commonly lie between images and are none."""
 
@@ -92,7 +91,7 @@ def _walk(folder: Path, deep: bool, above: frozenset[str]) -> Iterator[Path]:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            shown = [e for e in entries if not e.name.startswith((".", "Thumbs.db"))]
+            shown = [e for e in entries if not e.name.startswith((".", "__MACOSX"))]
     except OSError as error:
         raise no_folder(folder, error) from error
     return sorted(shown, key=lambda entry: entry.name)
@@ -184,8 +183,8 @@ _VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
 _CARS = 3
 
 
-def match_names(images: Path, masks: Path) -> Found:
-    """Returns the pairs of an image and a mask of the same name.
+def match_names(images: Path, masks: Path, deep: bool = True) -> Found:
+    """Returns the pairs of an image, ``deep`` in its folder, and a mask of its name.
 
     A name is the path within the folder, without the suffix. A mask's is its image's,
     or that and ``_mask``. Where no two names are alike, what all images and all masks
@@ -195,8 +194,8 @@ def match_names(images: Path, masks: Path) -> Found:
     Raises:
         BadData: a folder is missing or holds no image.
     """
-    image_of, problems = _by_name(images)
-    mask_of, odd = _by_name(masks)
+    image_of, problems = _by_name(images, deep, beside=masks)
+    mask_of, odd = _by_name(masks, beside=images)
     mask_of = _named_as_images(image_of, mask_of)
     if not image_of.keys() & mask_of.keys():
         image_of, mask_of = _without_affixes(image_of), _without_affixes(mask_of)
@@ -215,8 +214,12 @@ def match_names(images: Path, masks: Path) -> Found:
     return Found(tuple(pairs), tuple(problems))
 
 
-def _by_name(folder: Path, deep: bool = True) -> tuple[Stems, list[Problem]]:
+def _by_name(
+    folder: Path, deep: bool = True, beside: Path | None = None
+) -> tuple[Stems, list[Problem]]:
     files, problems = list_files(folder, deep)
+    if beside and folder in beside.parents:
+        files = [file for file in files if beside not in file.parents]
     if not files and not problems:
         raise BadData(f"{folder}: holds no images")
     names: Stems = defaultdict(list)
@@ -249,10 +252,7 @@ def _without_affixes(names: Stems) -> Stems:
 
 
 def _shared_start(texts: Iterable[str]) -> str:
-    ordered = sorted(texts)
-    both = zip(ordered[0], ordered[-1], strict=False)
-    same = itertools.takewhile(lambda letters: letters[0] == letters[1], both)
-    return "".join(first for first, _ in same)
+    return os.path.commonprefix([*texts])  # noqa: RUF071, letters are meant
 
 
 def _unmatched(names: Stems, others: Stems, cause: str) -> list[Problem]:

@@ -268,7 +268,8 @@ def _unsigned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         raise Undecodable("holds fractions; write it with 8 or 16 bits a channel")
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0:
-        bits = 16 if low >= -(2**15) and high < 2**15 else 8 * values.dtype.itemsize
+        fitting = (b for b in (8, 16, 32) if -low <= 2 ** (b - 1) > high)
+        bits = next(fitting, 64)
         raise Undecodable(
             f"has signed {bits} bits from about {_rounded(low)} to {_rounded(high)}, "
             "as CT has, and no known black and white: write all files anew with one "

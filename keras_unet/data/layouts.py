@@ -19,6 +19,7 @@ from keras_unet.data.folders import (
     match_neighbours,
     no_folder,
     normal,
+    subfolders,
 )
 from keras_unet.data.pair import Found, Pair, Part, Problem
 from keras_unet.data.pairs_file import find_listed, find_run_lengths
@@ -193,4 +194,12 @@ def _look_into(folder: Path) -> Found:
         "train/ and train_masks/ (or train_masks.csv), or a layout like those of "
         "CamVid, Pascal VOC, COCO or Data Science Bowl 2018; --images and --masks name "
         "any two folders, and --pairs FILE.csv lists any other files"
+        f"{_about_yolo(folder)}"
     )
+
+
+def _about_yolo(folder: Path) -> str:
+    labels = [place / "labels" for place in (folder, *subfolders(folder))]
+    if not any(file for place in labels for file in place.rglob("*.txt")):
+        return ""
+    return ". Outlines in text files, as YOLO has in labels/, are not read: draw masks"

@@ -45,7 +45,7 @@ _FORMAT_OF = {
 }
 _FRESH = 2.0
 """Seconds after a change in which another one may leave the time as it is."""
-_VERSION = 4
+_VERSION = 5
 """Of what is remembered; to be raised when a look finds more or something else."""
 _SET_UP = (
     # What a power cut loses is looked at again.
@@ -171,6 +171,7 @@ def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
             notices += _about_name(pair.mask, mask)
         elif image is not None:
             mask = _look_at_runs(pair, image, cache)
+            notices += _about_upright(pair.image, image)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
     one, other = image and image.header, mask and mask.header
@@ -329,6 +330,12 @@ def _about_sizes(file: Path, one: Header, other: Header) -> list[Problem]:
         )
     # Without the image's name: pairs of the same two sizes have the same cause.
     return [Problem(file, f"is {other.size}, its image {one.size}{turned}")]
+
+
+def _about_upright(file: Path, image: Look) -> list[Problem]:
+    turn = image.header.orientation if image.header else 1
+    cause = f"has EXIF orientation {turn} and is turned upright: look whether its mask"
+    return [Problem(file, f"{cause}, of no file, agrees")] if turn != 1 else []
 
 
 def _about_turns(file: Path, one: Header, other: Header) -> list[Problem]:

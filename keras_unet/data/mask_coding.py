@@ -81,12 +81,11 @@ def _without_negatives(seen: MaskSet, data: DataConfig) -> tuple[DataConfig, str
     if not negative or data.class_values or data.foreground_above is not None:
         return data, ""
     if len(seen.values) - len(negative) < 2:
-        every = " ".join(map(str, seen.values))
         raise BadData(
             f"the masks hold {seen.shown(seen.values)}, and what is below 0 may be a "
-            f"class or no label. If it is a class: --class-values {every} (the first "
-            "is the background). If it is no label: --ignore-values "
-            f"{' '.join(map(str, negative))}"
+            "class or no label. If it is a class: --class-values "
+            f"{' '.join(map(str, seen.values))} (the first is the background). If it "
+            f"is no label: --ignore-values {' '.join(map(str, negative))}"
         )
     note = (
         f"{100 * seen.share(negative):.1f} % of the masks' pixels are "
@@ -133,8 +132,10 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
             f"--class-values {' '.join(map(str, reversed(seen.values)))}"
         )
     bright = [value for value in seen.values if value > above]
-    if meaning.kind == "binary" and len(bright) > 1 and not _is_soft(seen):
-        notes.append(f"{shown(bright, data)} all count as foreground")
+    dark = [value for value in seen.values if value <= above]
+    for values, what in (dark, "background"), (bright, "foreground"):
+        if meaning.kind == "binary" and len(values) > 1 and not _is_soft(seen):
+            notes.append(f"{shown(values, data)} all count as {what}")
     ignored = data.ignore_values
     also = f", {shown(ignored, data)} ignored" if ignored else ""
     return Coding(
@@ -164,10 +165,9 @@ def _classes(
     listed = names.names(values, seen.coloured) if names else {}
     from_list = ""
     if names and not data.class_names:
-        count = f"{len(listed)} of {len(values)}"
         unused = "names none of the masks' classes: its lines do not fit their values"
         from_list = (
-            f"{count} classes have their names from {names.file}"
+            f"{len(listed)} of {len(values)} classes have their names from {names.file}"
             if listed
             else f'{names.file} {unused}; write "value name" lines'
         )
@@ -197,6 +197,16 @@ def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str
     first = seen.background() if values else 0
     if first not in values:
         return tuple(values), ""
+    most = max(values, key=lambda value: (seen.border[value], value == first))
+    if most != first != 0:
+        ways = (
+            f"--class-values {' '.join(map(str, sorted(values, key=one.__ne__)))}"
+            for one in (first, most)
+        )
+        raise BadData(
+            f"the masks' background may be {first}, black in their palette, or {most}, "
+            f"which fills most of their borders: {' or '.join(ways)}"
+        )
     rest = (value for value in values if value != first)
     note = (
         f"{seen.shown([first])} fills most of the masks' borders and is taken for the "

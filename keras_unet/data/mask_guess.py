@@ -73,8 +73,8 @@ def _levels(seen: MaskSet) -> Guess:
     if lines := _between_regions(seen):
         raise BadData(
             f"the masks hold {seen.shares()}, and {seen.shown(lines)} nowhere fills a "
-            "region. If it is a soft edge: --foreground-above 127. If it is a class: "
-            "--mask-kind classes. If it is no label: --ignore-values "
+            f"region. If it is a soft edge: --foreground-above {seen.values[-1] // 2}. "
+            "If it is a class: --mask-kind classes. If it is no label: --ignore-values "
             f"{' '.join(map(str, lines))}"
         )
     return _ids(seen)
@@ -92,11 +92,7 @@ def has_soft_edges(seen: MaskSet) -> bool:
     ends = two and seen.share(lost.intersection(seen.far_from(levels))) <= _FEW
     if len(_between_regions(seen)) >= (3 if ends and not lost else _MIXTURES):
         return True
-    return (
-        ends
-        and not lost
-        and all(value <= _DARK or value >= _LIGHT for value in seen.values)
-    )
+    return ends and not lost and all(v <= _DARK or v >= _LIGHT for v in seen.values)
 
 
 def is_grey_scale(seen: MaskSet) -> bool:
@@ -124,9 +120,11 @@ def _refuse_twins(seen: MaskSet) -> None:
 def _between_regions(seen: MaskSet) -> list[int]:
     """Returns the values that fill no region and lie between two that do, far apart."""
     regions = [value for value in seen.values if seen.is_region(value)]
-    if not regions or regions[-1] - regions[0] <= SMALL or seen.wide:
-        return []
-    return [value for value in seen.loose() if regions[0] < value < regions[-1]]
+    low, high = (regions[0], regions[-1]) if regions else (0, 0)
+    lines = [value for value in seen.loose() if low < value < high]
+    # All values between two small ones are more likely to be steps from one to another.
+    steps = len(regions) == 2 and 1 < len(lines) == high - low - 1
+    return lines if (steps or high - low > SMALL) and not seen.wide else []
 
 
 def _is_two(seen: MaskSet, values: Sequence[int] | None = None) -> bool:
@@ -157,7 +155,8 @@ def _with_void(seen: MaskSet) -> Guess | None:
     """
     rest, high = _ids_and_high(seen)
     known = high in ([IGNORE], [_WIDE_IGNORE])
-    if not rest or not high or (seen.wide and not known):
+    scaled = high == [IGNORE, _WIDE_IGNORE]  # As of 8 bits, and of 16.
+    if not rest or not high or (seen.wide and not (known or scaled)):
         return None
     if not known or not _are_ids(seen, rest, high[0]):
         raise _doubt(seen, rest, high)
@@ -191,6 +190,9 @@ def _are_ids(seen: MaskSet, rest: Sequence[int], void: int) -> bool:
     """Returns whether values beside ``void`` are clearly ids."""
     if seen.data.mask_reading == "indices":
         return True
+    fills = 2 * seen.border[void] > seen.border.total() and seen.share([void]) > 0.5
+    if fills and all(map(seen.is_region, rest)):
+        return False  # It may be the background.
     # Noise around 0 looks like ids that are nowhere a region.
     noise = [v for v in rest if seen.is_region(v)] == [0] and seen.is_region(void)
     if rest == [0, 1]:
@@ -207,8 +209,8 @@ def _doubt(seen: MaskSet, rest: Sequence[int], high: Sequence[int]) -> BadData:
     return BadData(
         f"the masks hold {seen.shares()}. What {values} {mean} cannot be told. If "
         f"{it_is} no label: --ignore-values {values}. If {it_is} a class: "
-        f"--class-values {' '.join(map(str, seen.values))}. If {it_is} the foreground: "
-        f"--foreground-above {0 if rest == [0, 1] else 127}"
+        f"--class-values {' '.join(map(str, seen.values))} (the background's first). "
+        f"If {it_is} the foreground: --foreground-above {0 if rest == [0, 1] else 127}"
     )
 
 

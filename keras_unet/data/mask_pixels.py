@@ -15,14 +15,18 @@ from keras_unet.data.pillow import (
     convert,
     grey_levels,
     identified,
+    is_deep,
     load,
     read_palette,
+    take_lower_bytes,
     whole_numbers,
 )
 from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import Undecodable
 from keras_unet.types import Mask, Values
 
+_COLOURS = 262
+"""TIFF's PhotometricInterpretation; 0 is WhiteIsZero."""
 _NOISE = 4
 """By how much lossy compression changes values within a region."""
 _LOOKED_AT = 256
@@ -39,7 +43,10 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
         Undecodable: as by ``decode_mask_values``.
     """
     with identified(file, data.max_pixels) as image:
+        deep = is_deep(image)
         mask = MaskPixels(load(image))
+        if deep:
+            _require_8_bits_hold_all(file, image, data)
         lossy = _is_lossy(image, file)
         readings = mask.count(_NOISE if lossy else 0)
         indices = readings.get("indices")
@@ -50,7 +57,28 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
             lossy=lossy,
             hidden=mask.hidden(),
             shows_black=mask.shows_black(),
+            negative=_is_negative(image),
         )
+
+
+def _require_8_bits_hold_all(
+    file: BinaryIO, upper: Image.Image, data: DataConfig
+) -> None:
+    """Refuses colours of 16 bits whose lower 8, which are not read, say something."""
+    with identified(file, data.max_pixels) as image:
+        take_lower_bytes(image)
+        low = np.asarray(image)
+    if low.any() and (low != np.asarray(upper)).any():
+        raise Undecodable(
+            "is a mask in colours of 16 bits, of which 8 are read, and these do not "
+            "say all: write it with 8 bits, or as grey"
+        )
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Returns whether Pillow turned levels of a TIFF around: 0 is stored for white."""
+    colours = getattr(image, "tag_v2", {}).get(_COLOURS)
+    return colours == 0 and image.mode in ("1", "L")
 
 
 def _is_lossy(image: Image.Image, file: BinaryIO) -> bool:

@@ -59,6 +59,7 @@ class MaskValues:
         lossy: the file was compressed in a way that changes values.
         hidden: pixels without colour, because alpha hides them.
         shows_black: some pixels are black, and alpha does not hide them.
+        negative: what is stored as 0 is seen, and read, as white (TIFF).
     """
 
     readings: Mapping[Reading, Stats]
@@ -67,6 +68,7 @@ class MaskValues:
     lossy: bool = False
     hidden: int = 0
     shows_black: bool = False
+    negative: bool = False
 
     @property
     def own(self) -> Reading:
@@ -219,8 +221,7 @@ class MaskSet:
 
     def flags(self, values: Sequence[int]) -> str:
         """Returns the flags by which the values are classes, others as the nearest."""
-        first = self.background()
-        ordered = sorted(values, key=lambda value: value != first)
+        ordered = sorted(values, key=self.background().__ne__)
         names = " ".join(self.shown([value]) for value in ordered)
         return f"--class-values {names} --snap-values"
 

@@ -254,12 +254,11 @@ def _read(table: Path, images: Iterable[Path]) -> list[Found]:
     return [coco.find_annotated(table, places) for places in folders.values()]
 
 
-_SHOWN = 30
-"""Letters of a table's line that are shown."""
+_SHOWN = 30  # Letters of a table's line.
 _NAMES = {"img", "image", "id", "imageid", "image_id", "image_name", "name", "filename"}
-_RUNS = {"rle_mask", "rle", "mask", "encodedpixels", "encoded_pixels", "run_lengths"}
 _OF_OBJECTS = {"encodedpixels", "encoded_pixels"}
 """Headings of tables in which each row is an object; others have a row an image."""
+_RUNS = {"rle_mask", "rle", "mask", "run_lengths", "encoding", *_OF_OBJECTS}
 _EMPTY = {"", "-1", "nan"}
 
 
@@ -321,8 +320,10 @@ def _read_table(
     for number, line in enumerate(lines[1:], 2):
         cells = line.partition(",")[:: -1 if turned else 1]
         name, comma, runs = (cell.strip('" ') for cell in cells)
-        # An id may have dots.
-        stem = name if (name := normal(name)) in images else PurePosixPath(name).stem
+        # An id may have dots, and a.jpg_2 is not all of a.jpg.
+        path = PurePosixPath(name := normal(name))
+        whole = name in images or not path.suffix[1:].isalnum()
+        stem = path.name if whole else path.stem
         place = f"line {number} ({line[:_SHOWN]})"
         runs = "" if runs.lower() in _EMPTY else runs
         if not comma:
@@ -339,7 +340,7 @@ def _read_header(table: Path, line: str) -> tuple[bool, bool]:
     words = _headings(line)
     if len(words) < 2 or words[1][:1].isdigit():
         raise BadData(f"{table}: must begin with a header such as img,rle_mask")
-    if len(words) > 2:
+    if len(words) > 2 or "class" in words[0] or "label" in words[0]:
         raise BadData(
             f"{table}: has the columns {line}; expected two, an image and its run "
             "lengths, such as img,rle_mask. A table of several classes is not read: "

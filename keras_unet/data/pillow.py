@@ -93,6 +93,8 @@ def identified(file: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
         image = Image.fromarray(whole_numbers(values))
     if image is None:
         raise Undecodable(_what_it_is(file))
+    if page and page.kind == 2 and image.mode == "L":
+        image = _signed(image)
     with image:
         require_size((image.height, image.width), max_pixels)
         # A phone's MPO holds a preview beside its image; other files' frames are
@@ -101,6 +103,16 @@ def identified(file: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
         if frames > 1:
             raise Undecodable(f"holds {frames} images; write one file for each")
         yield image
+
+
+def _signed(image: Image.Image) -> Image.Image:
+    """Returns levels that are signed bytes, which Pillow takes for unsigned ones."""
+    values = np.asarray(load(image)).view(np.int8)
+    if (values >= 0).all():
+        return image
+    signed = Image.fromarray(values.astype(np.int32))
+    signed.format = image.format  # type: ignore[misc]
+    return signed
 
 
 def require_size(shape: tuple[int, int], max_pixels: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -29,14 +30,16 @@ BROKEN = (
 )
 """What decoders raise at a damaged file."""
 
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COLOURS = 254, 256, 257, 258, 262
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COLOURS, _TEXT = 254, 256, 257, 258, 262, 270
 _ORIENTATION, _BANDS, _PLANES, _EXTRA, _KIND = 274, 277, 284, 338, 339
 _WANTED = {
-    *(_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COLOURS),
+    *(_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COLOURS, _TEXT),
     *(_ORIENTATION, _BANDS, _PLANES, _EXTRA, _KIND),
 }
-_FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
-"""Of the tags' whole numbers, by the tags' types."""
+_FORMATS = {1: "B", 2: "B", 3: "H", 4: "I", 16: "Q"}
+"""Of the tags' whole numbers and letters, by the tags' types."""
+_STACK = re.compile(rb"ImageJ=.*\bimages=(\d+)", re.DOTALL)
+"""What ImageJ writes first; of a large stack, it tags the first image alone."""
 _REDUCED_OR_MASK = 0b101
 _MOST_TAGS, _MOST_VALUES, _MOST_PAGES = 4096, 1024, 10_000
 _MOST_BYTES = 16
@@ -120,8 +123,10 @@ def find_page(file: BinaryIO) -> Page | None:
             for index, tags in enumerate(pages)
             if not tags.get(_SUBFILE, (0,))[0] & _REDUCED_OR_MASK
         ]
-        if len(images) > 1:
-            raise Undecodable(f"holds {len(images)} images; write one file for each")
+        stack = _STACK.match(bytes(pages[0].get(_TEXT, ()))) if pages else None
+        count = max(len(images), int(stack[1]) if stack else 1)
+        if count > 1:
+            raise Undecodable(f"holds {count} images; write one file for each")
         return _page(*images[0]) if images else _page(0, pages[0])
     except (*BROKEN, KeyError) as error:
         raise damaged(error) from error

@@ -25,6 +25,7 @@ CITY = [
     [
         ("labels.txt", "sky\nroad side\n", [Entry("sky"), Entry("road side")]),
         ("classes.txt", "0: sky\n7 road", [Entry("sky", 0), Entry("road", 7)]),
+        ("labels.txt", "dog: 3\nbig cat=1", [Entry("dog", 3), Entry("big cat", 1)]),
         ("labels.txt", "64 128 64\tAnimal\n", [Entry("Animal", colour=0x408040)]),
         (
             "labelmap.txt",

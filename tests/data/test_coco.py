@@ -50,6 +50,42 @@ def test_values_are_the_ids_of_the_categories_and_the_later_object_wins(tmp_path
     assert values_in(data) == [[9, 9, 3, 3]] * 2
 
 
+def test_an_image_that_exif_turns_is_said(tmp_path):
+    data = annotated(tmp_path, {"segmentation": LEFT})
+    turned = Image.new("L", (4, 2))
+    turned.getexif()[0x0112] = 3
+    turned.save(tmp_path / "images/a.png", exif=turned.getexif())
+    [notice] = check_data(find(data), data).notices
+    assert "has EXIF orientation 3 and is turned upright" in notice.cause
+
+
+def test_windows_names_and_a_file_called_labels_are_read(tmp_path):
+    images = [{"id": 7, "file_name": "images\\a.png", "width": 4, "height": 2}]
+    data = annotated(tmp_path, {"segmentation": LEFT}, images=images)
+    (tmp_path / "annotations.json").rename(tmp_path / "labels.json")
+    report = check_data(find(data), data)
+    assert report.problems == ()
+    assert report.resolved.class_names == ("background", "cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        (
+            {"annotations": [{"image_id": 7, "segments_info": []}]},
+            "is of COCO's panoptic kind",
+        ),
+        (
+            {"categories": [{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]},
+            "two categories of one id",
+        ),
+    ],
+)
+def test_annotations_of_another_kind_are_named(tmp_path, changes, cause):
+    with pytest.raises(BadData, match=cause):
+        find(annotated(tmp_path, **changes))
+
+
 def test_classes_and_their_names_are_the_categories(tmp_path):
     data = annotated(tmp_path, {"segmentation": LEFT})
     report = check_data(find(data), data)

@@ -9,6 +9,7 @@ from PIL import Image
 from splits import find_pairs
 
 from keras_unet.data.check import check_data
+from keras_unet.data.class_list import find_class_list
 from keras_unet.data.layouts import find
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Found
@@ -151,6 +152,19 @@ def test_side_by_side_in_subfolders_is_found_too(tmp_path):
     assert [pair.group for pair in found_in(tmp_path).pairs] == ["p1/a", "p2/a"]
 
 
+def test_side_by_side_in_folders_of_parts_has_its_own_split(tmp_path):
+    for part in ("train", "valid", "test"):
+        touch(tmp_path, f"{part}/a_jpg.rf.1.jpg", f"{part}/a_jpg.rf.1_mask.png")
+        table = "Pixel Value, Class\n0, background\n1, cat\n"
+        (tmp_path / part / "_classes.csv").write_text(table)
+    found = found_in(tmp_path)
+    assert parts_of(found) == (["a_jpg.rf.1"],) * 3
+    assert found.notes[0].endswith("a_jpg.rf.1_mask.png, with its own split")
+    names = find_class_list([tmp_path / "train"])
+    assert names
+    assert names.names([0, 1], coloured=False) == {0: "background", 1: "cat"}
+
+
 def test_two_layouts_are_a_question(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png", "train/b.png", "train_masks/b.png")
     with pytest.raises(BadData) as error:
@@ -164,6 +178,46 @@ def test_two_folders_of_masks_are_a_question(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png", "labels/a.png")
     with pytest.raises(BadData, match="images/ labels/; images/ masks/"):
         find_pairs(DataConfig(data=tmp_path))
+
+
+@pytest.mark.parametrize("manual", ["1st_manual", "manual1"])
+def test_masks_of_the_field_of_view_beside_those_by_hand_are_a_question(
+    tmp_path, manual
+):
+    for part in ("training", "test"):
+        names = "images/1_a.png", "mask/1_a_mask.png", f"{manual}/1_{manual}.png"
+        touch(tmp_path, *(f"{part}/{name}" for name in names))
+    with pytest.raises(BadData, match=f"training/images/ training/{manual}/"):
+        find_pairs(DataConfig(data=tmp_path))
+
+
+def test_a_folder_of_masks_may_lie_among_the_images(tmp_path):
+    touch(tmp_path, "a.jpg", "b.jpg", "masks/a.png", "masks/b.png")
+    both = [("a.jpg", "a.png"), ("b.jpg", "b.png")]
+    assert pairs_of(found_in(tmp_path)) == both
+    found = find(DataConfig(images=tmp_path, masks=tmp_path / "masks"))
+    assert (found.problems, pairs_of(found)) == ((), both)
+
+
+def test_images_of_nnunet_have_the_number_of_their_channel(tmp_path):
+    for case in ("c_001", "c_002"):
+        touch(tmp_path, f"imagesTr/{case}_0000.png", f"labelsTr/{case}.png")
+    touch(tmp_path, "imagesTs/c_003_0000.png")
+    assert pairs_of(found_in(tmp_path))[1] == ("c_002_0000.png", "c_002.png")
+
+
+def test_outlines_of_yolo_are_called_what_they_are(tmp_path):
+    touch(tmp_path, "train/images/a.jpg")
+    (tmp_path / "train/labels").mkdir()
+    (tmp_path / "train/labels/a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    with pytest.raises(BadData, match="Outlines in text files, as YOLO has"):
+        find_pairs(DataConfig(data=tmp_path))
+
+
+def test_what_macs_and_maps_leave_beside_images_is_passed_over(tmp_path):
+    touch(tmp_path, "set/images/a.png", "set/masks/a.png", "__MACOSX/set/images/b.png")
+    (tmp_path / "set/images/a.pgw").write_text("1\n0\n")
+    assert pairs_of(found_in(tmp_path)) == [("a.png", "a.png")]
 
 
 def test_pipes_among_the_files_are_named_and_not_opened(tmp_path):

@@ -351,6 +351,64 @@ def test_a_palette_whose_background_is_not_its_first_entry(tmp_path):
     np.testing.assert_array_equal(ids[0], labels[0])
 
 
+def test_black_on_white_in_a_palette_is_a_question(tmp_path):
+    def black_object(label, path, _):
+        mask = Image.fromarray(label.astype(np.uint8))
+        mask.putpalette([255, 255, 255, 0, 0, 0, 255, 0, 0])
+        mask.save(path)
+
+    root = write_set(tmp_path, scenes(1, 2), black_object)
+    question = the_question(check(root)[0])
+    assert "--class-values 1 0 2 or --class-values 0 1 2" in question
+    assert check(root, class_values=(0, 1, 2))[0].problems == ()
+
+
+def test_values_that_a_threshold_makes_background_are_said(tmp_path):
+    root = write_set(tmp_path, [*scenes(1), *scenes(255)], grey)
+    notes = check(root, foreground_above=127)[0].notes
+    assert "0 1 all count as background" in notes
+
+
+def test_255_beside_one_value_and_nothing_else_is_a_question(tmp_path):
+    root = write_set(tmp_path, [*scenes(1), *scenes(255)], grey)
+    assert "What 255 means" in the_question(check(root, ignore_values=(0,))[0])
+
+
+def test_steps_between_two_small_values_are_a_question(tmp_path):
+    def resized(label, path, _):
+        mask = Image.fromarray(label.astype(np.uint8))
+        for size in (65, 45), (130, 90):
+            mask = mask.resize(size, Image.Resampling.BILINEAR)
+        mask.save(path)
+
+    rows, columns = np.mgrid[:90, :130]
+    discs = [5 * ((rows - 40) ** 2 + (columns - 50 - n) ** 2 < 900) for n in range(4)]
+    root = write_set(tmp_path, discs, resized)
+    question = the_question(check(root)[0])
+    assert "1 2 3 4 nowhere fills a region" in question
+    assert "--foreground-above 2. If it is a class" in question
+
+
+def test_255_beside_65535_is_a_question(tmp_path):
+    def of_8_or_16_bits(label, path, number):
+        top, kind = (255, np.uint8) if number % 2 else (65535, np.uint16)
+        Image.fromarray((label * top).astype(kind)).save(path)
+
+    question = the_question(check(write_set(tmp_path, scenes(1), of_8_or_16_bits))[0])
+    assert "What 255 65535 mean cannot be told" in question
+
+
+@pytest.mark.parametrize("objects", [(1, 2), (1, 2, 3)])
+def test_255_that_fills_most_is_a_question(tmp_path, objects):
+    def numbered_from_0(label, path, number):
+        grey(np.where(label == 0, 255, label - 1), path, number)
+
+    root = write_set(tmp_path, scenes(*objects, count=9), numbered_from_0)
+    report, _ = check(root)
+    assert "255" in the_question(report)
+    assert check(root, ignore_values=(255,))[0].resolved.ignore_values == (255,)
+
+
 def test_anti_aliased_lines_are_a_question(tmp_path):
     def thin(label, path, number):
         large = np.zeros((4 * 48, 4 * 64), np.uint8)
@@ -692,6 +750,52 @@ def test_objects_in_colours_that_recur_are_a_question(tmp_path):
 
     question = the_question(check(write_set(tmp_path, labels, write))[0])
     assert "each of them one connected piece of a mask" in question
+
+
+def colours_of_16_bits(step):
+    def write(label, path, number):
+        tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
+        grey = (label * step).astype(np.uint16)
+        tifffile.imwrite(path, np.stack([grey] * 3, -1), photometric="rgb")
+
+    return write
+
+
+def test_16_bit_colours_whose_upper_bits_say_all_are_read(tmp_path):
+    truth = scenes(1)
+    root = write_set(tmp_path, truth, colours_of_16_bits(65535), "tif")
+    np.testing.assert_array_equal(check(root)[1], truth)
+
+
+def test_16_bit_colours_whose_lower_bits_say_something_are_refused(tmp_path):
+    root = write_set(tmp_path, scenes(1, 300), colours_of_16_bits(1), "tif")
+    problems = check(root)[0].problems
+    assert len(problems) == 8
+    assert "in colours of 16 bits, of which 8 are read" in problems[0].cause
+
+
+def bilevel(white):
+    def write(label, path, number):
+        tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
+        kind = "miniswhite" if number in white else "minisblack"
+        tifffile.imwrite(path, label > 0, photometric=kind)
+
+    return write
+
+
+def test_masks_that_are_stored_the_other_way_round_are_a_question(tmp_path):
+    truth = scenes(1)
+    root = write_set(tmp_path, truth, bilevel(range(8)), "tif")
+    question = the_question(check(root)[0])
+    assert "seen black: --class-values 0 255. If it is seen white" in question
+    _, ids = check(root, class_values=(255, 0))
+    np.testing.assert_array_equal(ids, truth)
+
+
+def test_masks_stored_one_way_and_the_other_are_refused_whatever_is_said(tmp_path):
+    root = write_set(tmp_path, scenes(1), bilevel(range(3)), "tif")
+    question = the_question(check(root, foreground_above=127)[0])
+    assert question.startswith("3 masks are TIFF whose 0 is white")
 
 
 def test_images_as_masks_are_refused_at_once(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from splits import find_pairs
 
 from keras_unet.data.__main__ import main
 from keras_unet.data.layouts import find
@@ -265,6 +266,16 @@ def test_an_empty_row_beside_another_one_is_named(tmp_path):
     text = "ImageId,EncodedPixels\na.jpg,1 2\na.jpg,\n"
     [problem] = look_up(tmp_path, text, "a.jpg").problems
     assert problem.cause == "is one more for the same image"
+
+
+@pytest.mark.parametrize("header", ["ImageId_ClassId", "Image_Label", "ImageId"])
+def test_rows_of_one_class_each_are_no_objects(tmp_path, header):
+    (tmp_path / "images").mkdir()
+    Image.new("L", (4, 3)).save(tmp_path / "images/a.jpg")
+    table = tmp_path / "train.csv"
+    table.write_text(f"{header},EncodedPixels\na.jpg_1,1 2\na.jpg_3,5 2\n")
+    with pytest.raises(BadData, match=r"several classes is not read|row a.jpg_3"):
+        find_pairs(DataConfig(images=tmp_path / "images", masks=table))
 
 
 def test_a_table_of_several_classes_is_refused(tmp_path):

@@ -218,6 +218,26 @@ def test_alpha_is_a_band_as_any_other(write):
     np.testing.assert_array_equal(image, NOISE[..., [3, 1, 0]])
 
 
+def test_a_stack_of_imagej_with_the_tags_of_one_image_holds_several(write):
+    file = write(np.zeros((5, 8, 8), np.uint8), imagej=True, truncate=True)
+    with pytest.raises(BadData, match="holds 5 images; write one file for each"):
+        read_image(file, 1, ANY)
+
+
+def test_signed_bytes_are_no_levels_from_0_to_255(write):
+    file = write(np.array([[-128, -1], [0, 127]], np.int8))
+    with pytest.raises(BadData, match="signed 8 bits from about -200"):
+        read_image(file, 1, ANY)
+    np.testing.assert_array_equal(
+        read_values(Pair(file, file, "a"), ANY), [[-128, -1], [0, 127]]
+    )
+
+
+def test_signed_bytes_from_0_on_are_levels(write):
+    file = write(np.array([[0, 127]], np.int8))
+    np.testing.assert_array_equal(read_image(file, 1, ANY)[..., 0], [[0, 127]])
+
+
 def test_bands_of_other_formats_are_picked_too(tmp_path):
     Image.fromarray(NOISE[..., :4]).save(tmp_path / "a.png")
     image = read_image(tmp_path / "a.png", 3, DataConfig(bands=(4, 2, 1)))
