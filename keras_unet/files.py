@@ -50,7 +50,13 @@ def write_whole(path: Path, flush: bool = True) -> Iterator[Path]:
 
 
 def put_in_place(made: Path, path: Path, flush: bool = True) -> None:
-    """Renames what was made on the same disk to ``path``, as ``write_whole`` says."""
+    """Renames what was made on the same disk to ``path``, as ``write_whole`` says.
+
+    Raises:
+        IsADirectoryError: a file would take the place of a folder and all it holds.
+    """
+    if path.is_dir() and not made.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if flush:
         _flush(made)
     old = path.with_name(f".replaced-{path.name}")
