@@ -116,11 +116,14 @@ def predict(arguments: Arguments) -> int:
     run.require_weights()
     load_tensorflow()
     from keras_unet.data.objects import watershed_for
+    from keras_unet.data.rle import require_table
     from keras_unet.prediction.files import check_names, segment, write_submission
     from keras_unet.prediction.inputs import Shard, list_inputs
     from keras_unet.prediction.segmenter import Segmenter
 
     shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
+    if arguments.submission:
+        require_table(shard.name(arguments.submission))
     every, missing = list_inputs(arguments.inputs, arguments.output)
     if arguments.instances:
         watershed_for(config)

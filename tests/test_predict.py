@@ -434,6 +434,36 @@ def test_a_submission_goes_the_way_of_the_runs_own_run_lengths(images, tmp_path)
     np.testing.assert_array_equal(rle.decode(runs, 16, 24, columns=True), square())
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("in/a.png", "NAME.csv"),
+        ("out", "NAME.csv"),
+        ("all.csv", "NAME.csv"),
+        ("pairs.csv", "its first line is image,mask"),
+    ],
+)
+def test_a_submission_takes_the_place_of_nothing_else(
+    run, images, tmp_path, capsys, name, said
+):
+    (tmp_path / "all.csv").mkdir()
+    (tmp_path / "pairs.csv").write_text("image,mask\na.png,b.png\n")
+    words = [images, "--output", tmp_path / "out"]
+    assert predict(run, *words) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert predict(run, *words, "--submission", tmp_path / name) == 2
+    assert said in capsys.readouterr().err
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert after == before
+
+
+def test_a_submission_takes_the_place_of_an_earlier_one(run, images, tmp_path):
+    words = [images, "--output", tmp_path / "out", "--submission", tmp_path / "all.csv"]
+    for shard in ("1/1", "2/2", "2/2", "1/1"):
+        assert predict(run, *words, "--shard", shard) == 0
+    assert len(rows(tmp_path / "all.csv")) == 3
+
+
 def test_a_submission_of_three_classes_is_refused(tmp_path, capsys):
     run = make_run(tmp_path / "run", classes=3)
     draw(tmp_path / "car.png", square())
