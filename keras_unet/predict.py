@@ -115,23 +115,19 @@ def predict(arguments: Arguments) -> int:
     config = dataclasses.replace(config, predict=how)
     run.require_weights()
     load_tensorflow()
-    from keras_unet.data.objects import watershed_for
-    from keras_unet.data.rle import require_table
     from keras_unet.prediction.files import check_names, segment, write_submission
     from keras_unet.prediction.inputs import Shard, list_inputs
     from keras_unet.prediction.segmenter import Segmenter
 
     shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
-    if arguments.submission:
-        require_table(shard.name(arguments.submission))
     every, missing = list_inputs(arguments.inputs, arguments.output)
-    if arguments.instances:
-        watershed_for(config)
+    _require_possible(arguments, shard, config)
     check_names(every, wanted, config.model.classes)
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter(run, how)
     segmenter.config = config
-    left = _left_to_do(files, wanted, segmenter, _made_by(run, segmenter), arguments)
+    made_by = _made_by(run, segmenter, arguments.instances)
+    left = _left_to_do(files, wanted, segmenter, made_by, arguments)
     with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
         failed += segment(run, segmenter, left, wanted, progress)
     lost = {error.file for error in failed}
@@ -141,6 +137,21 @@ def predict(arguments: Arguments) -> int:
         with on_interrupt(_way_on, arguments), progress_bar("run lengths") as progress:
             failed += write_submission(done, segmenter, wanted, table, progress)
     return _tell(arguments, shard, failed, (len(done), len(files) - len(left)))
+
+
+def _require_possible(arguments: Arguments, shard: Shard, config: Config) -> None:
+    """Refuses what could not be written in the end.
+
+    Raises:
+        BadUsage: an extra is missing, or something is in the submission's place.
+    """
+    from keras_unet.data.objects import watershed_for
+    from keras_unet.data.rle import require_table
+
+    if arguments.instances:
+        watershed_for(config)
+    if arguments.submission:
+        require_table(shard.name(arguments.submission))
 
 
 def _with_max_pixels(config: Config, max_pixels: int | None) -> Config:
@@ -160,8 +171,11 @@ def _wanted(arguments: Arguments) -> Wanted:
     return Wanted(**{name: getattr(arguments, name) for name in names})
 
 
-def _made_by(run: RunFolder, segmenter: Segmenter) -> dict[str, Any]:
-    """Returns what decides how masks come out, as JSON has it."""
+def _made_by(run: RunFolder, segmenter: Segmenter, instances: bool) -> dict[str, Any]:
+    """Returns what decides how masks come out, as JSON has it.
+
+    Instances alone have seeds: without them, their threshold is None.
+    """
     from keras_unet.prediction.segmenter import class_values
 
     config = segmenter.config
@@ -172,6 +186,8 @@ def _made_by(run: RunFolder, segmenter: Segmenter) -> dict[str, Any]:
         "class_values": class_values(config).tolist(),
         **dataclasses.asdict(config.predict),
     }
+    if not instances:
+        made_by["seed_threshold"] = None
     return dict(json.loads(json.dumps(made_by)))
 
 
@@ -202,18 +218,22 @@ def _left_to_do(
             remove(path)
         complete = [False] * len(files)
     else:
-        _require_same(journal, made_by, there)
+        made_by = _require_same(journal, made_by, there)
     with write_whole(journal) as aside:
         aside.write_text(json.dumps(made_by, indent=2) + "\n", "utf-8")
     return [one for one, all_ in zip(files, complete, strict=True) if not all_]
 
 
-def _require_same(journal: Path, made_by: dict[str, Any], there: list[Path]) -> None:
-    """Refuses an output whose masks were made otherwise, or nobody knows how.
+def _require_same(
+    journal: Path, made_by: dict[str, Any], there: list[Path]
+) -> dict[str, Any]:
+    """Returns what decides how all that is there and to come was and will be made.
 
     Raises:
-        BadUsage: with both ways on.
+        BadUsage: the output's masks were made otherwise, or nobody knows how; with both
+            ways on.
     """
+    seeds = "seed_threshold"
     try:
         # Versions before had fewer ways.
         before = dataclasses.asdict(PredictConfig()) | read_json(
@@ -221,12 +241,16 @@ def _require_same(journal: Path, made_by: dict[str, Any], there: list[Path]) -> 
         )
     except (FileNotFoundError, ValueError):
         if not there:
-            return
+            return made_by
         cause = f"holds {there[0].name} already, and nothing tells what made it"
     else:
+        if before[seeds] is None:
+            before[seeds] = made_by[seeds]
+        elif made_by[seeds] is None:
+            made_by = made_by | {seeds: before[seeds]}
         changed = [key for key in made_by if before.get(key) != made_by[key]]
         if not changed:
-            return
+            return made_by
         cause = "holds masks that were made otherwise: " + ", ".join(
             f"{key} {before.get(key)}, now {made_by[key]}" for key in changed
         )

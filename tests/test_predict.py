@@ -165,6 +165,18 @@ def test_other_settings_in_one_folder_are_refused_with_both_ways_on(
     assert "another folder" in message
 
 
+def test_seeds_decide_over_instances_alone(run, images, tmp_path, capsys):
+    words = [images, "--output", tmp_path / "out"]
+    surer = ["--seed-threshold", "0.8"]
+    assert predict(run, *words, *surer) == 0
+    assert predict(run, *words) == 0
+    assert predict(run, *words, *surer, "--instances") == 0
+    assert predict(run, *words) == 0
+    assert predict(run, *words, "--instances") == 2
+    assert "made otherwise: seed_threshold 0.8, now 0.0" in capsys.readouterr().err
+    assert predict(run, *words, *surer, "--instances") == 0
+
+
 def test_another_run_s_masks_are_refused_and_overwritten_when_told(
     run, images, tmp_path, capsys
 ):

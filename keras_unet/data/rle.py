@@ -20,7 +20,6 @@ from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.types import Mask, Values
 
-
 HEADER = ("img", "rle_mask")
 """Of a submission."""
 
