@@ -251,7 +251,7 @@ def _check_folder(folder: RunFolder, config: Config, say: Say) -> None:
     """Refuses a folder in the way; says what --resume finds in it."""
     if not config.resume:
         folder.require_free(config.overwrite)
-    elif not folder.checkpoint.is_dir():
+    elif not folder.has_checkpoint():
         say(f"{folder.path} has no checkpoint yet: starting over")
 
 
