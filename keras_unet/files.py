@@ -260,14 +260,14 @@ def read_json(file: Path, kind: type[_T]) -> _T:
     """Returns what a JSON file holds.
 
     Args:
-        file: in UTF-8.
+        file: in UTF-8, with or without the mark that some editors begin it with.
         kind: as for ``as_type``.
 
     Raises:
         ValueError: names the file, the key, what was expected and what was found.
     """
     try:
-        values = json.loads(file.read_text("utf-8"))
+        values = json.loads(file.read_text("utf-8-sig"))
     except RecursionError:
         raise ValueError(f"{file}: is nested too deeply") from None
     except ValueError as error:

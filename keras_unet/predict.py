@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from keras_unet.prediction.segmenter import Segmenter
 
 
+JOURNAL = ".predict.json"
+"""Beside masks: what made them."""
+
+
 @dataclass(frozen=True)
 class Arguments:
     """Writes the mask of each image as a PNG of the image's own size.
@@ -127,6 +131,7 @@ def predict(arguments: Arguments) -> int:
     segmenter = Segmenter(run, how)
     segmenter.config = config
     made_by = _made_by(run, segmenter, arguments.instances)
+    _require_no_others(arguments, made_by, every)
     left = _left_to_do(files, wanted, segmenter, made_by, arguments)
     with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
         failed += segment(run, segmenter, left, wanted, progress)
@@ -211,7 +216,7 @@ def _left_to_do(
     except OSError as error:
         raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
     complete, there = present(files, wanted, segmenter.config.model.classes)
-    journal = output / ".predict.json"
+    journal = output / JOURNAL
     if arguments.overwrite:
         # Before the journal, or a killed command's successor would take them for its.
         for path in there:
@@ -233,31 +238,72 @@ def _require_same(
         BadUsage: the output's masks were made otherwise, or nobody knows how; with both
             ways on.
     """
-    seeds = "seed_threshold"
+    before = _read_journal(journal)
+    cause = before and _changes(before, made_by)
+    if before is None and there:
+        cause = f"holds {there[0].name} already, and nothing tells what made it"
+    if cause:
+        raise BadUsage(
+            f"--output {journal.parent} {cause}. Replace them: --overwrite. Or give "
+            "another folder."
+        )
+    seeds = made_by["seed_threshold"]
+    if before and seeds is None:
+        seeds = before["seed_threshold"]
+    return made_by | {"seed_threshold": seeds}
+
+
+def _require_no_others(
+    arguments: Arguments, made_by: dict[str, Any], every: Sequence[Input]
+) -> None:
+    """Refuses to overwrite some of the masks of a folder by ones made otherwise.
+
+    Nothing would tell them from the others, which a later command passes over.
+
+    Raises:
+        BadUsage: names one of the others.
+    """
+    output = arguments.output
+    before = _read_journal(output / JOURNAL)
+    cause = before and _changes(before, made_by)
+    if not (cause and arguments.overwrite):
+        return
+    stems = {output / one.place.with_suffix("") for one in every}
+    inputs = {one.file for one in every}
+    for folder in {stem.parent for stem in stems}:
+        for mask in sorted(folder.glob("[!.]*.png")):
+            if not (mask in inputs or _is_of(mask, stems)):
+                raise BadUsage(
+                    f"--output {output} {cause}. --overwrite would replace some of "
+                    f"them, and {mask.name} would stay: give all the images, remove "
+                    "the folder, or give another one."
+                )
+
+
+def _is_of(mask: Path, stems: set[Path]) -> bool:
+    start, _, end = mask.stem.rpartition("_")
+    if end.isdecimal():
+        start, _, end = start.rpartition("_")
+    made = end in ("probability", "instances") and mask.with_name(start) in stems
+    return made or mask.with_suffix("") in stems
+
+
+def _read_journal(journal: Path) -> dict[str, Any] | None:
+    """Returns what made the masks beside it, None where nothing tells."""
     try:
         # Versions before had fewer ways.
-        before = dataclasses.asdict(PredictConfig()) | read_json(
-            journal, dict[str, Any]
-        )
+        return dataclasses.asdict(PredictConfig()) | read_json(journal, dict[str, Any])
     except (FileNotFoundError, ValueError):
-        if not there:
-            return made_by
-        cause = f"holds {there[0].name} already, and nothing tells what made it"
-    else:
-        if before[seeds] is None:
-            before[seeds] = made_by[seeds]
-        elif made_by[seeds] is None:
-            made_by = made_by | {seeds: before[seeds]}
-        changed = [key for key in made_by if before.get(key) != made_by[key]]
-        if not changed:
-            return made_by
-        cause = "holds masks that were made otherwise: " + ", ".join(
-            f"{key} {before.get(key)}, now {made_by[key]}" for key in changed
-        )
-    raise BadUsage(
-        f"--output {journal.parent} {cause}. Replace them: --overwrite. Or give "
-        "another folder."
-    )
+        return None
+
+
+def _changes(before: dict[str, Any], made_by: dict[str, Any]) -> str:
+    """Returns what is wrong with masks from before; nothing if all is as it was."""
+    changed = [key for key in made_by if before.get(key) != made_by[key]]
+    if None in (before["seed_threshold"], made_by["seed_threshold"]):
+        changed = [key for key in changed if key != "seed_threshold"]
+    how = ", ".join(f"{key} {before.get(key)}, now {made_by[key]}" for key in changed)
+    return how and f"holds masks that were made otherwise: {how}"
 
 
 def _way_on(arguments: Arguments) -> str:

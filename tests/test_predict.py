@@ -194,6 +194,21 @@ def test_another_run_s_masks_are_refused_and_overwritten_when_told(
     assert predict(run, *words) == 0
 
 
+def test_masks_that_were_made_otherwise_do_not_stay_beside_those_overwritten(
+    run, images, tmp_path, capsys
+):
+    out, other = tmp_path / "out", ["--threshold", "0.9", "--overwrite"]
+    to = ["--output", out]
+    assert predict(run, images, *to, "--probabilities") == 0
+    assert predict(run, images / "a.png", *to, *other) == 2
+    said = capsys.readouterr().err
+    assert "threshold 0.5, now 0.9" in said
+    assert "b.png would stay" in said
+    assert predict(run, images / "a.png", *to, "--overwrite") == 0
+    assert predict(run, images, *to, *other, "--shard", "1/2") == 0
+    assert masks(out) == {"a.png", "b.png", "b_probability.png"}
+
+
 def test_masks_of_a_version_that_knew_no_seeds_are_gone_on_with(run, images, tmp_path):
     words = [images, "--output", tmp_path / "out"]
     assert predict(run, *words) == 0
