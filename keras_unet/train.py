@@ -197,7 +197,7 @@ def _gather(
     from keras_unet.data.pairs import prepare, split_of_run, steps_per_epoch
 
     config = _with_whole_paths(_with_data(config, say))
-    if config.resume and folder.split_file.is_file():
+    if config.resume:
         config = _with_what_was_found(config, folder.load_config())
         _require_same_run(folder, config)
         split, notes = split_of_run(folder)
