@@ -293,7 +293,7 @@ def _read_journal(journal: Path) -> dict[str, Any] | None:
     try:
         # Versions before had fewer ways.
         return dataclasses.asdict(PredictConfig()) | read_json(journal, dict[str, Any])
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 
