@@ -66,6 +66,11 @@ def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -
     import tyro
 
     words = [_decimal(word) for word in (sys.argv[1:] if argv is None else argv)]
+    if empty := [word for word in words if re.fullmatch("(--[a-z-]+=)?", word)]:
+        # As a path, it would be the working directory.
+        where = f"{empty[0]} has no value" if empty[0] else "a word is empty"
+        print(f"error: {where}: is a variable not set?", file=sys.stderr)
+        raise SystemExit(2)
     parsed: _T = tyro.cli(
         kind, args=words, config=(tyro.conf.OmitArgPrefixes,), **options
     )

@@ -151,7 +151,10 @@ def _refuse_two_kinds(data: DataConfig) -> None:
     )
     other = above or (kind if data.mask_kind in ("binary", "instances") else "")
     if classes and other:
-        raise BadUsage(f"{classes} and {other} exclude each other: give one of them")
+        raise BadUsage(
+            f"{classes} and {other} exclude each other: give one of them (--mask-kind "
+            "auto, where a preset says another)"
+        )
     both = [value for value in data.class_values if value in data.ignore_values]
     if both:
         raise BadUsage(f"--class-values and --ignore-values both name {both[0]}")

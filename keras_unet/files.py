@@ -50,7 +50,13 @@ def write_whole(path: Path, flush: bool = True) -> Iterator[Path]:
 
 
 def put_in_place(made: Path, path: Path, flush: bool = True) -> None:
-    """Renames what was made on the same disk to ``path``, as ``write_whole`` says."""
+    """Renames what was made on the same disk to ``path``, as ``write_whole`` says.
+
+    Raises:
+        IsADirectoryError: a file would take the place of a folder and all it holds.
+    """
+    if path.is_dir() and not made.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if flush:
         _flush(made)
     old = path.with_name(f".replaced-{path.name}")
@@ -254,14 +260,14 @@ def read_json(file: Path, kind: type[_T]) -> _T:
     """Returns what a JSON file holds.
 
     Args:
-        file: in UTF-8.
+        file: in UTF-8, with or without the mark that some editors begin it with.
         kind: as for ``as_type``.
 
     Raises:
         ValueError: names the file, the key, what was expected and what was found.
     """
     try:
-        values = json.loads(file.read_text("utf-8"))
+        values = json.loads(file.read_text("utf-8-sig"))
     except RecursionError:
         raise ValueError(f"{file}: is nested too deeply") from None
     except ValueError as error:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from keras_unet.prediction.segmenter import Segmenter
 
 
+JOURNAL = ".predict.json"
+"""Beside masks: what made them."""
+
+
 @dataclass(frozen=True)
 class Arguments:
     """Writes the mask of each image as a PNG of the image's own size.
@@ -115,20 +119,20 @@ def predict(arguments: Arguments) -> int:
     config = dataclasses.replace(config, predict=how)
     run.require_weights()
     load_tensorflow()
-    from keras_unet.data.objects import watershed_for
     from keras_unet.prediction.files import check_names, segment, write_submission
     from keras_unet.prediction.inputs import Shard, list_inputs
     from keras_unet.prediction.segmenter import Segmenter
 
     shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
     every, missing = list_inputs(arguments.inputs, arguments.output)
-    if arguments.instances:
-        watershed_for(config)
+    _require_possible(arguments, shard, config)
     check_names(every, wanted, config.model.classes)
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter(run, how)
     segmenter.config = config
-    left = _left_to_do(files, wanted, segmenter, _made_by(run, segmenter), arguments)
+    made_by = _made_by(run, segmenter, arguments.instances)
+    _require_no_others(arguments, made_by, every)
+    left = _left_to_do(files, wanted, segmenter, made_by, arguments)
     with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
         failed += segment(run, segmenter, left, wanted, progress)
     lost = {error.file for error in failed}
@@ -138,6 +142,21 @@ def predict(arguments: Arguments) -> int:
         with on_interrupt(_way_on, arguments), progress_bar("run lengths") as progress:
             failed += write_submission(done, segmenter, wanted, table, progress)
     return _tell(arguments, shard, failed, (len(done), len(files) - len(left)))
+
+
+def _require_possible(arguments: Arguments, shard: Shard, config: Config) -> None:
+    """Refuses what could not be written in the end.
+
+    Raises:
+        BadUsage: an extra is missing, or something is in the submission's place.
+    """
+    from keras_unet.data.objects import watershed_for
+    from keras_unet.data.rle import require_table
+
+    if arguments.instances:
+        watershed_for(config)
+    if arguments.submission:
+        require_table(shard.name(arguments.submission))
 
 
 def _with_max_pixels(config: Config, max_pixels: int | None) -> Config:
@@ -157,8 +176,11 @@ def _wanted(arguments: Arguments) -> Wanted:
     return Wanted(**{name: getattr(arguments, name) for name in names})
 
 
-def _made_by(run: RunFolder, segmenter: Segmenter) -> dict[str, Any]:
-    """Returns what decides how masks come out, as JSON has it."""
+def _made_by(run: RunFolder, segmenter: Segmenter, instances: bool) -> dict[str, Any]:
+    """Returns what decides how masks come out, as JSON has it.
+
+    Instances alone have seeds: without them, their threshold is None.
+    """
     from keras_unet.prediction.segmenter import class_values
 
     config = segmenter.config
@@ -169,6 +191,8 @@ def _made_by(run: RunFolder, segmenter: Segmenter) -> dict[str, Any]:
         "class_values": class_values(config).tolist(),
         **dataclasses.asdict(config.predict),
     }
+    if not instances:
+        made_by["seed_threshold"] = None
     return dict(json.loads(json.dumps(made_by)))
 
 
@@ -192,45 +216,94 @@ def _left_to_do(
     except OSError as error:
         raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
     complete, there = present(files, wanted, segmenter.config.model.classes)
-    journal = output / ".predict.json"
+    journal = output / JOURNAL
     if arguments.overwrite:
         # Before the journal, or a killed command's successor would take them for its.
         for path in there:
             remove(path)
         complete = [False] * len(files)
     else:
-        _require_same(journal, made_by, there)
+        made_by = _require_same(journal, made_by, there)
     with write_whole(journal) as aside:
         aside.write_text(json.dumps(made_by, indent=2) + "\n", "utf-8")
     return [one for one, all_ in zip(files, complete, strict=True) if not all_]
 
 
-def _require_same(journal: Path, made_by: dict[str, Any], there: list[Path]) -> None:
-    """Refuses an output whose masks were made otherwise, or nobody knows how.
+def _require_same(
+    journal: Path, made_by: dict[str, Any], there: list[Path]
+) -> dict[str, Any]:
+    """Returns what decides how all that is there and to come was and will be made.
 
     Raises:
-        BadUsage: with both ways on.
+        BadUsage: the output's masks were made otherwise, or nobody knows how; with both
+            ways on.
     """
+    before = _read_journal(journal)
+    cause = before and _changes(before, made_by)
+    if before is None and there:
+        cause = f"holds {there[0].name} already, and nothing tells what made it"
+    if cause:
+        raise BadUsage(
+            f"--output {journal.parent} {cause}. Replace them: --overwrite. Or give "
+            "another folder."
+        )
+    seeds = made_by["seed_threshold"]
+    if before and seeds is None:
+        seeds = before["seed_threshold"]
+    return made_by | {"seed_threshold": seeds}
+
+
+def _require_no_others(
+    arguments: Arguments, made_by: dict[str, Any], every: Sequence[Input]
+) -> None:
+    """Refuses to overwrite some of the masks of a folder by ones made otherwise.
+
+    Nothing would tell them from the others, which a later command passes over.
+
+    Raises:
+        BadUsage: names one of the others.
+    """
+    output = arguments.output
+    before = _read_journal(output / JOURNAL)
+    cause = before and _changes(before, made_by)
+    if not (cause and arguments.overwrite):
+        return
+    stems = {output / one.place.with_suffix("") for one in every}
+    inputs = {one.file for one in every}
+    for folder in {stem.parent for stem in stems}:
+        for mask in sorted(folder.glob("[!.]*.png")):
+            if not (mask in inputs or _is_of(mask, stems)):
+                raise BadUsage(
+                    f"--output {output} {cause}. --overwrite would replace some of "
+                    f"them, and {mask.name} would stay: give all the images, remove "
+                    "the folder, or give another one."
+                )
+
+
+def _is_of(mask: Path, stems: set[Path]) -> bool:
+    start, _, end = mask.stem.rpartition("_")
+    if end.isdecimal():
+        start, _, end = start.rpartition("_")
+    made = end in ("probability", "instances") and mask.with_name(start) in stems
+    return made or mask.with_suffix("") in stems
+
+
+def _read_journal(journal: Path) -> dict[str, Any] | None:
+    """Returns what made the masks beside it, None where nothing tells."""
     try:
         # Versions before had fewer ways.
-        before = dataclasses.asdict(PredictConfig()) | read_json(
-            journal, dict[str, Any]
-        )
-    except (FileNotFoundError, ValueError):
-        if not there:
-            return
-        cause = f"holds {there[0].name} already, and nothing tells what made it"
-    else:
-        changed = [key for key in made_by if before.get(key) != made_by[key]]
-        if not changed:
-            return
-        cause = "holds masks that were made otherwise: " + ", ".join(
-            f"{key} {before.get(key)}, now {made_by[key]}" for key in changed
-        )
-    raise BadUsage(
-        f"--output {journal.parent} {cause}. Replace them: --overwrite. Or give "
-        "another folder."
-    )
+        return dataclasses.asdict(PredictConfig()) | read_json(journal, dict[str, Any])
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def _changes(before: dict[str, Any], made_by: dict[str, Any]) -> str:
+    """Returns what is wrong with masks from before; nothing if all is as it was."""
+    changed = [key for key in made_by if before.get(key) != made_by[key]]
+    if None in (before["seed_threshold"], made_by["seed_threshold"]):
+        changed = [key for key in changed if key != "seed_threshold"]
+    how = ", ".join(f"{key} {before.get(key)}, now {made_by[key]}" for key in changed)
+    return how and f"holds masks that were made otherwise: {how}"
 
 
 def _way_on(arguments: Arguments) -> str:

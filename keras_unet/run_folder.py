@@ -95,6 +95,23 @@ class RunFolder:
             )
         return self.weights_file
 
+    def has_checkpoint(self) -> bool:
+        """Returns whether there is a state to go on from.
+
+        Raises:
+            BadData: there is none of a training that came far: starting over would
+                replace what it learnt.
+        """
+        if any(self.checkpoint.glob("*.npz")):
+            return True
+        if len(self.load_history()) > 1 or self.metrics_file.exists():
+            raise BadData(
+                f"{self.checkpoint} holds no state, from which alone a training goes "
+                f"on, and starting over would replace {self.weights_file.name}. Put it "
+                "back, train anew (--overwrite), or give another --output."
+            )
+        return False
+
     def load_history(self) -> list[dict[str, float]]:
         """Returns the rows of history.csv, a number in each column; none without it.
 

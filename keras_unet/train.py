@@ -197,7 +197,7 @@ def _gather(
     from keras_unet.data.pairs import prepare, split_of_run, steps_per_epoch
 
     config = _with_whole_paths(_with_data(config, say))
-    if config.resume and folder.split_file.is_file():
+    if config.resume:
         config = _with_what_was_found(config, folder.load_config())
         _require_same_run(folder, config)
         split, notes = split_of_run(folder)
@@ -251,7 +251,7 @@ def _check_folder(folder: RunFolder, config: Config, say: Say) -> None:
     """Refuses a folder in the way; says what --resume finds in it."""
     if not config.resume:
         folder.require_free(config.overwrite)
-    elif not folder.checkpoint.is_dir():
+    elif not folder.has_checkpoint():
         say(f"{folder.path} has no checkpoint yet: starting over")
 
 

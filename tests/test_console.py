@@ -16,6 +16,7 @@ from keras_unet.console import (
 )
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage, Terminated
+from keras_unet.predict import Arguments
 
 
 def test_stderr_is_held_back_unless_the_block_fails():
@@ -49,6 +50,17 @@ def test_threads_at_the_same_time_leave_stderr_as_it_was():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr == "after"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--output", ""], "a word is empty"), (["--output="], "--output= has no value")],
+)
+def test_a_variable_that_is_not_set_is_not_the_working_directory(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(Arguments, ["run", "images", *words])
+    assert ended.value.code == 2
+    assert f"error: {said}" in capsys.readouterr().err
 
 
 def test_a_colour_is_a_number_on_the_command_line():

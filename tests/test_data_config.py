@@ -20,7 +20,8 @@ from keras_unet.data_config import DataConfig
         ),
         (
             {"class_values": (0, 1), "mask_kind": "binary"},
-            "--class-values and --mask-kind binary exclude each other",
+            "--class-values and --mask-kind binary exclude each other: give one of "
+            r"them \(--mask-kind auto, where a preset says another\)",
         ),
         (
             {"mask_kind": "classes", "foreground_above": 3},

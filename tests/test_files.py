@@ -44,6 +44,15 @@ def test_a_folder_replaces_a_folder(tmp_path):
     assert (target / "file").read_text() == "second"
 
 
+def test_a_file_takes_no_folder_s_place(tmp_path):
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    (folder / "a.png").write_text("mask")
+    with pytest.raises(IsADirectoryError, match="masks"), write_whole(folder) as file:
+        file.write_text("rows")
+    assert [path.name for path in tmp_path.rglob("*")] == ["masks", "a.png"]
+
+
 def test_rows_come_back_whatever_their_names_are(tmp_path):
     rows = [
         {"image": 'é 🚗,"x".png', "part": "test"},

@@ -165,6 +165,18 @@ def test_other_settings_in_one_folder_are_refused_with_both_ways_on(
     assert "another folder" in message
 
 
+def test_seeds_decide_over_instances_alone(run, images, tmp_path, capsys):
+    words = [images, "--output", tmp_path / "out"]
+    surer = ["--seed-threshold", "0.8"]
+    assert predict(run, *words, *surer) == 0
+    assert predict(run, *words) == 0
+    assert predict(run, *words, *surer, "--instances") == 0
+    assert predict(run, *words) == 0
+    assert predict(run, *words, "--instances") == 2
+    assert "made otherwise: seed_threshold 0.8, now 0.0" in capsys.readouterr().err
+    assert predict(run, *words, *surer, "--instances") == 0
+
+
 def test_another_run_s_masks_are_refused_and_overwritten_when_told(
     run, images, tmp_path, capsys
 ):
@@ -180,6 +192,21 @@ def test_another_run_s_masks_are_refused_and_overwritten_when_told(
     assert masks(tmp_path / "out") == {"a.png", "b.png"}
     np.testing.assert_array_equal(load(tmp_path / "out" / "a.png"), square() * 255)
     assert predict(run, *words) == 0
+
+
+def test_masks_that_were_made_otherwise_do_not_stay_beside_those_overwritten(
+    run, images, tmp_path, capsys
+):
+    out, other = tmp_path / "out", ["--threshold", "0.9", "--overwrite"]
+    to = ["--output", out]
+    assert predict(run, images, *to, "--probabilities") == 0
+    assert predict(run, images / "a.png", *to, *other) == 2
+    said = capsys.readouterr().err
+    assert "threshold 0.5, now 0.9" in said
+    assert "b.png would stay" in said
+    assert predict(run, images / "a.png", *to, "--overwrite") == 0
+    assert predict(run, images, *to, *other, "--shard", "1/2") == 0
+    assert masks(out) == {"a.png", "b.png", "b_probability.png"}
 
 
 def test_masks_of_a_version_that_knew_no_seeds_are_gone_on_with(run, images, tmp_path):
@@ -432,6 +459,36 @@ def test_a_submission_goes_the_way_of_the_runs_own_run_lengths(images, tmp_path)
     with file.open(newline="") as stream:
         runs = next(csv.DictReader(stream))["rle_mask"]
     np.testing.assert_array_equal(rle.decode(runs, 16, 24, columns=True), square())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("in/a.png", "NAME.csv"),
+        ("out", "NAME.csv"),
+        ("all.csv", "NAME.csv"),
+        ("pairs.csv", "its first line is image,mask"),
+    ],
+)
+def test_a_submission_takes_the_place_of_nothing_else(
+    run, images, tmp_path, capsys, name, said
+):
+    (tmp_path / "all.csv").mkdir()
+    (tmp_path / "pairs.csv").write_text("image,mask\na.png,b.png\n")
+    words = [images, "--output", tmp_path / "out"]
+    assert predict(run, *words) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert predict(run, *words, "--submission", tmp_path / name) == 2
+    assert said in capsys.readouterr().err
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert after == before
+
+
+def test_a_submission_takes_the_place_of_an_earlier_one(run, images, tmp_path):
+    words = [images, "--output", tmp_path / "out", "--submission", tmp_path / "all.csv"]
+    for shard in ("1/1", "2/2", "2/2", "1/1"):
+        assert predict(run, *words, "--shard", shard) == 0
+    assert len(rows(tmp_path / "all.csv")) == 3
 
 
 def test_a_submission_of_three_classes_is_refused(tmp_path, capsys):

@@ -55,6 +55,13 @@ def test_a_config_that_is_none_is_told_with_its_key(tmp_path, text, message):
         RunFolder(tmp_path).load_config()
 
 
+def test_a_config_that_an_editor_saved_with_its_mark_is_read(tmp_path):
+    run = RunFolder(tmp_path)
+    run.save_config(preset("demo"))
+    run.config_file.write_text(run.config_file.read_text("utf-8"), "utf-8-sig")
+    assert run.load_config() == preset("demo")
+
+
 def test_a_config_has_its_format_and_version(tmp_path):
     RunFolder(tmp_path).save_config(preset("demo"))
     values = json.loads((tmp_path / "config.json").read_text())

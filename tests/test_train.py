@@ -371,6 +371,24 @@ def test_resume_refuses_other_settings(finished, flags, message, capsys):
     assert message in printed.out + printed.err
 
 
+def test_resume_without_its_checkpoint_does_not_start_over(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "checkpoint" / "state.npz").unlink()
+    before = (run / "model.weights.h5").read_bytes()
+    assert main(["--output", str(run), "--resume", "--epochs", "2"]) == 1
+    assert f"{run / 'checkpoint'} holds no state" in capsys.readouterr().err
+    assert (run / "model.weights.h5").read_bytes() == before
+    assert epochs_of(run) == [1]
+
+
+def test_resume_without_its_split_makes_no_other_one(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "split.csv").unlink()
+    assert main(["--output", str(run), "--resume", "--epochs", "2"]) == 1
+    assert f"{run / 'split.csv'} is missing" in capsys.readouterr().err
+    assert epochs_of(run) == [1]
+
+
 def test_resume_refuses_data_that_have_changed(finished, capsys):
     mask = finished.parent / "data" / "masks" / "p03.png"
     content = mask.read_bytes()

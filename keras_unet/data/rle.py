@@ -6,8 +6,10 @@ By hand, because pycocotools goes column by column and its text is another one.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,31 @@ import numpy.typing as npt
 from keras_unet.data.images import image_shape, read_image
 from keras_unet.data.pair import Coding, Found, Pair, Problem
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, BadUsage
 from keras_unet.types import Mask, Values
+
+HEADER = ("img", "rle_mask")
+"""Of a submission."""
+
+
+def require_table(file: Path) -> None:
+    """Refuses a submission that would take the place of anything but an earlier one.
+
+    Raises:
+        BadUsage: it has not the name of a CSV file, or is there with other rows.
+    """
+    if file.suffix.lower() != ".csv" or file.is_dir():
+        raise BadUsage(f"--submission must be a file to write, NAME.csv, not {file}")
+    if not file.exists():
+        return
+    with file.open("rb") as stream:
+        first = stream.readline(80).decode("utf-8", "replace").strip()
+    # Of several shards, the first one's alone has the header.
+    if not re.fullmatch(f"{','.join(HEADER)}|.*,[0-9 ]*|", first):
+        raise BadUsage(
+            f"--submission {file} holds something else already (its first line is "
+            f"{first}): give another name, or move it away"
+        )
 
 
 def encode(mask: Mask, columns: bool = False) -> str:

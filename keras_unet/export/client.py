@@ -11,6 +11,7 @@ import argparse
 import base64
 import io
 import json
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def over_rest(server: str, image: bytes) -> bytes:
     Args:
         server: its address, http://localhost:8501 for example.
         image: a JPEG or PNG file's bytes.
+
+    Raises:
+        OSError: there is no server, or it says what is wrong with the image.
     """
     coded = base64.b64encode(image).decode("ascii")
     request = urllib.request.Request(
@@ -53,9 +57,13 @@ def over_rest(server: str, image: bytes) -> bytes:
         json.dumps({"instances": [{"image_bytes": {"b64": coded}}]}).encode("ascii"),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-        # The only output's name is left out, and bytes come as {"b64": ...}.
-        return base64.b64decode(json.load(answer)["predictions"][0]["b64"])
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            # The only output's name is left out, and bytes come as {"b64": ...}.
+            return base64.b64decode(json.load(answer)["predictions"][0]["b64"])
+    except urllib.error.HTTPError as error:
+        said = error.read().decode("utf-8", "replace")
+        raise OSError(f"{error.url}: {error}. {said}") from None
 
 
 def over_grpc(server: str, image: bytes) -> bytes:
@@ -90,9 +98,13 @@ def main() -> None:
     parser.add_argument("--rest", default="http://localhost:8501", metavar="URL")
     parser.add_argument("--grpc", metavar="HOST:PORT", help="use gRPC instead of REST")
     asked = parser.parse_args()
-    image = upright(asked.image)
-    mask = over_grpc(asked.grpc, image) if asked.grpc else over_rest(asked.rest, image)
-    asked.mask.write_bytes(mask)
+    at = asked.grpc or asked.rest
+    try:
+        image = upright(asked.image)
+        mask = over_grpc(at, image) if asked.grpc else over_rest(at, image)
+        asked.mask.write_bytes(mask)
+    except OSError as error:
+        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

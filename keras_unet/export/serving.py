@@ -45,13 +45,21 @@ num_batch_threads {{ value: 4 }}
 _CURL = """\
 #!/bin/sh
 # Usage: sh curl.sh car.jpg mask.png [http://localhost:8501]
-{{
-  printf '{{"instances": [{{"image_bytes": {{"b64": "'
-  base64 < "$1" | tr -d '\\n'
-  printf '"}}}}]}}'
-}} |
-  curl --silent --fail-with-body --data @- \\
-    "${{3:-http://localhost:8501}}/v1/models/{model}:predict" |
+set -eu
+: < "$1"
+answer=$(
+  {{
+    printf '{{"instances": [{{"image_bytes": {{"b64": "'
+    base64 < "$1" | tr -d '\\n'
+    printf '"}}}}]}}'
+  }} |
+    curl --silent --show-error --fail-with-body --data @- \\
+      "${{3:-http://localhost:8501}}/v1/models/{model}:predict"
+) || {{
+  echo "$answer" >&2
+  exit 1
+}}
+printf '%s' "$answer" |
   tr -d '\\n' | sed 's/.*"b64": *"\\([^"]*\\)".*/\\1/' | base64 -d > "$2"
 """
 

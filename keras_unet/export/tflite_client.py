@@ -27,7 +27,10 @@ def read(file: Path, white: int) -> Array:
     """Returns the upright image, uint8 (h, w, 3)."""
     with Image.open(file) as stored:
         image = ImageOps.exif_transpose(stored)
-        if image.mode.startswith("I;16"):
+        if image.mode == "F":
+            raise OSError(f"{file} holds fractions; write it with 8 or 16 bits")
+        # Up to release 10, Pillow opens 16 bits as I.
+        if image.mode.startswith("I"):
             values = np.minimum(np.asarray(image, np.int64), white)
             image = Image.fromarray((values * 256 // (white + 1)).astype(np.uint8))
         return np.asarray(image.convert("RGB"))
@@ -198,6 +201,17 @@ def mask_of(found: Array, told: dict[str, Any]) -> Array:
     return written
 
 
+def segment(model: Path, file: Path, mask: Path) -> None:
+    """Writes the mask of an image."""
+    told = json.loads(Path(__file__).with_name("client.json").read_text("utf-8"))
+    image = read(file, told["white"])
+    with model.open("rb"):
+        network = Onnx(model) if model.suffix == ".onnx" else TFLite(model)
+    found = probability(network, image, told)
+    made = mask_of(at_size(found, image.shape[:2]), told)
+    Image.fromarray(made).save(mask, "PNG")
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -205,12 +219,10 @@ def main() -> None:
     parser.add_argument("image", type=Path, help="any image that Pillow opens")
     parser.add_argument("mask", type=Path, help="the PNG to write")
     asked = parser.parse_args()
-    told = json.loads(Path(__file__).with_name("client.json").read_text("utf-8"))
-    image = read(asked.image, told["white"])
-    network = Onnx if asked.model.suffix == ".onnx" else TFLite
-    found = probability(network(asked.model), image, told)
-    mask = mask_of(at_size(found, image.shape[:2]), told)
-    Image.fromarray(mask).save(asked.mask, "PNG")
+    try:
+        segment(asked.model, asked.image, asked.mask)
+    except OSError as error:
+        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -72,9 +72,13 @@ def segment(arguments: Arguments, others: Sequence[str] = ()) -> int:
         BadData: there is no SavedModel or no image.
     """
     require_extra("keras_unet.prediction.beam", "beam")
+    from keras_unet.data.rle import require_table
+
     model, config = find_model(arguments.model)
     config = _with_run_lengths(arguments, config)
     options = _options(others)
+    if arguments.submission and "://" not in arguments.submission:
+        require_table(Path(arguments.submission))
     named = _named_files(arguments.pattern, arguments.output)
     _run(arguments, model, config, options, named)
     failed = _read_failed(_join(arguments.output, FAILED))
@@ -192,6 +196,8 @@ def _run(
     import apache_beam as beam
     from apache_beam.ml.inference.base import RunInference
 
+    from keras_unet.data.rle import HEADER
+
     columns = config.data.run_lengths == "columns"
 
     def write(one: Read) -> Iterator[Any]:
@@ -215,7 +221,7 @@ def _run(
         done, failed = written | beam.FlatMap(write).with_outputs("failed", main="done")
         for rows, table, header in [
             (failed, _join(arguments.output, FAILED), ("file", "cause")),
-            (done, arguments.submission, ("img", "rle_mask")),
+            (done, arguments.submission, HEADER),
         ]:
             if table:
                 label = f"write {header[0]}"

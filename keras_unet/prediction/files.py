@@ -323,7 +323,7 @@ def write_submission(
     ):
         writer = csv.writer(to, lineterminator="\n")
         if shard.number == 1:
-            writer.writerow(["img", "rle_mask"])
+            writer.writerow(rle.HEADER)
         ahead = read_ahead(masks, read, lambda mask: _size_of(mask, config.data))
         for number, runs in enumerate(ahead, 1):
             if isinstance(runs, Unreadable):

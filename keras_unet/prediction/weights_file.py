@@ -62,6 +62,8 @@ def load_weights(network: keras.Model, file: Path) -> None:
     except _BROKEN as error:
         if isinstance(error, BadData):
             raise
+        if isinstance(error, PermissionError):
+            raise BadData(f"{file} may not be read (no permission)") from error
         raise BadData(f"{file} is no file of weights, or is damaged") from error
     another = (
         f"{file} holds {_numbers(found)}, but the network of config.json has "

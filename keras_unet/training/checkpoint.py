@@ -277,4 +277,8 @@ def _assign(variables: list[Any], group: str, arrays: Any) -> None:
     if stored != len(variables):
         raise ValueError(f"{group}: expected {len(variables)} arrays, found {stored}")
     for index, variable in enumerate(variables):
-        variable.assign(arrays[f"{group}/{index}"])
+        array = arrays[f"{group}/{index}"]
+        if array.shape != tuple(variable.shape):
+            wanted = f"{group} {index}: expected the shape {tuple(variable.shape)}"
+            raise ValueError(f"{wanted}, found {array.shape}")
+        variable.assign(array)

@@ -237,7 +237,9 @@ def rest_address(answer):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            assert self.path == "/v1/models/unet:predict"
+            if self.path != "/v1/models/unet:predict":
+                self.send_error(404)
+                return
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             coded = [one["image_bytes"]["b64"] for one in body["instances"]]
             masks = answer([base64.b64decode(b64, validate=True) for b64 in coded])
@@ -278,6 +280,35 @@ def test_the_curl_example_saves_the_keras_networks_mask(
     arguments = [folder / "car.png", tmp_path / "mask.png", rest_address]
     subprocess.run(["sh", script, *arguments], check=True)
     np.testing.assert_array_equal(mask_in(tmp_path / "mask.png"), wanted)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["sh", "curl.sh"], [sys.executable, "client.py", "--rest"]],
+    ids=["curl", "client"],
+)
+@pytest.mark.parametrize(
+    ("image", "said"), [("gone.png", "gone.png"), ("car.png", "404")]
+)
+def test_a_client_that_gets_no_mask_fails_and_keeps_what_was_there(
+    folder, rest_address, tmp_path, words, image, said
+):
+    shell, script, *flag = words
+    if not shutil.which("curl"):
+        pytest.skip("curl is not on the PATH")
+    (tmp_path / "mask.png").write_text("before")
+    at = f"{rest_address}/elsewhere"
+    files = [folder / image, tmp_path / "mask.png"]
+    done = subprocess.run(
+        [shell, folder / "serving" / script, *files, *flag, at],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "mask.png").read_text() == "before"
 
 
 @pytest.fixture(scope="module")

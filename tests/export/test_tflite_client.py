@@ -61,6 +61,24 @@ def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
         assert np.mean((mask > 0) != wanted) <= 0.01
 
 
+@pytest.mark.parametrize(
+    ("model", "image", "said"),
+    [
+        ("gone.tflite", "a.png", "No such file or directory: 'gone.tflite'"),
+        ("client.py", "client.py", "cannot identify image file"),
+        ("client.py", "f.tif", "f.tif holds fractions"),
+    ],
+)
+def test_the_client_says_in_a_line_what_is_wrong(tmp_path, model, image, said):
+    tflite.write_client(tmp_path, make_run(tmp_path / "run").load_config())
+    Image.fromarray(noise((9, 9))).save(tmp_path / "a.png")
+    Image.fromarray(np.ones((9, 9), np.float32)).save(tmp_path / "f.tif")
+    command = [sys.executable, "-I", "client.py", model, image, "mask.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr
+
+
 def test_what_the_client_must_know_lies_beside_it(tmp_path):
     run = make_run(tmp_path / "run", data={"resolution": 0.5, "tile_size": (16, 24)})
     tflite.write_client(tmp_path, run.load_config())
