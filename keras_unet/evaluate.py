@@ -56,6 +56,8 @@ class Arguments:
             run's own.
         membranes: also score the foreground as the ISBI 2012 challenge scores what lies
             between membranes: V_Rand, V_Info, Rand, warping and pixel error.
+        white: 16-bit images of --data: the value that counts as white; by default the
+            run's own, or the largest of the bits that these images use.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -66,6 +68,7 @@ class Arguments:
     instances: bool = False
     seed_threshold: float | None = None
     membranes: bool = False
+    white: int | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,6 +99,8 @@ def evaluate(arguments: Arguments) -> None:
 
 def _require_fitting(config: Config, arguments: Arguments) -> None:
     """Refuses scores that the run cannot have, before its images are read."""
+    if arguments.white is not None and arguments.data is None:
+        raise BadUsage("--white is of the images of --data: the run's own have theirs")
     if arguments.membranes and config.model.classes > 2:
         raise BadUsage(
             "--membranes is for runs of foreground and background; this one has "
@@ -147,7 +152,8 @@ def choose(
         split = _split_of(run)
         every = [*split.train, *split.validation, *split.test]
         return part, every if part == "all" else getattr(split, part), config.data
-    prepared = prepare(_elsewhere(config.data, arguments.data), config.model.classes)
+    data = _elsewhere(config.data, arguments.data, arguments.white)
+    prepared = prepare(data, config.model.classes)
     for note in prepared.notes:
         print(note)
     pairs = prepared.every if part == "all" else getattr(prepared.split(), part)
@@ -182,19 +188,22 @@ def _split_of(run: RunFolder) -> Split:
     return split
 
 
-def _elsewhere(data: DataConfig, folder: Path) -> DataConfig:
+def _elsewhere(data: DataConfig, folder: Path, white: int | None) -> DataConfig:
     """Returns where other data are; a foreground may be written otherwise there.
 
-    What counts as white is not: that is the network's.
+    What counts as white is not, unless that is said or the network saw no 16 bits.
+
+    Raises:
+        BadUsage: ``white`` is none.
     """
-    from keras_unet.data.images import BRIGHTEST
     from keras_unet.data.pairs import moved_to
 
+    try:
+        data = dataclasses.replace(data, white=data.white if white is None else white)
+    except ValueError as error:
+        raise BadUsage(str(error)) from None
     data = dataclasses.replace(
-        moved_to(data, folder),
-        run_lengths="auto",
-        foreground_above=None,
-        white=data.white or BRIGHTEST,
+        moved_to(data, folder), run_lengths="auto", foreground_above=None
     )
     if data.mask_kind == "classes":
         return data

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 JOURNAL = ".predict.json"
 """Beside masks: what made them."""
+_OF_SOME = ("seed_threshold", "white")
+"""What decides over instances, and over images of 16 bits, alone: None where unsaid."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Arguments:
             forms.
         max_pixels: pixels of the largest image that is opened; by default the run's
             own (178,956,970 where the training said nothing).
+        white: 16-bit images: the value that counts as white; by default the run's own.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -93,6 +96,7 @@ class Arguments:
     seed_threshold: float | None = None
     test_time_flips: bool = False
     max_pixels: int | None = None
+    white: int | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,7 +114,7 @@ def predict(arguments: Arguments) -> int:
         BadData: all inputs or the run's network are missing.
     """
     run = RunFolder(arguments.run)
-    config = _with_max_pixels(run.load_config(), arguments.max_pixels)
+    config = _seeing(run.load_config(), arguments)
     if arguments.submission and config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     how = run.predict_config(
@@ -159,11 +163,12 @@ def _require_possible(arguments: Arguments, shard: Shard, config: Config) -> Non
         require_table(shard.name(arguments.submission))
 
 
-def _with_max_pixels(config: Config, max_pixels: int | None) -> Config:
-    if max_pixels is None:
-        return config
+def _seeing(config: Config, arguments: Arguments) -> Config:
+    """Returns the config with what the flags say of how images are read."""
+    said = {name: getattr(arguments, name) for name in ("max_pixels", "white")}
+    given = {name: value for name, value in said.items() if value is not None}
     try:
-        data = dataclasses.replace(config.data, max_pixels=max_pixels)
+        data = dataclasses.replace(config.data, **given)
     except ValueError as error:
         raise BadUsage(str(error)) from None
     return dataclasses.replace(config, data=data)
@@ -247,10 +252,10 @@ def _require_same(
             f"--output {journal.parent} {cause}. Replace them: --overwrite. Or give "
             "another folder."
         )
-    seeds = made_by["seed_threshold"]
-    if before and seeds is None:
-        seeds = before["seed_threshold"]
-    return made_by | {"seed_threshold": seeds}
+    if before:
+        kept = (key for key in _OF_SOME if made_by[key] is None)
+        made_by = made_by | {key: before.get(key) for key in kept}
+    return made_by
 
 
 def _require_no_others(
@@ -299,9 +304,9 @@ def _read_journal(journal: Path) -> dict[str, Any] | None:
 
 def _changes(before: dict[str, Any], made_by: dict[str, Any]) -> str:
     """Returns what is wrong with masks from before; nothing if all is as it was."""
-    changed = [key for key in made_by if before.get(key) != made_by[key]]
-    if None in (before["seed_threshold"], made_by["seed_threshold"]):
-        changed = [key for key in changed if key != "seed_threshold"]
+    unsaid = {key for key in _OF_SOME if None in (before.get(key), made_by[key])}
+    said = (key for key in made_by if key not in unsaid)
+    changed = [key for key in said if before.get(key) != made_by[key]]
     how = ", ".join(f"{key} {before.get(key)}, now {made_by[key]}" for key in changed)
     return how and f"holds masks that were made otherwise: {how}"
 

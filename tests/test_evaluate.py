@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from bright_run import make_border_run, make_cells, make_data, make_run
+from bright_run import load, make_border_run, make_cells, make_data, make_run
 from PIL import Image
 from splits import remember
 
@@ -267,3 +267,16 @@ def test_a_threshold_that_is_none_is_told(tmp_path, capsys, threshold, status, m
     run = make_run(tmp_path / "run", data=make_data(tmp_path / "data", count=3))
     assert evaluate(run, "--threshold", threshold) == status
     assert message in capsys.readouterr().err
+
+
+def test_other_data_of_12_bits_are_read_as_a_training_reads_them(run, tmp_path, capsys):
+    data = make_data(tmp_path / "deep", count=3)
+    for file in (data / "images").iterdir():
+        grey = load(file)[..., 0].astype(np.uint16) * 16
+        Image.fromarray(grey).save(file)
+    assert evaluate(run, "--data", data) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "12 are used: 4095 counts as white" in said
+    assert "deep: Dice 1.0000" in said
+    assert evaluate(run, "--white", "4095") == 2
+    assert "--white is of the images of --data" in capsys.readouterr().err

@@ -51,6 +51,20 @@ def test_every_image_of_a_folder_gets_a_mask_of_0_and_255(run, images, tmp_path)
         np.testing.assert_array_equal(load(tmp_path / "out" / f"{name}.png"), wanted)
 
 
+def test_12_of_16_bits_are_a_question_to_a_run_that_saw_8(run, tmp_path, capsys):
+    grey = np.where(square(), 3840, 320).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    words = (tmp_path / "a.png", "--output", tmp_path / "out")
+    assert predict(run, *words) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "has 16 bits of which 12 are used" in said
+    assert "--white 4095, or --white 65535" in said
+    assert predict(run, *words, "--white", "4095") == 0
+    np.testing.assert_array_equal(load(tmp_path / "out/a.png"), square() * 255)
+    assert predict(run, *words, "--white", "7") == 2
+    assert "white must be" in capsys.readouterr().err
+
+
 def test_the_largest_image_that_is_opened_is_a_flag(run, images, tmp_path, capsys):
     height, width = load(images / "a.png").shape[:2]
     to, most = ("--output", tmp_path / "out"), height * width

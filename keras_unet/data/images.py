@@ -303,12 +303,27 @@ def to_8_bits(values: npt.NDArray[Any], white: int | None) -> types.Image:
     Args:
         values: uint8 stays as it is.
         white: the 16-bit value that becomes 255, as all above it do; 0 becomes 0. Of
-            2**k - 1, the upper 8 of k bits are kept.
+            2**k - 1, the upper 8 of k bits are kept. None is known where a training saw
+            no image of 16 bits.
+
+    Raises:
+        Undecodable: none is known, and not all 16 bits are used.
     """
     if values.dtype == np.uint8:
         return values
+    bits = _bits(int(values.max(initial=0)))
+    if white is None and bits < 16:
+        raise Undecodable(
+            f"has 16 bits of which {bits} are used, and the run was trained on images "
+            "of 8, so that what counts as white is not known: keras_unet.predict "
+            f"--white {2**bits - 1}, or --white {BRIGHTEST}"
+        )
     levels: types.Image = _table(BRIGHTEST if white is None else white)[values]
     return levels
+
+
+def _bits(brightest: int) -> int:
+    return max(8, brightest.bit_length())
 
 
 @functools.lru_cache(maxsize=4)
@@ -331,7 +346,7 @@ def find_white(
         above = sum(value > white for value in brightest)
         note = f"images: {above} of 16 bits have values above --white {white} ({most})"
         return white, [f"{note}, which become white too"] if above else []
-    bits = max(8, most.bit_length())
+    bits = _bits(most)
     white = 2**bits - 1
     if bits == 16:
         return white, []

@@ -47,14 +47,14 @@ def read_all(
 def _read(image: Given, channels: int, data: DataConfig) -> types.Image:
     if isinstance(image, str | Path):
         return read_at_own_size(Path(image), channels, data)
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(_whole(np.asarray(image), data))
-    elif image.width * image.height > data.max_pixels:
+    if isinstance(image, Image.Image) and image.width * image.height > data.max_pixels:
         raise BadData(
             f"the image's {image.width}×{image.height} pixels are more than "
             f"--max-pixels {data.max_pixels} allows"
         )
     try:
+        if not isinstance(image, Image.Image):
+            image = Image.fromarray(_whole(np.asarray(image), data))
         return pixels_of(image, channels, data)
     except Undecodable as error:
         raise BadData(f"the image {error}") from error
@@ -65,6 +65,7 @@ def _whole(array: npt.NDArray[Any], data: DataConfig) -> types.Image:
 
     Raises:
         BadUsage: the array is no image.
+        Undecodable: as by ``to_8_bits``.
     """
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):

@@ -16,7 +16,7 @@ from keras_unet.data.images import find_white, image_shape, read_image, to_8_bit
 from keras_unet.data.masks import read_values
 from keras_unet.data.pair import Pair
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Undecodable
 
 MANY = 10**6
 ANY = DataConfig(max_pixels=MANY)
@@ -338,7 +338,12 @@ def test_white_and_all_above_become_255_and_nothing_falls(white):
 
 
 def test_without_a_white_all_16_bits_count():
-    assert to_8_bits(ALL[0x1234:0x1235], None).tolist() == [0x12]
+    assert to_8_bits(ALL[0x9234:0x9235], None).tolist() == [0x92]
+
+
+def test_without_a_white_fewer_bits_are_a_question():
+    with pytest.raises(Undecodable, match="--white 8191, or --white 65535"):
+        to_8_bits(ALL[0x1234:0x1235], None)
 
 
 def test_8_bits_stay_as_they_are():
