@@ -334,8 +334,9 @@ def _about_sizes(file: Path, one: Header, other: Header) -> list[Problem]:
 
 def _about_upright(file: Path, image: Look) -> list[Problem]:
     turn = image.header.orientation if image.header else 1
-    cause = f"has EXIF orientation {turn} and is turned upright: look whether its mask"
-    return [Problem(file, f"{cause}, of no file, agrees")] if turn != 1 else []
+    agree = "look whether its outlines or run lengths are of the upright image"
+    cause = f"has EXIF orientation {turn} and is turned upright: {agree}"
+    return [Problem(file, cause)] if turn != 1 else []
 
 
 def _about_turns(file: Path, one: Header, other: Header) -> list[Problem]:
