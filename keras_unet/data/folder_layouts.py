@@ -18,6 +18,7 @@ from keras_unet.data.folders import (
     match_names,
     match_neighbours,
     normal,
+    opened,
     stem_of,
     subfolders,
 )
@@ -36,11 +37,13 @@ _MASKS = {
     # Of retinas, whose mask/ is the field of view.
     *("manual", "manual1", "manual2", "1st_manual", "2nd_manual", "vessel", "vessels"),
 }
-_PARTS: dict[str, Part] = {
+PARTS: dict[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+"""The words by which folders and lists are called, and the part that each means."""
+PASCALS = "ImageSets/Segmentation"
 
 
 class Layout(NamedTuple):
@@ -117,12 +120,12 @@ def _meaning(name: str) -> tuple[Part, str]:
     """Returns the part and the rest that a folder's name consists of."""
     name = name.lower()
     start, end = name, ""
-    for word in sorted(_PARTS, key=len, reverse=True):
+    for word in sorted(PARTS, key=len, reverse=True):
         if name.startswith(word):
-            return _PARTS[word], name.removeprefix(word).lstrip("_-. ")
+            return PARTS[word], name.removeprefix(word).lstrip("_-. ")
         if name.endswith(f"_{word}") and not end:
             start, end = name.removesuffix(f"_{word}"), word
-    return (_PARTS[end], start) if end else ("", name)
+    return (PARTS[end], start) if end else ("", name)
 
 
 def _divided_sides(folder: Path) -> Iterator[_Sides]:
@@ -212,17 +215,17 @@ _LISTS: dict[str, Part] = {"train": "train", "val": "validation", "test": "test"
 
 def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
     """Returns the pairs of Pascal VOC's lists; most images there have no mask."""
-    lists = folder / "ImageSets/Segmentation"
+    lists = folder / PASCALS
     found = match_names(images, masks)
     pair_of = {stem_of(pair.image): pair for pair in found.pairs}
     problems = [p for p in found.problems if not p.cause.startswith("has no mask")]
     listed: dict[Part, list[str]] = {
-        part: _names_in(lists / f"{word}.txt") for word, part in _LISTS.items()
+        part: _first_words(lists / f"{word}.txt") for word, part in _LISTS.items()
     }
     # The masks of VOC's own test images were never published.
     listed["test"] = [name for name in listed["test"] if name in pair_of]
     if not listed["train"] or not (listed["validation"] or listed["test"]):
-        every = _names_in(lists / "trainval.txt") or listed["train"] or list(pair_of)
+        every = _first_words(lists / "trainval.txt") or listed["train"] or list(pair_of)
         listed = {"": every}
     pairs = []
     cause = "is listed in ImageSets/Segmentation, but is no pair or is twice"
@@ -235,11 +238,19 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
     return Found(tuple(pairs), tuple(problems))
 
 
-def _names_in(file: Path) -> list[str]:
-    if not file.is_file():
-        return []
-    words = [line.split() for line in file.read_text("utf-8").splitlines()]
-    return [normal(line[0]) for line in words if line]
+def _first_words(file: Path) -> list[str]:
+    return [line.split()[0] for line in names_in(file)] if file.is_file() else []
+
+
+def names_in(file: Path) -> list[str]:
+    """Returns the lines of a list that are not empty, in one spelling of accents.
+
+    Raises:
+        BadData: the file may not be read.
+    """
+    with opened(file) as content:
+        text = content.read().decode("utf-8-sig", "replace")
+    return [normal(line.strip()) for line in text.splitlines() if line.strip()]
 
 
 def _annotated(folder: Path) -> Iterator[Layout]:
@@ -266,7 +277,7 @@ def _annotated(folder: Path) -> Iterator[Layout]:
 def _part_in(path: Path) -> Part:
     """Returns the part that a path speaks of, such as instances_val2017.json."""
     words = re.findall("[a-z]+", str(path).lower())
-    known: list[Part] = [_PARTS[word] for word in words if word in _PARTS]
+    known: list[Part] = [PARTS[word] for word in words if word in PARTS]
     return known[0] if known else ""
 
 

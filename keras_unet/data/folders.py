@@ -175,9 +175,9 @@ MASK_WORDS = (
 """What the name of a mask has before or after its image's, side by side in a folder."""
 
 MASK_SUFFIX = "_mask"
-_WORDS = "|".join(sorted(MASK_WORDS, key=len, reverse=True))
-_AFTER = re.compile(rf"(.+)[_\-. ](?:{_WORDS})", re.IGNORECASE)
-_BEFORE = re.compile(rf"(?:{_WORDS})[_\-. ](.+)", re.IGNORECASE)
+_AROUND = r"(.+)[_\-. ](?:{0})|(?:{0})[_\-. ](.+)"
+_MASKS = re.compile(_AROUND.format("|".join(MASK_WORDS)), re.IGNORECASE)
+_IMAGES = re.compile(_AROUND.format("sat|image|img|rgb|photo"), re.IGNORECASE)
 _PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
 _CARS = 3
@@ -273,21 +273,21 @@ def _several(paths: list[Path]) -> list[Problem]:
 def match_neighbours(folder: Path, deep: bool = False) -> Found:
     """Returns the pairs of a folder in which images and masks lie side by side.
 
-    ``a.jpg`` and ``a.png`` are a pair, and so are ``a.jpg`` and ``a_mask.png`` or
-    ``mask_a.png``, whatever the suffixes. Of two files of one name and none of them a
-    JPEG, which one is the mask is not guessed.
+    ``a.jpg`` and ``a.png`` are a pair, and so are ``a.jpg`` (or ``a_sat.jpg``) and
+    ``a_mask.png`` or ``mask_a.png``, whatever the suffixes. Of two files of one name
+    and none of them a JPEG, which one is the mask is not guessed.
 
     Raises:
         BadData: the folder is missing or may not be read.
     """
     files, problems = list_files(folder, deep)
-    names = {name_of(file, folder) for file in files}
+    names = {file: name_of(file, folder) for file in files}
+    image_by = {_less(name, _IMAGES): name for name in names.values()}
+    image_by |= {name: name for name in names.values()} | {"": ""}
     image_of: Stems = defaultdict(list)
     mask_of: Stems = defaultdict(list)
-    for file in files:
-        name = name_of(file, folder)
-        image = _image_of(name)
-        if image in names:
+    for file, name in names.items():
+        if image := image_by.get(_less(name, _MASKS)):
             mask_of[image].append(file)
         else:
             image_of[name].append(file)
@@ -301,11 +301,11 @@ def match_neighbours(folder: Path, deep: bool = False) -> Found:
     return in_cars(Found(tuple(pairs), tuple(problems)))
 
 
-def _image_of(name: str) -> str | None:
-    """Returns the name of the image whose mask is called so, if it is a mask's."""
+def _less(name: str, words: re.Pattern[str]) -> str:
+    """Returns the name less one of the words, or nothing where it has none."""
     path = PurePosixPath(name)
-    match = _AFTER.fullmatch(path.name) or _BEFORE.fullmatch(path.name)
-    return (path.parent / match.group(1)).as_posix() if match else None
+    match = words.fullmatch(path.name)
+    return (path.parent / (match[1] or match[2])).as_posix() if match else ""
 
 
 def _neighbours(images: list[Path], masks: list[Path], folder: Path) -> Pair | Problem:

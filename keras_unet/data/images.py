@@ -160,6 +160,7 @@ def decode_values(file: BinaryIO, data: DataConfig) -> npt.NDArray[Any]:
     """
     page = tiff.find_page(file)
     if page:
+        tiff.refuse_negative(page)
         known = open_image(file, page)
         if known is None or max(data.bands, default=0) > len(known.getbands()):
             return _values_of_page(file, page, data)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from keras_unet.data import coco
-from keras_unet.data.folder_layouts import layouts_of
+from keras_unet.data.folder_layouts import PARTS, PASCALS, layouts_of, names_in
 from keras_unet.data.folders import (
     by_stem,
     in_cars,
@@ -28,6 +30,9 @@ from keras_unet.data.rle import with_order
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 
+_PLACES = ("", "splits", "split", "lists", "annotations", "ImageSets", PASCALS)
+_BARE: tuple[set[Part] | None, ...] = (None, {"test"})
+"""The parts of images that need no mask: none, and test."""
 _SECONDS = 1
 _CODE = """
 import json, re, sys
@@ -103,9 +108,10 @@ def _source(data: DataConfig) -> Found:
     if data.pairs is not None:
         return find_listed(data.pairs)
     if data.images is not None and data.masks is not None:
-        return _two_named(data.images, data.masks)
+        found = _two_named(data.images, data.masks)
+        return _with_lists(found, data.images.parent)
     if data.data is not None:
-        return find_in(data.data)
+        return _with_lists(find_in(data.data), data.data)
     raise BadUsage(
         "no data: give --data DIR, or --images DIR and --masks DIR, or --pairs FILE.csv"
     )
@@ -126,6 +132,139 @@ def _two_named(images: Path, masks: Path) -> Found:
             "it, such as a.jpg with a.png or a_mask.png"
         )
     return in_cars(match_names(images, masks))
+
+
+def _with_lists(found: Found, folder: Path) -> Found:
+    """Returns the pairs in the parts that lists in or below ``folder`` give them.
+
+    A line is an image's name, with or without its suffix and folders; what follows a
+    space or comma does not count. As in Pascal VOC, images that no list names are left
+    out, and so are those of test that have no mask. Pairs that have a part keep it.
+
+    Raises:
+        BadData: a list may not be read.
+    """
+    lists = {} if any(pair.part for pair in found.every) else _lists(found, folder)
+    if not lists:
+        return found
+    bare = {p.file: p for p in found.problems if p.cause.startswith("has no mask")}
+    images = [*(pair.image for pair in found.every), *bare]
+    parts, unknown = _parts(lists, images, folder)
+    files = " ".join(str(file.relative_to(folder)) for file in lists)
+    if misfit := _misfit(found, parts):
+        note = f"split: {files} not followed: {misfit}"
+        return replace(found, notes=(*found.notes, note))
+    every = tuple(
+        # Cars, if it is those, are kept together within each part.
+        replace(pair, part=part, group=f"{part}/{pair.group}")
+        for pair in found.every
+        for part in parts.get(pair.image, ())
+    )
+    return Found(
+        every,
+        tuple(
+            problem
+            for problem in found.problems
+            if problem.file not in bare or parts.get(problem.file) not in _BARE
+        ),
+        (
+            *found.notes,
+            f"split: its own, by {files}",
+            *_told("images that no list names", set(images) - parts.keys()),
+            *_told(
+                "images without a mask, listed for test,",
+                {image for image in bare if parts.get(image) == {"test"}},
+            ),
+            *_told("listed names that are no image's", unknown),
+        ),
+        found.says,
+    )
+
+
+def _lists(found: Found, folder: Path) -> dict[Path, Part]:
+    """Returns the lists in the folders from ``folder`` down to all images."""
+    images = {str(pair.image.parent) for pair in found.every} or {str(folder)}
+    common = Path(os.path.commonpath(images))
+    roots = [r for r in (common, *common.parents) if r.is_relative_to(folder)]
+    places = [root / place for root in roots for place in _PLACES]
+    both = [place / "trainval.txt" for place in places]
+    lists = {place / f"{word}.txt": PARTS[word] for place in places for word in PARTS}
+    lists = {file: part for file, part in lists.items() if file.is_file()}
+    if "train" in lists.values():
+        return lists
+    return {**{file: "train" for file in both if file.is_file()}, **lists}
+
+
+def _parts(
+    lists: Mapping[Path, Part], images: Iterable[Path], folder: Path
+) -> tuple[dict[Path, set[Part]], list[str]]:
+    """Returns the parts of the images that lists name, and names of no image."""
+    named: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        name = normal(image.as_posix().removeprefix(f"{folder.as_posix()}/"))
+        for tail in {*_tails(name), *_tails(_bare(name))}:
+            named[tail].append(image)
+    parts: dict[Path, set[Part]] = defaultdict(set)
+    unknown = []
+    for file, part in lists.items():
+        for line in names_in(file):
+            meant = _meant(line, named)
+            unknown += [] if meant else [line]
+            for image in meant:
+                # Of several images of a name, which one is meant is not known.
+                parts[image] |= {part} if len(meant) == 1 else {part, ""}
+    return dict(parts), unknown
+
+
+def _meant(line: str, named: Mapping[str, list[Path]]) -> list[Path]:
+    """Returns the image that a line means, or the several that it may mean."""
+    several = list[Path]()
+    for way in _ways(line):
+        images = named.get(way, [])
+        if len(images) == 1:
+            return images
+        several = several or images
+    return several
+
+
+def _ways(line: str) -> Iterator[str]:
+    """Yields what a line may call its image, the most of it first."""
+    for text in (line, line.split()[0], line.split(",")[0].strip()):
+        name = text.replace("\\", "/")
+        yield from _tails(name)
+        yield from _tails(_bare(name))
+
+
+def _tails(name: str) -> list[str]:
+    parts = name.strip("/").split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _bare(name: str) -> str:
+    start, _, suffix = name.rpartition(".")
+    return start if start and "/" not in suffix else name
+
+
+def _misfit(found: Found, parts: Mapping[Path, set[Part]]) -> str:
+    """Returns why the lists are no split of the pairs, if they are none."""
+    for image, several in parts.items():
+        if len(several) > 1:
+            known = sorted(filter(None, several))
+            twice = f"is in those for {' and '.join(known)}"
+            return f"{image.name} {twice if known[1:] else 'is the name of several'}"
+    count = Counter(part for p in found.every for part in parts.get(p.image, ()))
+    if count["train"] and (count["validation"] or count["test"]):
+        return ""
+    return (
+        "a split takes train.txt and val.txt or test.txt; they name "
+        f"{count['train']} pairs for training, {count['validation']} for validation "
+        f"and {count['test']} for test"
+    )
+
+
+def _told(what: str, names: Iterable[Path | str]) -> list[str]:
+    files = sorted(Path(name).name for name in names)
+    return [f"split: {what} are left out: {len(files)} ({files[0]})"] if files else []
 
 
 def find_in(path: Path) -> Found:

@@ -189,6 +189,17 @@ def _page(index: int, tags: dict[int, tuple[int, ...]]) -> Page:
     )
 
 
+def refuse_negative(page: Page) -> None:
+    """Refuses levels of more than 8 bits where 0 is stored for white.
+
+    Raises:
+        Undecodable: it has them. Pillow turns those of 8 bits around, and these not.
+    """
+    if page.colours == 0 and page.bits > 8:
+        cause = "has 0 for white, which is not read; write it with 0 for black"
+        raise Undecodable(f"is a {page} that {cause}")
+
+
 def is_installed() -> bool:
     """Returns whether tifffile can be imported."""
     return importlib.util.find_spec("tifffile") is not None

@@ -211,6 +211,9 @@ def neighbours(folder: Path, *files: str) -> Found:
         (["a.png", "a_mask.png"], ("a.png", "a_mask.png")),
         (["a.png", "GT-a.png"], ("a.png", "GT-a.png")),
         (["my_mask.jpg", "my_mask_mask.png"], ("my_mask.jpg", "my_mask_mask.png")),
+        (["1_sat.jpg", "1_mask.png"], ("1_sat.jpg", "1_mask.png")),
+        (["IMG_1.png", "mask_1.png"], ("IMG_1.png", "mask_1.png")),
+        (["1-rgb.tif", "gt-1.tif"], ("1-rgb.tif", "gt-1.tif")),
     ],
 )
 def test_image_and_mask_side_by_side_are_a_pair(tmp_path, files, pair):
@@ -228,6 +231,9 @@ def test_image_and_mask_side_by_side_are_a_pair(tmp_path, files, pair):
             "a_mask.png: has the same name as mask_a.png; which one is meant?",
         ),
         (["a.jpg", "a_mask.png", "a_mask_1.png"], "a_mask_1.png: has no mask beside"),
+        (["a.jpg", "a_sat.jpg", "a_mask.png"], "a_sat.jpg: has no mask beside"),
+        (["a_rgb.jpg", "a_sat.jpg", "a_mask.png"], "a_rgb.jpg: has no mask beside"),
+        (["a_sat.jpg", "a_mask.png", "a_gt.png"], "a_gt.png: has the same name as a_m"),
     ],
 )
 def test_which_of_neighbours_is_the_mask_is_not_guessed(tmp_path, files, said):

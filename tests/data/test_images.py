@@ -127,6 +127,20 @@ def test_grey_with_alpha_of_16_bits_says_that_it_is_not_read(tmp_path):
         read_image(path, 1, ANY)
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_16_bits_with_0_for_white_are_refused_beside_8_that_are_turned(
+    tmp_path, byteorder
+):
+    tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
+    for bits in (8, 16):
+        values = np.full((2, 2), 2**bits - 1, f"uint{bits}")
+        options = {"photometric": "miniswhite", "byteorder": byteorder}
+        tifffile.imwrite(tmp_path / f"{bits}.tif", values, **options)
+    assert read_image(tmp_path / "8.tif", 1, ANY).max() == 0
+    with pytest.raises(BadData, match=r"16\.tif: is a TIFF .* has 0 for white"):
+        read_image(tmp_path / "16.tif", 1, ANY)
+
+
 def test_8_bits_are_read_as_ever_whatever_counts_as_white(tmp_path):
     image = read_image(grey(tmp_path / "a.png"), 1, DataConfig(white=1023))
     np.testing.assert_array_equal(image[..., 0], RAMP)
