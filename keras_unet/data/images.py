@@ -38,8 +38,7 @@ from keras_unet.errors import Undecodable
 _STRIP = 4_000_000
 """Pixels that are converted at a time."""
 
-LARGE = 2**29 // 3
-"""Pixels above which TensorFlow decodes no JPEG."""
+LARGE = 2**29 // 3  # Pixels, above which TensorFlow decodes no JPEG.
 
 BRIGHTEST = 0xFFFF
 """What counts as white where nothing is known: all 16 bits are used."""
@@ -312,7 +311,7 @@ def to_8_bits(values: npt.NDArray[Any], white: int | None) -> types.Image:
     """
     if values.dtype == np.uint8:
         return values
-    bits = _bits(int(values.max(initial=0)))
+    bits = max(8, int(values.max(initial=0)).bit_length())
     if white is None and bits < 16:
         raise Undecodable(
             f"has 16 bits of which {bits} are used, and the run was trained on images "
@@ -321,10 +320,6 @@ def to_8_bits(values: npt.NDArray[Any], white: int | None) -> types.Image:
         )
     levels: types.Image = _table(BRIGHTEST if white is None else white)[values]
     return levels
-
-
-def _bits(brightest: int) -> int:
-    return max(8, brightest.bit_length())
 
 
 @functools.lru_cache(maxsize=4)
@@ -347,7 +342,7 @@ def find_white(
         above = sum(value > white for value in brightest)
         note = f"images: {above} of 16 bits have values above --white {white} ({most})"
         return white, [f"{note}, which become white too"] if above else []
-    bits = _bits(most)
+    bits = max(8, most.bit_length())
     white = 2**bits - 1
     if bits == 16:
         return white, []
