@@ -25,7 +25,7 @@ from PIL import Image
 import keras_unet
 from benchmarks.machine import packages, processor
 from benchmarks.turns import Seconds, Step, take_turns
-from keras_unet import DataConfig, RunFolder
+from keras_unet import RunFolder
 from keras_unet.console import load_tensorflow, parse, run_verb
 
 NETWORK, PREDICT, LOOP = "the network alone", "predict", "a loop of Pillow and Keras"
@@ -136,13 +136,16 @@ def _draw(resident: Sequence[float], file: Path) -> None:
 
 def _large(flags: Flags, folder: Path) -> Iterator[str]:
     """Yields what a pixel of one large image costs, beside those of 64 small ones."""
-    config = keras_unet.preset("carvana")
+    run = _run_of(flags, folder)
+    config = run.load_config()
     side, part = flags.large_side, flags.large_side // 8
     # No larger than the small images need.
     cell = 2**config.model.depth * config.model.stem_stride
     tile = min(512, -(-part // cell) * cell)
     data = replace(config.data, resolution=1.0, tile_size=(tile, tile))
-    run = _run_of(flags, folder, data)
+    weights, run = run.weights_file, RunFolder(folder / "in_tiles")
+    run.save_config(replace(config, data=data, output=run.path))
+    shutil.copyfile(weights, run.weights_file)
     one = _make(folder / "one", (8 * part, 8 * part), 1)
     many = _make(folder / "many", (part, part), 64)
     contestants: dict[str, Callable[[], Step]] = {
@@ -161,11 +164,8 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[1]}×{size[0]}"
 
 
-def _run_of(flags: Flags, folder: Path, data: DataConfig | None = None) -> RunFolder:
-    """Returns the run that was given, or a short one of the preset carvana.
-
-    ``data`` is what its config then says, for other sizes.
-    """
+def _run_of(flags: Flags, folder: Path) -> RunFolder:
+    """Returns the run that was given, or a short one of the preset carvana."""
     if flags.run:
         return RunFolder(flags.run)
     config = keras_unet.preset("carvana")
@@ -178,8 +178,6 @@ def _run_of(flags: Flags, folder: Path, data: DataConfig | None = None) -> RunFo
         output=folder / "run",
     )
     run: RunFolder = keras_unet.train(trained, say=lambda _: None)
-    if data:
-        run.save_config(replace(trained, data=data))
     return run
 
 

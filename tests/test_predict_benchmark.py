@@ -34,9 +34,8 @@ def test_a_soak_draws_the_memory(flags, tmp_path, capfd):
     assert figure.stat().st_size > 1000
 
 
-@pytest.mark.slow
-def test_one_large_image_is_compared_with_64_small_ones(capfd):
-    assert predict.main(["--large", "--large-side", "64", "--repeats", "1"]) == 0
+def test_one_large_image_is_compared_with_64_small_ones(flags, capfd):
+    assert predict.main([*flags, "--large", "--large-side", "64"]) == 0
     printed = capfd.readouterr().out
     assert "64 images of 8×8: " in printed
     assert "the large one takes" in printed
