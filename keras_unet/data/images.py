@@ -311,14 +311,14 @@ def to_8_bits(values: npt.NDArray[Any], white: int | None) -> types.Image:
     """
     if values.dtype == np.uint8:
         return values
-    bits = max(8, int(values.max(initial=0)).bit_length())
-    if white is None and bits < 16:
+    bits = 16 if white else max(8, int(values.max(initial=0)).bit_length())
+    if bits < 16:
         raise Undecodable(
             f"has 16 bits of which {bits} are used, and the run was trained on images "
             "of 8, so that what counts as white is not known: keras_unet.predict "
             f"--white {2**bits - 1}, or --white {BRIGHTEST}"
         )
-    levels: types.Image = _table(BRIGHTEST if white is None else white)[values]
+    levels: types.Image = _table(white or BRIGHTEST)[values]
     return levels
 
 
