@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +35,7 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
         size = data.seen_size(header.shape)
         if header.format == "JPEG" and _is_plain(header, data):
             ratio = _ratio(header.shape, size)
-            image = _decoded(file, tf.io.decode_jpeg, channels=channels, ratio=ratio)
+            image = _decoded(path, tf.io.decode_jpeg, channels=channels, ratio=ratio)
         else:
             image = decode_image(file, channels, data)
     return at_size(image, size)
@@ -56,7 +57,7 @@ def read_at_own_size(path: Path, channels: int, data: DataConfig) -> Image:
         if decode and same and _is_plain(header, data):
             # What it cannot read, Pillow may, or tells what is wrong.
             with contextlib.suppress(Undecodable):
-                return np.asarray(_decoded(file, decode, channels=channels))
+                return np.asarray(_decoded(path, decode, channels=channels))
         return decode_image(file, channels, data)
 
 
@@ -81,12 +82,12 @@ def _is_plain(header: Header, data: DataConfig) -> bool:
     return plain and not data.bands
 
 
-def _decoded(file: BinaryIO, decode: Callable[..., Tensor], **how: Any) -> Tensor:
-    file.seek(0)
+def _decoded(path: Path, decode: Callable[..., Tensor], **how: Any) -> Tensor:
     try:
         with tf.device("CPU"):
-            return decode(file.read(), **how)
-    except tf.errors.InvalidArgumentError as error:
+            # Of bytes that Python has read, TensorFlow makes three copies.
+            return decode(tf.io.read_file(os.fsencode(path)), **how)
+    except tf.errors.OpError as error:
         raise Undecodable("is truncated or damaged") from error
 
 

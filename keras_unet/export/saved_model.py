@@ -190,7 +190,7 @@ class _Tiled:
         out = tf.TensorArray(
             dtype, 0, dynamic_size=True, infer_shape=False, element_shape=(None,)
         )
-        nothing = self.rows.nothing()
+        last = tf.zeros((1, self.rows.size[1], self.kept))
         number, anything = tf.TensorShape(()), tf.TensorShape((None, None, self.kept))
 
         def of_row(
@@ -204,7 +204,7 @@ class _Tiled:
         *_, out = tf.while_loop(
             lambda row, *_: row < tf.size(self.rows.starts),
             of_row,
-            (0, 0, nothing, nothing[:1], out),
+            (0, 0, self.rows.nothing(), last, out),
             shape_invariants=(number, number, anything, anything, tf.TensorShape(None)),
             parallel_iterations=1,
         )

@@ -53,6 +53,10 @@ class Tiling:
         """Pixels of a tile for which the network predicts."""
         return self.tile - 2 * self.margin
 
+    def span(self, size: Tensor) -> Tensor:
+        """Returns how many predictions the tiles make of an image of that size."""
+        return self._padded(size) - 2 * self.margin
+
     def offset(self, size: Tensor) -> Tensor:
         """Returns where, from the first prediction on, the image begins."""
         return self._before(size) - self.margin
@@ -80,9 +84,7 @@ class Tiling:
         starts = self.starts(size)
         place = starts[:, None] + tf.range(self.predicted)
         raw = self._raw_weights(starts, place)
-        total = tf.scatter_nd(
-            place[..., None], raw, [self._padded(size) - 2 * self.margin]
-        )
+        total = tf.scatter_nd(place[..., None], raw, [self.span(size)])
         return raw / tf.gather(total, place)
 
     def _raw_weights(self, starts: Tensor, place: Tensor) -> Tensor:
@@ -161,9 +163,9 @@ class Tiler:
         rows: how images are cut along their height.
         columns: along their width.
         kept: number of classes of which probabilities are added up.
-        band: adds what a row of tiles predicts, blended along the row, to sums,
-            (rows.predicted, w, kept); given are its pixels, (rows.tile, w, c), and the
-            weights of its rows, (rows.predicted,).
+        band: adds what a row of tiles predicts, blended along the row, to sums, which
+            lie column by column, (columns.span(w), rows.predicted, kept); given are its
+            pixels, (rows.tile, w, c), and the weights of its rows, (rows.predicted,).
     """
 
     def __init__(
@@ -213,7 +215,7 @@ class Tiler:
             # It is as large as what the next row of tiles needs.
             del finished
 
-    def _band(self, rows: Tensor, rows_weights: Tensor, before: Tensor) -> Tensor:
+    def _band(self, rows: Tensor, rows_weights: Tensor, sums: Tensor) -> Tensor:
         width = tf.shape(rows)[1]
         starts, weights = self.columns.starts(width), self.columns.weights(width)
         count = tf.size(starts)
@@ -221,20 +223,17 @@ class Tiler:
         def add(first: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
             some = slice(first, tf.minimum(first + self._batch, count))
             pixels = self.columns.pixels(width, starts[some])
-            found = self._predicted(rows, pixels) * weights[some][:, :, None, None]
+            found = self._predicted(rows, pixels) * rows_weights[:, None]
+            found *= weights[some][:, :, None, None]
             place = starts[some][:, None] + tf.range(self.columns.predicted)
-            flat = tf.reshape(found, (-1, *sums.shape[1:]))
+            flat = tf.reshape(found, (-1, self.rows.predicted, self.kept))
             place = tf.reshape(place, (-1, 1))
             return some.stop, tf.tensor_scatter_nd_add(sums, place, flat)
 
-        length = starts[-1] + self.columns.predicted
-        sums = tf.zeros((length, self.rows.predicted, self.kept))
         _, sums = tf.while_loop(
             lambda first, _: first < count, add, (0, sums), parallel_iterations=1
         )
-        offset = self.columns.offset(width)
-        found = tf.transpose(sums[offset : offset + width], (1, 0, 2))
-        return before + found * rows_weights[:, None, None]
+        return sums
 
     def _predicted(self, rows: Tensor, pixels: Tensor) -> Tensor:
         """Returns (tiles, columns.predicted, rows.predicted, classes kept)."""
@@ -259,6 +258,7 @@ class RowsOfTiles:
 
     Attributes:
         starts: where they begin, (rows of tiles,).
+        size: (h', w') at which the network sees the image.
     """
 
     def __init__(self, tiler: Tiler, image: Image | Tensor, size: Any) -> None:
@@ -270,14 +270,15 @@ class RowsOfTiles:
             size: (h', w') at which the network sees it.
         """
         axis, height = tiler.rows, size[0]
-        self._tiler, self._image, self._size = tiler, image, size
+        self._tiler, self._image, self.size = tiler, image, size
         self.starts, self._weights = axis.starts(height), axis.weights(height)
         behind = self.starts[-1:] + axis.predicted
         self._ends = tf.concat([self.starts[1:], behind], 0)
 
     def nothing(self) -> Tensor:
-        """Returns what sums are at first, (predicted, w', classes kept)."""
-        return tf.zeros((self._tiler.rows.predicted, self._size[1], self._tiler.kept))
+        """Returns what sums are at first, as ``Tiler.band`` has them."""
+        across, down = self._tiler.columns.span(self.size[1]), self._tiler.rows
+        return tf.zeros((across, down.predicted, self._tiler.kept))
 
     def add(self, row: Tensor, done: Tensor, sums: Tensor) -> tuple[Tensor, ...]:
         """Adds what the tiles of a row predict.
@@ -292,13 +293,16 @@ class RowsOfTiles:
             rows that are newly finished, (rows, w', classes kept).
         """
         start, end = self.starts[row], self._ends[row]
-        offset = self._tiler.rows.offset(self._size[0])
-        pixels = pixels_of_row(self._tiler.rows, self._image, self._size, start)
+        offset = self._tiler.rows.offset(self.size[0])
+        pixels = pixels_of_row(self._tiler.rows, self._image, self.size, start)
         sums = self._tiler.band(pixels, self._weights[row], sums)
-        until = tf.clip_by_value(end - offset, done, self._size[0])
-        finished = sums[done + offset - start : until + offset - start]
+        until = tf.clip_by_value(end - offset, done, self.size[0])
+        rows = slice(done + offset - start, until + offset - start)
+        left = self._tiler.columns.offset(self.size[1])
+        finished = sums[left : left + self.size[1], rows]
         moved = end - start
-        return until, tf.pad(sums[moved:], [[0, moved], [0, 0], [0, 0]]), finished
+        sums = tf.pad(sums[:, moved:], [[0, 0], [0, moved], [0, 0]])
+        return until, sums, tf.transpose(finished, (1, 0, 2))
 
 
 def pixels_of_row(axis: Tiling, image: Any, size: Any, start: Tensor) -> Tensor:
