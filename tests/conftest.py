@@ -35,6 +35,20 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_notebook.py")
 
 
+def pytest_sessionstart():
+    # Not before MPLCONFIGDIR is set.
+    from keras_unet.figures import canvas
+
+    # Most figures are made beside what is tested; at 200 they take half of a tiny run.
+    canvas.DOTS = 40
+
+
+@pytest.fixture
+def sharp(monkeypatch):
+    """Has figures made as users have them."""
+    monkeypatch.setattr("keras_unet.figures.canvas.DOTS", 200)
+
+
 @pytest.fixture(autouse=True)
 def as_a_new_process_finds_it():
     """Random numbers of its own, and undone what a run sets for all that come after."""

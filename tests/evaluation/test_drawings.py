@@ -48,6 +48,7 @@ def test_every_transformation_of_the_run_is_drawn(tmp_path):
     assert sizes[1] > 2 * sizes[0]
 
 
+@pytest.mark.usefixtures("sharp")
 def test_the_weights_of_an_image_are_drawn(tmp_path):
     config = make_run(tmp_path / "run", data=make_data(tmp_path / "data")).load_config()
     weighing = dataclasses.replace(config, loss=LossConfig(weight_map=True))

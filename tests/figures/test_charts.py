@@ -31,6 +31,7 @@ def size_of(file):
         return image.size
 
 
+@pytest.mark.usefixtures("sharp")
 @pytest.mark.parametrize("classes", [2, 3, 12])
 @pytest.mark.parametrize(("images", "group"), [(1, 1), (300, 1), (300, 16)])
 def test_the_evaluation_figure_is_a_readable_png(tmp_path, classes, images, group):
@@ -122,6 +123,7 @@ def make_history(epochs=5):
     ]
 
 
+@pytest.mark.usefixtures("sharp")
 @pytest.mark.parametrize("epochs", [1, 5, 100])
 def test_the_training_figure_is_a_readable_png(tmp_path, epochs):
     charts.training_figure(make_history(epochs), tmp_path / "training.png")

@@ -48,6 +48,7 @@ def test_border_and_crop_are_left_out_where_they_do_nothing():
     assert not names & {"border", "logits_crop"}
 
 
+@pytest.mark.usefixtures("sharp")
 @pytest.mark.parametrize(
     "config",
     [

@@ -38,16 +38,19 @@ def size_of(file):
         return image.size
 
 
+@pytest.mark.usefixtures("sharp")
 def test_the_data_figure_is_a_readable_png(tmp_path):
     data_figure([make_sample()] * 5, tmp_path / "data.png")
     assert min(size_of(tmp_path / "data.png")) > 400
 
 
+@pytest.mark.usefixtures("sharp")
 def test_the_augmentation_figure_is_a_readable_png(tmp_path):
     augmentation_figure([make_sample()] * 3, tmp_path / "augmentation.png")
     assert min(size_of(tmp_path / "augmentation.png")) > 300
 
 
+@pytest.mark.usefixtures("sharp")
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_predictions_figure_is_a_readable_png(tmp_path, classes):
     names = ["background", "wheel", "body"][:classes]
