@@ -72,12 +72,14 @@ def _processes(
     contestants: Mapping[str, Callable[[], Step]],
 ) -> Iterator[dict[str, Connection]]:
     """Yields a connection to a process for each contestant, and ends them."""
-    spawn = multiprocessing.get_context("spawn")
+    # Where there is one, such a server may have imported what all of them need.
+    ways = multiprocessing.get_all_start_methods()
+    new = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
     connections, processes = {}, []
     try:
         for name, make_step in contestants.items():
-            connections[name], theirs = spawn.Pipe()
-            process = spawn.Process(target=_serve, args=(theirs, make_step))
+            connections[name], theirs = new.Pipe()
+            process = new.Process(target=_serve, args=(theirs, make_step))
             process.start()
             processes.append(process)
             theirs.close()

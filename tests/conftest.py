@@ -1,6 +1,7 @@
 """A quiet TensorFlow, GPUs only for the tests that ask for them, and no leaks."""
 
 import atexit
+import multiprocessing
 import os
 import shutil
 import sys
@@ -13,6 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def pytest_configure(config):
+    # What is imported once for all processes of forked.py and of the benchmarks.
+    multiprocessing.set_forkserver_preload(["keras_unet.training.fit"])
     keep_looks_apart()
     if "gpu" not in (config.option.markexpr or ""):
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

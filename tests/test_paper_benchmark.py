@@ -1,9 +1,13 @@
+import contextlib
+import importlib
 import json
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import paper
 from benchmarks.paper import ABLATION, Flags, folds_of, main
 from keras_unet.errors import BadData
 from keras_unet.run_folder import differences
@@ -106,7 +110,29 @@ def test_minutes_end_a_training_instead_of_epochs(tmp_path):
     assert Flags(tmp_path, epochs=3, minutes=1.5).budget == ["--minutes", "1.5"]
 
 
+def test_a_command_that_fails_ends_the_benchmark(hela, tmp_path, capfd):
+    flags = words(hela, tmp_path / "out", "--folds", "0", "--filters", "0")
+    assert main(flags) == 1
+    said = capfd.readouterr().err
+    assert "--filters must be" in said
+    assert "keras_unet.train" in said
+    assert "ended with status 2; what it said is above" in said
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Has the commands run here: TensorFlow is not loaded anew for each."""
+
+    def command(name, *words):
+        module = importlib.import_module(f"keras_unet.{name}")
+        with contextlib.redirect_stdout(sys.stderr):
+            assert module.main(words) == 0
+
+    monkeypatch.setattr(paper, "_command", command)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_a_fold_of_membranes_is_trained_once_and_its_scores_are_a_row(
     isbi, tmp_path, capfd
 ):
@@ -124,6 +150,7 @@ def test_a_fold_of_membranes_is_trained_once_and_its_scores_are_a_row(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_cells_are_scored_with_the_thresholds_found_on_validation(
     hela, tmp_path, capfd
 ):

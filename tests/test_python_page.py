@@ -1,11 +1,9 @@
 """The code of docs/python.md runs, each block in a fresh process, in one folder."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 import keras_unet
@@ -26,15 +24,8 @@ def test_the_names_on_the_page_are_public():
 
 @pytest.mark.slow
 def test_each_block_runs_in_a_fresh_process(tmp_path):
-    root = Path(keras_unet.__file__).parents[1]
     for block in re.findall(r"(?ms)^```python\n(.*?)^```$", page()):
-        done = subprocess.run(
-            [sys.executable, "-c", block],
-            env={**os.environ, "PYTHONPATH": str(root)},
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-        )
-        assert done.returncode == 0, block + done.stderr
+        status, said = forked.run(["-c", block], cwd=tmp_path)
+        assert status == 0, block + said
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"cars", "unet.keras", "run"}

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -67,13 +67,7 @@ def words(data, run, *more):
 
 
 def start(data, run, *more):
-    return subprocess.Popen(
-        [sys.executable, "-m", "keras_unet.train", *words(data, run, *more)],
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return forked.Popen(["-m", "keras_unet.train", *words(data, run, *more)])
 
 
 def ended(*flags, python=()):
@@ -290,10 +284,10 @@ def test_an_error_ends_a_training_on_one_core_while_images_are_read(tmp_path):
         "from keras_unet.train import main\n"
         "sys.exit(main())\n"
     )
-    command = [sys.executable, "-c", code, *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 1, done.stderr
-    assert "the loss became" in done.stderr
+    process = forked.Popen(["-c", code, *flags])
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 1, said
+    assert "the loss became" in said
 
 
 def test_a_run_that_is_being_trained_is_not_trained_by_another(data, tmp_path):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import forked
 import pytest
 import tiny_run
 from small_disk import fill, small_disk
@@ -71,8 +72,8 @@ main()
 def test_killed_before_its_report_an_export_is_said_to_be_unfinished(printed, tmp_path):
     run = shutil.copytree(printed[0], tmp_path / "run")
     before = (run / "tflite" / "model_float32.tflite").stat().st_mtime_ns
-    command = [sys.executable, "-c", KILLED, str(run), "--formats", "float32"]
-    assert subprocess.run(command, capture_output=True).returncode == -9
+    words = ["-c", KILLED, run, "--formats", "float32"]
+    assert forked.run(words)[0] == -9
     assert (run / "tflite" / "model_float32.tflite").stat().st_mtime_ns != before
     report = json.loads((run / "export_report.json").read_text())
     assert report["unfinished"] == ["float32"]

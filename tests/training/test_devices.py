@@ -2,11 +2,9 @@ import csv
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -128,11 +126,7 @@ def command(data, output, cpus=1, *more):
         "--learning-rate 0.05 --checkpoint-minutes 99 --formats"
     )
     words = ["--data", str(data), "--output", str(output), *flags.split(), *more]
-    return [sys.executable, "-c", TRAIN, str(cpus), *words]
-
-
-def environment(**more):
-    return {**os.environ, "PYTHONPATH": str(Path.cwd()), **more}
+    return ["-c", TRAIN, str(cpus), *words]
 
 
 def losses(run):
@@ -157,13 +151,8 @@ def start_workers(data, output, *more):
     for index in range(2):
         task = {"type": "worker", "index": index}
         cluster = {"cluster": {"worker": addresses}, "task": task}
-        yield subprocess.Popen(
-            command(data, output, 1, *more),
-            env=environment(TF_CONFIG=json.dumps(cluster)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        yield forked.Popen(command(data, output, 1, *more), environment)
 
 
 @pytest.fixture(scope="module")
@@ -177,14 +166,16 @@ def data(tmp_path_factory):
 def alone(data, tmp_path_factory):
     """Losses and scores of a training on one device."""
     run = tmp_path_factory.mktemp("alone") / "run"
-    subprocess.run(command(data, run), env=environment(), check=True)
+    status, said = forked.run(command(data, run))
+    assert status == 0, said
     return losses(run)
 
 
 @pytest.mark.slow
 def test_two_devices_train_as_one(data, alone, tmp_path):
     run = tmp_path / "run"
-    subprocess.run(command(data, run, 2), env=environment(), check=True)
+    status, said = forked.run(command(data, run, 2))
+    assert status == 0, said
     assert losses(run) == pytest.approx(alone, abs=1e-4)
 
 

@@ -1,16 +1,12 @@
 import csv
 import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import killed_fit
+import forked
 import numpy as np
 import pytest
 from tiny_fit import in_pieces, make_config, plan_of, state
 
-import keras_unet
 from keras_unet.files import read_rows
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.weights_file import load_weights
@@ -41,12 +37,9 @@ def whole_in_pieces(config, tmp_path_factory):
 
 
 def end_a_fit(config, folder, when, *more, status=-9):
-    command = [sys.executable, "-m", "killed_fit", str(config.data.data), str(folder)]
-    places = [Path(keras_unet.__file__).parents[1], Path(killed_fit.__file__).parent]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
-    command += [when, *more]
-    done = subprocess.run(command, env=environment, capture_output=True)
-    assert done.returncode == status, done.stderr.decode()
+    words = ["-m", "killed_fit", config.data.data, folder, when, *more]
+    found, said = forked.run(words)
+    assert found == status, said
 
 
 def scores(folder):
