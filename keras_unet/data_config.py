@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,9 @@ IGNORE = 255
 
 TILE_SIZE = (256, 256)
 """Of the pieces where --resolution is given and no size."""
+
+PLACES = ("data", "images", "masks", "pairs", "validation", "test")
+"""Fields of a DataConfig that say where the pairs are."""
 
 Reading = Literal["auto", "levels", "indices", "colours", "alpha"]
 
@@ -92,7 +95,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuses sizes below one pixel and half a pair of folders."""
-        as_paths(self, "data", "images", "masks", "pairs", "validation", "test")
+        as_paths(self, *PLACES)
         require(min(self.image_size) >= 1, "--image-size", "at least 1 1", self)
         if self.resolution is not None:
             fits = 0 < self.resolution <= 4
@@ -117,6 +120,11 @@ class DataConfig:
         if len(sources) > 1:
             one, other = map(flag_of, sources[:2])
             raise ValueError(f"{one} and {other} name two sources: give one of them")
+
+    def with_whole_paths(self) -> DataConfig:
+        """Returns the config whose places are found from wherever it is read again."""
+        paths = {name: getattr(self, name) for name in PLACES}
+        return replace(self, **{n: path.resolve() for n, path in paths.items() if path})
 
     @property
     def tiles(self) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ from keras_unet.console import (
     silent,
     speaker,
 )
-from keras_unet.data_config import DataConfig
+from keras_unet.data_config import PLACES, DataConfig
 from keras_unet.errors import BadData, BadUsage, flags_in
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
@@ -129,7 +129,7 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
     logs = Trackers(folder, config, say)
     plan = Plan(folder, folder, config, split, device, verbose, say, logs, began)
     with from_training_on(folder, plan.resume_command):
-        _begin(folder, config, prepared)
+        _begin(folder, config, split, prepared)
         with logs:
             progress = fit(plan)
             best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
@@ -196,11 +196,14 @@ def _gather(
     """
     from keras_unet.data.pairs import prepare, split_of_run, steps_per_epoch
 
-    config = _with_whole_paths(_with_data(config, say))
+    config = _with_data(config, say)
+    config = dataclasses.replace(config, data=config.data.with_whole_paths())
     if config.resume:
-        config = _with_what_was_found(config, folder.load_config())
+        old = folder.load_config()
+        config = _with_what_was_found(config, old)
         _require_same_run(folder, config)
-        split, notes = split_of_run(folder)
+        moved = any(name in PLACES for name, *_ in differences(old, config))
+        split, notes = split_of_run(folder, config.data if moved else None)
         for note in notes:
             say(note)
         return config, split, None
@@ -263,7 +266,7 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
     changed = [
         f"--{name.replace('_', '-')} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)
-        if name not in ("output", "resume", "overwrite", "epochs", "log")
+        if name not in ("output", "resume", "overwrite", "epochs", "log", *PLACES)
     ]
     minutes, was, now = old.fit.minutes, old.fit.epochs, new.fit.epochs
     if minutes and now != was:
@@ -295,20 +298,18 @@ def _with_data(config: Config, say: Say) -> Config:
     return dataclasses.replace(config, data=data)
 
 
-def _with_whole_paths(config: Config) -> Config:
-    """Returns the config whose folders are found from wherever it is read again."""
-    names = ("data", "images", "masks", "pairs", "validation", "test")
-    paths = {name: getattr(config.data, name) for name in names}
-    whole = {name: path.resolve() for name, path in paths.items() if path}
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, **whole))
-
-
-def _begin(folder: RunFolder, config: Config, prepared: Prepared | None) -> None:
+def _begin(
+    folder: RunFolder, config: Config, split: Split, prepared: Prepared | None
+) -> None:
     """Writes what the run is; an earlier one goes only now, when the data is good."""
+    from keras_unet.data.pairs import rewrite_split
+
     if not config.resume:
         folder.clear()
     if prepared:
         prepared.write_split(folder)
+    else:
+        rewrite_split(folder, split)
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import forked
 import numpy as np
@@ -18,6 +19,7 @@ from tiny_run import make_image, write_pairs
 from keras_unet import train
 from keras_unet.console import is_installed, run_verb
 from keras_unet.data.__main__ import main as data_main
+from keras_unet.files import read_rows
 from keras_unet.run_folder import RunFolder
 from keras_unet.train import from_training_on, main, parse_config, run
 from keras_unet.training.checkpoint import FILE
@@ -406,6 +408,35 @@ def test_a_config_that_leaves_open_what_was_found_in_masks_resumes(finished):
     again = dataclasses.replace(config, data=opened, resume=True)
     train.run(again, say=lambda line: None)
     assert run.load_config() == config
+
+
+@pytest.mark.slow
+def test_a_run_whose_images_have_moved_goes_on_where_they_are(
+    finished, tmp_path, capsys
+):
+    shutil.copytree(finished.parent, tmp_path / "here")
+    (tmp_path / "here" / "data").rename(tmp_path / "there")
+    run = tmp_path / "here" / "run"
+    old = RunFolder(run).load_config()
+    data = dataclasses.replace(old.data, data=tmp_path / "here" / "data")
+    RunFolder(run).save_config(dataclasses.replace(old, data=data))
+    resume = ["--output", str(run), "--resume"]
+    assert main(resume) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'here' / 'data'}: there is no such folder. Images" in said
+    assert "--resume --data DIR" in said
+    assert main([*resume, "--data", str(tmp_path / "there"), "--epochs", "2"]) == 0
+    assert len(RunFolder(run).load_history()) == 2
+    config = RunFolder(run).load_config()
+    assert config.data.data == tmp_path / "there"
+    rows = read_rows(run / "split.csv")
+    before = read_rows(finished / "split.csv")
+    assert [row["image_sha256"] for row in rows] == [
+        row["image_sha256"] for row in before
+    ]
+    assert {Path(row["mask"]).parent for row in rows} == {tmp_path / "there" / "masks"}
+    # From here on it is found.
+    assert main(resume) == 0
 
 
 @pytest.mark.parametrize(

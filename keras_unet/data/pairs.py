@@ -20,7 +20,7 @@ from keras_unet.data.layouts import find
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
 from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
 from keras_unet.data.pieces import count_pieces
-from keras_unet.data_config import DataConfig
+from keras_unet.data_config import PLACES, DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_rows
 from keras_unet.run_folder import RunFolder
@@ -35,6 +35,12 @@ class Split:
     train: tuple[Pair, ...]
     validation: tuple[Pair, ...]
     test: tuple[Pair, ...]
+
+
+_MOVED = (
+    "Images that have moved are found again by "
+    "python -m keras_unet.train --output RUN --resume --data DIR"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,19 +197,22 @@ def steps_per_epoch(pairs: Sequence[Pair], config: Config) -> int:
 
 
 def split_of_run(
-    run: RunFolder, moved: Path | None = None
+    run: RunFolder, moved: DataConfig | None = None
 ) -> tuple[Split, tuple[str, ...]]:
     """Returns the pairs that the run was made with, and notes for the screen.
 
     No file is opened whose size and time of change are those of the training. Of
     records, it is the records that must be the same, not the files behind them.
-    ``moved`` is where the pairs are, if they have moved since.
+    ``moved`` says where the pairs are, if they have moved since.
 
     Raises:
         BadData: split.csv is missing or damaged, or files of it are gone or changed.
     """
     data = run.load_config().data
-    found = find(moved_to(data, moved) if moved else data)
+    try:
+        found = find(moved or data)
+    except BadData as error:
+        raise BadData(f"{error}. {_MOVED}") from None
     name_of = _namer(found.every, data, moved)
     pairs = {name_of(pair.image): pair for pair in found.every}
     alone = {name_of(problem.file): problem for problem in found.problems}
@@ -222,30 +231,38 @@ def split_of_run(
     if problems:
         raise BadData(
             f"{listing(problems)}\nThe run was made with other data "
-            f"({run.split_file}): put these back, or train anew."
+            f"({run.split_file}): put these back, or train anew. {_MOVED}."
         )
     return Split(**{part: tuple(of) for part, of in parts.items()}), _new(
         pairs.values()
     )
 
 
+def rewrite_split(run: RunFolder, split: Split) -> None:
+    """Writes into split.csv where the run's pairs are now; all else there stays."""
+    parts = {part: iter(pairs) for part, pairs in vars(split).items()}
+    rows = []
+    for row in rows_of(run):
+        pair = next(parts[row["part"]])
+        rows.append({**row, "image": pair.image, "mask": pair.mask or ""})
+    write_rows(run.split_file, rows)
+
+
 def moved_to(data: DataConfig, folder: Path) -> DataConfig:
     """Returns the config with all of its pairs in one folder."""
-    others: dict[str, Any] = dict.fromkeys(
-        ("images", "masks", "pairs", "validation", "test"), None
-    )
-    return dataclasses.replace(data, data=folder, **others)
+    others: dict[str, Any] = dict.fromkeys(PLACES, None)
+    return dataclasses.replace(data, **{**others, "data": folder})
 
 
 def _namer(
-    pairs: Sequence[Pair], data: DataConfig, moved: Path | None
+    pairs: Sequence[Pair], data: DataConfig, moved: DataConfig | None
 ) -> Callable[[Path], str]:
     """Returns a function that names a file the same before and after it moved."""
     if moved is None:
         return str
     if len({normal(pair.image.name) for pair in pairs}) == len(pairs):
         return lambda file: normal(file.name)
-    roots = [root.absolute() for root in (moved, data.data) if root]
+    roots = [root.absolute() for root in (moved.data, data.data) if root]
 
     def name_of(file: Path) -> str:
         inside = [root for root in roots if file.absolute().is_relative_to(root)]

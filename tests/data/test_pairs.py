@@ -17,6 +17,7 @@ from keras_unet.data.layouts import find
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import (
     Split,
+    moved_to,
     split_of_run,
     split_pairs,
     steps_per_epoch,
@@ -310,7 +311,8 @@ def test_an_image_that_is_new_is_said_and_left_out(run):
 
 def test_data_that_have_moved_are_the_same(run, tmp_path):
     shutil.move(tmp_path / "data", tmp_path / "elsewhere")
-    split, _ = split_of_run(run, tmp_path / "elsewhere")
+    moved = moved_to(run.load_config().data, tmp_path / "elsewhere")
+    split, _ = split_of_run(run, moved)
     assert split.train[0].image.parent == tmp_path / "elsewhere" / "images"
 
 
