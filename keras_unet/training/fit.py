@@ -39,7 +39,7 @@ from keras_unet.training.logs import Trackers, describe
 from keras_unet.training.optimizers import WeightAverage, make_optimizer
 
 _MANY = 1_000_000
-"""Images that are laid out at a time where the clock ends the epochs."""
+"""Images whose order is laid out at a time."""
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,9 @@ def _fit_epochs(
     more = max(1, _MANY // len(plan.split.train))
     while progress.seconds < 60 * minutes:
         _fit_until(progress.epoch + more, network, plan, progress, beside)
-    if not minutes and progress.epoch < epochs:
-        _fit_until(epochs, network, plan, progress, beside)
+    while not minutes and progress.epoch < epochs:
+        until = min(progress.epoch + more, epochs)
+        _fit_until(until, network, plan, progress, beside)
 
 
 def _budget(plan: Plan, progress: TrainingProgress) -> list[Budget]:

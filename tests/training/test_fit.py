@@ -76,6 +76,14 @@ def test_a_training_on_pieces_that_was_ended_equals_one_never_stopped(
     assert_same(tmp_path, whole_in_pieces)
 
 
+def test_epochs_laid_out_one_by_one_are_those_laid_out_at_once(
+    config, whole, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("keras_unet.training.fit._MANY", 1)
+    fit(plan_of(config, tmp_path))
+    assert_same(tmp_path, whole)
+
+
 def test_weights_trained_on_pieces_are_those_of_the_network(config, whole_in_pieces):
     network = build_network(config.model)
     load_weights(network, RunFolder(whole_in_pieces).weights_file)
