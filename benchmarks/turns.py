@@ -72,7 +72,7 @@ def _processes(
     contestants: Mapping[str, Callable[[], Step]],
 ) -> Iterator[dict[str, Connection]]:
     """Yields a connection to a process for each contestant, and ends them."""
-    # Where there is one, such a server may have imported what all of them need.
+    # A forkserver may have imported what all of them need; Windows has none.
     ways = multiprocessing.get_all_start_methods()
     new = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
     connections, processes = {}, []

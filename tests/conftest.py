@@ -15,7 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 def pytest_configure(config):
     # What is imported once for all processes of forked.py and of the benchmarks.
-    multiprocessing.set_forkserver_preload(["keras_unet.training.fit"])
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_forkserver_preload(["keras_unet.training.fit"])
     keep_looks_apart()
     if "gpu" not in (config.option.markexpr or ""):
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -43,13 +44,13 @@ def pytest_sessionstart():
     from keras_unet.figures import canvas
 
     # Most figures are made beside what is tested; at 200 they take half of a tiny run.
-    canvas.DOTS = 40
+    canvas.DOTS_PER_INCH = 40
 
 
 @pytest.fixture
 def sharp(monkeypatch):
     """Has figures made as users have them."""
-    monkeypatch.setattr("keras_unet.figures.canvas.DOTS", 200)
+    monkeypatch.setattr("keras_unet.figures.canvas.DOTS_PER_INCH", 200)
 
 
 @pytest.fixture(autouse=True)

@@ -51,18 +51,20 @@ def training_batches(
     """
     if config.data.tiles:
         return _piece_batches(pairs, config, first_step)
-    order = _order(pairs, config, range(config.fit.epochs))
-    samples = np.arange(first_step * config.fit.batch_size, len(order))
+    size, steps = config.fit.batch_size, steps_per_epoch(pairs, config)
+    begun = first_step // steps
+    order = _order(pairs, config, range(begun, config.fit.epochs))
+    samples = np.arange(first_step * size, config.fit.epochs * steps * size)
     seeds = np.stack([np.full_like(samples, config.fit.seed), samples], -1)
-    source = order[samples], seeds.astype(np.int32)
+    source = order[samples - begun * steps * size], seeds.astype(np.int32)
 
     def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
         return _with_weights(*augment(images, masks, seeds, config.augment))
 
     dataset = _read_in_order(pairs, config, source)
-    dataset = dataset.rebatch(config.fit.batch_size, drop_remainder=True)
+    dataset = dataset.rebatch(size, drop_remainder=True)
     dataset = dataset.map(change, tf.data.AUTOTUNE)
-    return _finish(dataset, len(samples) // config.fit.batch_size)
+    return _finish(dataset, len(samples) // size)
 
 
 def _piece_batches(
@@ -185,7 +187,8 @@ def _order(
     """Returns the pair index of each sample of some epochs of the run."""
     used, seed = steps_per_epoch(pairs, config) * config.fit.batch_size, config.fit.seed
     rngs = (np.random.default_rng((seed, epoch)) for epoch in epochs)
-    return np.concatenate([rng.permutation(len(pairs))[:used] for rng in rngs])
+    shuffled = [rng.permutation(len(pairs))[:used] for rng in rngs]
+    return np.concatenate([np.empty(0, np.int64), *shuffled])
 
 
 def _read_in_order(

@@ -87,8 +87,10 @@ def _decoded(path: Path, decode: Callable[..., Tensor], **how: Any) -> Tensor:
         with tf.device("CPU"):
             # Of bytes that Python has read, TensorFlow makes three copies.
             return decode(tf.io.read_file(os.fsencode(path)), **how)
-    except tf.errors.OpError as error:
+    except tf.errors.InvalidArgumentError as error:
         raise Undecodable("is truncated or damaged") from error
+    except tf.errors.OpError as error:
+        raise Undecodable(f"cannot be read ({error.message})") from error
 
 
 def _ratio(size: tuple[int, int], target: tuple[int, int]) -> int:

@@ -286,7 +286,7 @@ class RowsOfTiles:
         Args:
             row: its number.
             done: how many of the image's rows are finished.
-            sums: of the rows from the tiles' start on.
+            sums: of the rows from the tiles' start on, as ``Tiler.band`` has them.
 
         Returns:
             how many are finished then; the sums for the next row of tiles; and the

@@ -39,7 +39,7 @@ from keras_unet.training.logs import Trackers, describe
 from keras_unet.training.optimizers import WeightAverage, make_optimizer
 
 _MANY = 1_000_000
-"""Images whose order is laid out at a time."""
+"""Images of which the order is laid out at a time, in whole epochs."""
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,18 @@ def test_epochs_laid_out_one_by_one_are_those_laid_out_at_once(
     assert_same(tmp_path, whole)
 
 
+def test_more_epochs_than_memory_could_lay_out_are_begun(config, tmp_path):
+    def say(line):
+        if str(line).startswith("epoch 1/"):
+            raise KeyboardInterrupt
+
+    plan = plan_of(config, tmp_path, say)
+    endless = replace(config, fit=replace(config.fit, epochs=10**11))
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(plan, config=endless))
+    assert len(scores(tmp_path)) == 1
+
+
 def test_weights_trained_on_pieces_are_those_of_the_network(config, whole_in_pieces):
     network = build_network(config.model)
     load_weights(network, RunFolder(whole_in_pieces).weights_file)
