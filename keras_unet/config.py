@@ -267,7 +267,8 @@ class Config:
     Attributes:
         preset: the set of defaults that the other flags change.
         output: the run folder; by default exports/<preset>.
-        resume: go on with the run in the run folder.
+        resume: go on with the run in the run folder; where its images have moved, say
+            where to: --data DIR, or the flags that it has.
         overwrite: replace the run in the run folder.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from keras_unet.errors import BadUsage, as_paths, flag_of, require, require_between
 
@@ -121,10 +121,17 @@ class DataConfig:
             one, other = map(flag_of, sources[:2])
             raise ValueError(f"{one} and {other} name two sources: give one of them")
 
+    def moved_to(self, folder: Path | None) -> DataConfig:
+        """Returns the config with all of its pairs in one folder, or in none."""
+        places: dict[str, Any] = {**dict.fromkeys(PLACES), "data": folder}
+        return replace(self, **places)
+
     def with_whole_paths(self) -> DataConfig:
-        """Returns the config whose places are found from wherever it is read again."""
-        paths = {name: getattr(self, name) for name in PLACES}
-        return replace(self, **{n: path.resolve() for n, path in paths.items() if path})
+        """Returns the config with the places of its pairs as absolute paths."""
+        whole: dict[str, Any] = {
+            name: path.resolve() for name in PLACES if (path := getattr(self, name))
+        }
+        return replace(self, **whole)
 
     @property
     def tiles(self) -> tuple[int, int] | None:

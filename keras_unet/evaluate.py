@@ -196,14 +196,12 @@ def _elsewhere(data: DataConfig, folder: Path, white: int | None) -> DataConfig:
     Raises:
         BadUsage: ``white`` is none.
     """
-    from keras_unet.data.pairs import moved_to
-
     try:
         data = dataclasses.replace(data, white=data.white if white is None else white)
     except ValueError as error:
         raise BadUsage(str(error)) from None
     data = dataclasses.replace(
-        moved_to(data, folder), run_lengths="auto", foreground_above=None
+        data.moved_to(folder), run_lengths="auto", foreground_above=None
     )
     if data.mask_kind == "classes":
         return data

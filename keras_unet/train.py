@@ -27,7 +27,7 @@ from keras_unet.console import (
     speaker,
 )
 from keras_unet.data_config import PLACES, DataConfig
-from keras_unet.errors import BadData, BadUsage, flags_in
+from keras_unet.errors import BadData, BadUsage, flag_of, flags_in
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
 from keras_unet.training import cluster
@@ -75,6 +75,9 @@ def parse_config(words: Sequence[str]) -> Config:
     folder = run_folder(dataclasses.replace(default, output=given.output))
     if given.resume and folder.config_file.is_file():
         default = dataclasses.replace(folder.load_config(), output=given.output)
+        if flags_in(words) & {*map(flag_of, PLACES)}:
+            # Where the images are now is said as a whole.
+            default = dataclasses.replace(default, data=default.data.moved_to(None))
     program = "python -m keras_unet.train"
     config = parse(Config, words, default=default, prog=program, description=_WHAT)
     if "--fit-image-size" in flags_in(words) and not config.fits_image_size:
@@ -199,11 +202,9 @@ def _gather(
     config = _with_data(config, say)
     config = dataclasses.replace(config, data=config.data.with_whole_paths())
     if config.resume:
-        old = folder.load_config()
-        config = _with_what_was_found(config, old)
+        config = _with_what_was_found(config, folder.load_config())
         _require_same_run(folder, config)
-        moved = any(name in PLACES for name, *_ in differences(old, config))
-        split, notes = split_of_run(folder, config.data if moved else None)
+        split, notes = split_of_run(folder, config.data)
         for note in notes:
             say(note)
         return config, split, None
@@ -308,9 +309,8 @@ def _begin(
         folder.clear()
     if prepared:
         prepared.write_split(folder)
-    else:
-        rewrite_split(folder, split)
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
+    rewrite_split(folder, split)
 
 
 @contextlib.contextmanager

@@ -423,12 +423,14 @@ def test_a_run_whose_images_have_moved_goes_on_where_they_are(
     resume = ["--output", str(run), "--resume"]
     assert main(resume) == 1
     said = capsys.readouterr().err
-    assert f"{tmp_path / 'here' / 'data'}: there is no such folder. Images" in said
-    assert "--resume --data DIR" in said
-    assert main([*resume, "--data", str(tmp_path / "there"), "--epochs", "2"]) == 0
+    assert f"{tmp_path / 'here' / 'data'}: there is no such folder. Where" in said
+    assert f"--output {run} --resume --data DIR" in said
+    there = [f"--{kind}={tmp_path / 'there' / kind}" for kind in ("images", "masks")]
+    assert main([*resume, *there, "--epochs", "2"]) == 0
+    assert "images have moved: " in capsys.readouterr().out
     assert len(RunFolder(run).load_history()) == 2
-    config = RunFolder(run).load_config()
-    assert config.data.data == tmp_path / "there"
+    data = RunFolder(run).load_config().data
+    assert (data.data, data.images) == (None, tmp_path / "there" / "images")
     rows = read_rows(run / "split.csv")
     before = read_rows(finished / "split.csv")
     assert [row["image_sha256"] for row in rows] == [

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
+from keras_unet.data.objects import object_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
 from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
 from keras_unet.data.pieces import count_pieces
 from keras_unet.data_config import PLACES, DataConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, flag_of
 from keras_unet.files import write_rows
 from keras_unet.run_folder import RunFolder
 
@@ -35,12 +35,6 @@ class Split:
     train: tuple[Pair, ...]
     validation: tuple[Pair, ...]
     test: tuple[Pair, ...]
-
-
-_MOVED = (
-    "Images that have moved are found again by "
-    "python -m keras_unet.train --output RUN --resume --data DIR"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,66 +203,96 @@ def split_of_run(
         BadData: split.csv is missing or damaged, or files of it are gone or changed.
     """
     data = run.load_config().data
+    again = "" if moved and _places(moved) != _places(data) else _if_moved(run, data)
     try:
         found = find(moved or data)
     except BadData as error:
-        raise BadData(f"{error}. {_MOVED}") from None
-    name_of = _namer(found.every, data, moved)
-    pairs = {name_of(pair.image): pair for pair in found.every}
-    alone = {name_of(problem.file): problem for problem in found.problems}
+        raise BadData(f"{error}{again}") from None
+    pairs = {pair.image: pair for pair in found.every}
+    alone = {problem.file: problem for problem in found.problems}
     parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
-    problems = []
-    for row in rows_of(run):
-        name = name_of(Path(row["image"]))
-        pair = pairs.pop(name, None)
+    problems, rows = [], rows_of(run)
+    now = _where_now([Path(row["image"]) for row in rows], [*pairs])
+    for row in rows:
+        before = Path(row["image"])
+        pair = pairs.pop(now.get(before, before), None)
         if pair:
             problems += changes(pair, row)
             group, size = row["group"], size_of(row)
             pair = dataclasses.replace(pair, group=group, size=size)
             parts[row["part"]].append(pair)
         else:
-            problems.append(alone.get(name, Problem(Path(row["image"]), "is gone")))
+            problems.append(alone.get(before, Problem(before, "is gone")))
     if problems:
+        wrong = listing(problems, f"All of the run's files: {run.split_file}")
         raise BadData(
-            f"{listing(problems)}\nThe run was made with other data "
-            f"({run.split_file}): put these back, or train anew. {_MOVED}."
+            f"{wrong}\nThe run was made with other data ({run.split_file}): put these "
+            f"back, or train anew{again}"
         )
-    return Split(**{part: tuple(of) for part, of in parts.items()}), _new(
-        pairs.values()
+    notes = _moved(now), *_new(pairs.values())
+    split = Split(**{part: tuple(of) for part, of in parts.items()})
+    return split, tuple(filter(None, notes))
+
+
+def _places(data: DataConfig) -> dict[str, Path]:
+    """Returns where a config says that the pairs are, by its fields."""
+    return {name: path for name in PLACES if (path := getattr(data, name))}
+
+
+def _if_moved(run: RunFolder, data: DataConfig) -> str:
+    """Returns the end of a message on files that are not where they were."""
+    flags = " ".join(
+        f"{flag_of(name)} {'FILE' if name == 'pairs' else 'DIR'}"
+        for name in _places(data)
+    )
+    return (
+        ". Where they have moved: python -m keras_unet.train --output "
+        f"{run.path} --resume {flags}"
     )
 
 
+def _where_now(before: Sequence[Path], now: Sequence[Path]) -> dict[Path, Path]:
+    """Returns where files are now: where the longest end of the path is the same."""
+    ends = {file: Path(normal(str(file))).parts[::-1] for file in [*before, *now]}
+    found: dict[Path, Path] = {}
+    left = dict.fromkeys(now)
+    for length in range(max(map(len, ends.values())), 0, -1):
+        there = {ends[file][:length]: file for file in left}
+        for file in before:
+            if file not in found and (new := there.pop(ends[file][:length], None)):
+                found[file] = new
+                del left[new]
+        if len(found) == len(before):
+            break
+    return found
+
+
+def _moved(now: Mapping[Path, Path]) -> str:
+    """Returns the note that files lie elsewhere, if they do."""
+    for file, new in now.items():
+        if file != new:
+            return f"images have moved: {file} is read from {new}"
+    return ""
+
+
 def rewrite_split(run: RunFolder, split: Split) -> None:
-    """Writes into split.csv where the run's pairs are now; all else there stays."""
+    """Writes into split.csv where the run's pairs are now, if they have moved."""
+    before = rows_of(run)
     parts = {part: iter(pairs) for part, pairs in vars(split).items()}
-    rows = []
-    for row in rows_of(run):
-        pair = next(parts[row["part"]])
-        rows.append({**row, "image": pair.image, "mask": pair.mask or ""})
-    write_rows(run.split_file, rows)
+    rows = [{**row, **_place_of(next(parts[row["part"]]))} for row in before]
+    if [row["image"] for row in rows] != [row["image"] for row in before]:
+        write_rows(run.split_file, rows)
 
 
-def moved_to(data: DataConfig, folder: Path) -> DataConfig:
-    """Returns the config with all of its pairs in one folder."""
-    others: dict[str, Any] = dict.fromkeys(PLACES, None)
-    return dataclasses.replace(data, **{**others, "data": folder})
-
-
-def _namer(
-    pairs: Sequence[Pair], data: DataConfig, moved: DataConfig | None
-) -> Callable[[Path], str]:
-    """Returns a function that names a file the same before and after it moved."""
-    if moved is None:
-        return str
-    if len({normal(pair.image.name) for pair in pairs}) == len(pairs):
-        return lambda file: normal(file.name)
-    roots = [root.absolute() for root in (moved.data, data.data) if root]
-
-    def name_of(file: Path) -> str:
-        inside = [root for root in roots if file.absolute().is_relative_to(root)]
-        return normal(str(file.absolute().relative_to(inside[0]) if inside else file))
-
-    return name_of
+def _place_of(pair: Pair) -> dict[str, str]:
+    """Returns what split.csv says of where a pair is, and of its times of change."""
+    files = {"image": pair.image, "mask": pair.mask}
+    row = {kind: str(file or "") for kind, file in files.items()}
+    for kind, file in files.items():
+        if file and not pair.record:
+            every = object_files(file) if file.is_dir() else [file]
+            row[f"{kind}_modified"] = str(max(one.stat().st_mtime_ns for one in every))
+    return row
 
 
 def _new(pairs: Iterable[Pair]) -> tuple[str, ...]:

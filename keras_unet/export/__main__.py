@@ -73,11 +73,11 @@ def export(arguments: Arguments) -> None:
 
 def _export(run: RunFolder, arguments: Arguments, predict: PredictConfig) -> None:
     load_tensorflow()
-    from keras_unet.data.pairs import moved_to, split_of_run
+    from keras_unet.data.pairs import split_of_run
     from keras_unet.export.artefacts import artefact_table, export_run
 
     folder, data = arguments.data, run.load_config().data
-    split, notes = split_of_run(run, moved_to(data, folder) if folder else None)
+    split, notes = split_of_run(run, data.moved_to(folder) if folder else None)
     for note in notes:
         print(note)
     console = Console(highlight=False)

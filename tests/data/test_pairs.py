@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,15 @@ from splits import find_pairs, remember, split_of
 
 from keras_unet.config import Config, FitConfig
 from keras_unet.data.layouts import find
-from keras_unet.data.pair import Pair
+from keras_unet.data.pair import Fingerprint, Pair
 from keras_unet.data.pairs import (
     Split,
-    moved_to,
+    rewrite_split,
     split_of_run,
     split_pairs,
     steps_per_epoch,
 )
+from keras_unet.data.pairs_file import rows_of
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.run_folder import RunFolder
@@ -311,9 +313,89 @@ def test_an_image_that_is_new_is_said_and_left_out(run):
 
 def test_data_that_have_moved_are_the_same(run, tmp_path):
     shutil.move(tmp_path / "data", tmp_path / "elsewhere")
-    moved = moved_to(run.load_config().data, tmp_path / "elsewhere")
-    split, _ = split_of_run(run, moved)
+    moved = run.load_config().data.moved_to(tmp_path / "elsewhere")
+    split, (note,) = split_of_run(run, moved)
     assert split.train[0].image.parent == tmp_path / "elsewhere" / "images"
+    assert note.startswith("images have moved: ")
+
+
+def of_equal_names(root, *places):
+    """Writes 0.png to 3.png with their masks into every place, each its own pixels."""
+    for place in places:
+        for number in range(4):
+            level = 10 * number + len(str(place))
+            image = Image.new("RGB", (4, 3), (level, ord(place[0]), 9))
+            mask = Image.new("L", (4, 3), 255 * (number % 2))
+            for kind, pixels in (("images", image), ("masks", mask)):
+                file = root / place.format(kind) / f"{number}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                pixels.save(file)
+
+
+@pytest.mark.parametrize(
+    ("places", "before", "now"),
+    [
+        (
+            ["train/{}", "val/{}", "test/{}"],
+            {"data": "old/train", "validation": "old/val", "test": "old/test"},
+            {"data": "new/train", "validation": "new/val", "test": "new/test"},
+        ),
+        (
+            ["{}/a", "{}/b"],
+            {"images": "old/images", "masks": "old/masks"},
+            {"images": "new/images", "masks": "new/masks"},
+        ),
+        # Out of a folder, into one above it.
+        (["{}/a", "{}/b"], {"data": "old"}, {"data": "."}),
+    ],
+)
+def test_images_of_equal_names_that_have_moved_are_told_apart(
+    tmp_path, places, before, now
+):
+    root = tmp_path / "set"
+    of_equal_names(root / "old", *places)
+    run = RunFolder(tmp_path / "run")
+    meaning = DataConfig(mask_kind="binary", foreground_above=127)
+    old = replace(meaning, **{name: root / at for name, at in before.items()})
+    run.save_config(Config(data=old))
+    remember(run)
+    hashes = [row["image_sha256"] for row in rows_of(run)]
+    if "data" in now and now["data"] == ".":
+        for kind in ("images", "masks"):
+            (root / "old" / kind).rename(root / kind)
+    else:
+        (root / "old").rename(root / "new")
+    split, notes = split_of_run(
+        run, replace(meaning, **{name: root / at for name, at in now.items()})
+    )
+    assert len(notes) == 1
+    rewrite_split(run, split)
+    rows = rows_of(run)
+    assert [row["image_sha256"] for row in rows] == hashes
+    assert all(Path(row["image"]).is_file() for row in rows)
+    for row in rows:
+        with Path(row["image"]).open("rb") as file:
+            assert Fingerprint.of(file).sha256 == row["image_sha256"]
+
+
+def test_of_images_that_were_copied_the_times_of_change_are_kept_anew(run, tmp_path):
+    shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copyfile)
+    split, _ = split_of_run(run, run.load_config().data.moved_to(tmp_path / "copy"))
+    rewrite_split(run, split)
+    for row in rows_of(run):
+        assert row["mask_modified"] == str(Path(row["mask"]).stat().st_mtime_ns)
+
+
+def test_images_that_moved_without_a_word_are_asked_for_by_the_runs_own_flags(
+    run, tmp_path
+):
+    data = run.load_config().data
+    places = {"images": data.data / "images", "masks": data.data / "masks"}
+    run.save_config(Config(data=replace(data, data=None, **places)))
+    shutil.move(tmp_path / "data", tmp_path / "elsewhere")
+    flags = f"--output {run.path} --resume --images DIR --masks DIR"
+    with pytest.raises(BadData, match=re.escape(flags)):
+        split_of_run(run)
 
 
 @pytest.mark.parametrize("content", [None, "", "image,part\na.png,train\n"])
