@@ -93,9 +93,9 @@ rotation without elastic deformation; group normalisation, with which two images
 are as good as many; half the resolution, at which the network sees a HeLa cell as a
 whole. ``--padding valid --elastic-pixels 10 --normalization batch --resolution 1
 --border-sigma 5`` has them back. ``--no-weight-map --targets borders`` learns the
-border of two cells as a class instead. DIC-C2DH-HeLa, sequence 01, on one core of an
-AMD EPYC in half an hour beside other work: SEG 0.826 on the gold frames of 02, 0.842
-with ``--test-time-flips``.
+border of two cells as a class instead. DIC-C2DH-HeLa, sequence 01, in 12 minutes of one
+core of an AMD EPYC: SEG 0.785 to 0.826 on the gold frames of 02 (three seeds), the best
+of them 0.842 with ``--test-time-flips``.
 
     python -m keras_unet.train --preset hela --images 01 --masks 01_ST/SEG
     python -m keras_unet.evaluate exports/hela --instances
