@@ -52,16 +52,15 @@ def training_batches(
     if config.data.tiles:
         return _piece_batches(pairs, config, first_step)
     size, steps = config.fit.batch_size, steps_per_epoch(pairs, config)
-    begun = first_step // steps
-    order = _order(pairs, config, range(begun, config.fit.epochs))
-    samples = np.arange(first_step * size, config.fit.epochs * steps * size)
+    begun, epochs = first_step // steps, config.fit.epochs
+    samples = np.arange(first_step * size, epochs * steps * size)
+    order = _order(pairs, config, range(begun, epochs))[samples - begun * steps * size]
     seeds = np.stack([np.full_like(samples, config.fit.seed), samples], -1)
-    source = order[samples - begun * steps * size], seeds.astype(np.int32)
 
     def change(images: Tensor, masks: Tensor, seeds: Tensor) -> tuple[Tensor, ...]:
         return _with_weights(*augment(images, masks, seeds, config.augment))
 
-    dataset = _read_in_order(pairs, config, source)
+    dataset = _read_in_order(pairs, config, (order, seeds.astype(np.int32)))
     dataset = dataset.rebatch(size, drop_remainder=True)
     dataset = dataset.map(change, tf.data.AUTOTUNE)
     return _finish(dataset, len(samples) // size)

@@ -279,8 +279,9 @@ def test_images_of_one_name_in_several_folders_are_known_after_a_move(
 ):
     before, _ = split_of_run(nested_run)
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    after, notes = split_of_run(nested_run, tmp_path / "elsewhere")
-    assert notes == ()
+    moved = nested_run.load_config().data.moved_to(tmp_path / "elsewhere")
+    after, notes = split_of_run(nested_run, moved)
+    assert [note.partition(": ")[0] for note in notes] == ["images have moved"]
     assert [p.group for p in after.train] == [p.group for p in before.train]
     assert split_of(DataConfig(data=tmp_path / "elsewhere")).test[0].group == (
         before.test[0].group
