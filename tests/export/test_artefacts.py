@@ -183,7 +183,8 @@ def tiled(request, tmp_path_factory):
     run = bright_run.make_run(folder / "run", padding=request.param, **data)
     remember(run)
     predict = PredictConfig(threshold=0.6, test_time_flips=True)
-    return run, predict, export_run(run, ALL, predict=predict)
+    formats = [name for name in ALL if name not in ("float16", "dynamic")]
+    return run, predict, export_run(run, formats, predict=predict)
 
 
 def test_artefacts_of_a_tiled_run_agree_with_it(tiled):
@@ -194,8 +195,8 @@ def test_artefacts_of_a_tiled_run_agree_with_it(tiled):
 
 
 def test_the_report_says_how_masks_are_made(tiled):
-    run, predict, _ = tiled
+    run, predict, measured = tiled
     report = json.loads(run.export_report.read_text())["artefacts"]
-    for name in ALL:
+    for name in measured:
         assert report[name]["predict"] == dataclasses.asdict(predict)
     assert run.load_config().predict == PredictConfig()
