@@ -43,7 +43,7 @@ def pytest_sessionstart():
     # Not before MPLCONFIGDIR is set.
     from keras_unet.figures import canvas
 
-    # Most figures are made beside what is tested; at 200 they take half of a tiny run.
+    # Most are made beside what is tested, where 200 would take a third of the time.
     canvas.DOTS_PER_INCH = 40
 
 
