@@ -305,12 +305,12 @@ def _begin(
     """Writes what the run is; an earlier one goes only now, when the data is good."""
     from keras_unet.data.pairs import rewrite_split
 
-    if not config.resume:
-        folder.clear()
     if prepared:
+        folder.clear()
         prepared.write_split(folder)
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
-    rewrite_split(folder, split)
+    if not prepared:
+        rewrite_split(folder, split)
 
 
 @contextlib.contextmanager

@@ -277,22 +277,26 @@ def _moved(now: Mapping[Path, Path]) -> str:
 
 def rewrite_split(run: RunFolder, split: Split) -> None:
     """Writes into split.csv where the run's pairs are now, if they have moved."""
-    before = rows_of(run)
+    before, rows = rows_of(run), []
     parts = {part: iter(pairs) for part, pairs in vars(split).items()}
-    rows = [{**row, **_place_of(next(parts[row["part"]]))} for row in before]
-    if [row["image"] for row in rows] != [row["image"] for row in before]:
+    for row in before:
+        pair = next(parts[row["part"]])
+        place = {"image": str(pair.image), "mask": str(pair.mask or "")}
+        has_moved = not place.items() <= row.items()
+        rows.append({**row, **place, **_times_of(pair)} if has_moved else row)
+    if rows != before:
         write_rows(run.split_file, rows)
 
 
-def _place_of(pair: Pair) -> dict[str, str]:
-    """Returns what split.csv says of where a pair is, and of its times of change."""
-    files = {"image": pair.image, "mask": pair.mask}
-    row = {kind: str(file or "") for kind, file in files.items()}
-    for kind, file in files.items():
+def _times_of(pair: Pair) -> dict[str, str]:
+    """Returns what split.csv says of when a pair's files were changed."""
+    times = {}
+    for kind, file in (("image", pair.image), ("mask", pair.mask)):
         if file and not pair.record:
             every = object_files(file) if file.is_dir() else [file]
-            row[f"{kind}_modified"] = str(max(one.stat().st_mtime_ns for one in every))
-    return row
+            last = max(one.stat().st_mtime_ns for one in every)
+            times[f"{kind}_modified"] = str(last)
+    return times
 
 
 def _new(pairs: Iterable[Pair]) -> tuple[str, ...]:

@@ -386,6 +386,15 @@ def test_of_images_that_were_copied_the_times_of_change_are_kept_anew(run, tmp_p
         assert row["mask_modified"] == str(Path(row["mask"]).stat().st_mtime_ns)
 
 
+def test_masks_that_moved_alone_are_written_where_they_are(run, tmp_path):
+    data = run.load_config().data
+    (data.data / "masks").rename(tmp_path / "m")
+    places = {"images": data.data / "images", "masks": tmp_path / "m"}
+    split, _ = split_of_run(run, replace(data, data=None, **places))
+    rewrite_split(run, split)
+    assert {Path(row["mask"]).parent for row in rows_of(run)} == {tmp_path / "m"}
+
+
 def test_images_that_moved_without_a_word_are_asked_for_by_the_runs_own_flags(
     run, tmp_path
 ):
