@@ -7,13 +7,13 @@ process holds at its peak beyond what it held with TensorFlow loaded and nothing
 from __future__ import annotations
 
 import itertools
-import json
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ import numpy as np
 
 import keras_unet
 from benchmarks.machine import packages, processor
+from benchmarks.turns import new_processes
 from keras_unet import BadData, BadUsage, Config
 from keras_unet.console import load_tensorflow, parse, run_verb
 
@@ -64,7 +65,6 @@ class Flags:
         filters: channels of the first level.
         repeats: timed steps of each point.
         figure: where the plot goes.
-        measure: for the processes that this one starts: a verb, a side and a batch.
     """
 
     sides: tuple[int, ...] = (128, 256, 512, 1024, 2048)
@@ -72,7 +72,6 @@ class Flags:
     filters: int = 16
     repeats: int = 5
     figure: Path = Path("scaling.png")
-    measure: tuple[str, ...] = ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,9 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def verb() -> None:
         flags = parse(Flags, argv, prog="python -m benchmarks.scaling")
-        if flags.measure:
-            print(json.dumps(asdict(_measured(flags))))
-            return
         points: list[Point] = []
         for line in measure(flags, points):
             print(line, flush=True)
@@ -122,26 +118,24 @@ def measure(flags: Flags, points: list[Point]) -> Iterator[str]:
 
 
 def _in_a_process(flags: Flags, verb: Verb, side: int, batch: int) -> Point:
-    command = [sys.executable, "-m", "benchmarks.scaling", "--filters"]
-    command += [str(flags.filters), "--repeats", str(flags.repeats), "--measure"]
-    command += [verb, str(side), str(batch)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise BadData(f"{verb} of {batch} images of {side}×{side}: {done.stderr}")
-    return Point(**json.loads(done.stdout.splitlines()[-1]))
+    with ProcessPoolExecutor(1, new_processes()) as process:
+        try:
+            return process.submit(_measured, flags, verb, side, batch).result()
+        except BrokenProcessPool as error:
+            raise BadData(
+                f"{verb} of {batch} images of {side}×{side}: its process was ended, "
+                "most likely for want of memory. Give smaller --sides or --batches"
+            ) from error
 
 
-def _measured(flags: Flags) -> Point:
+def _measured(flags: Flags, verb: Verb, side: int, batch: int) -> Point:
     """Returns the point of this process."""
-    kind, side, batch = flags.measure
-    verb: Verb = "train" if kind == "train" else "predict"
     preset = keras_unet.preset("carvana")
-    size = (int(side), int(side))
     config = replace(
         preset,
-        data=replace(preset.data, image_size=size),
+        data=replace(preset.data, image_size=(side, side)),
         model=replace(preset.model, filters=flags.filters),
-        fit=replace(preset.fit, batch_size=int(batch)),
+        fit=replace(preset.fit, batch_size=batch),
     )
     load_tensorflow()
     device = keras_unet.use_device(config.fit)
@@ -156,7 +150,7 @@ def _measured(flags: Flags) -> Point:
         seconds.append(time.perf_counter() - start)
     # Less cannot be told from what Python does meanwhile.
     grown = max(_peak_megabytes() - idle, 1.0)
-    return Point(verb, size[0], config.fit.batch_size, float(np.median(seconds)), grown)
+    return Point(verb, side, batch, float(np.median(seconds)), grown)
 
 
 def _train_step(config: Config, device: Any) -> Callable[[], object]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,13 @@ def take_turns(
     )
 
 
+def new_processes() -> BaseContext:
+    """Returns what starts a process that shares nothing with this one."""
+    # A forkserver may have imported what all of them need; Windows has none.
+    found = "forkserver" in multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if found else "spawn")
+
+
 def _spread(seconds: Seconds) -> float:
     low, middle, high = np.percentile(np.median(seconds, 1), (25, 50, 75))
     return float((high - low) / middle)
@@ -72,9 +80,7 @@ def _processes(
     contestants: Mapping[str, Callable[[], Step]],
 ) -> Iterator[dict[str, Connection]]:
     """Yields a connection to a process for each contestant, and ends them."""
-    # A forkserver may have imported what all of them need; Windows has none.
-    ways = multiprocessing.get_all_start_methods()
-    new = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
+    new = new_processes()
     connections, processes = {}, []
     try:
         for name, make_step in contestants.items():
