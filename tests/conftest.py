@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import forked
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def pytest_configure(config):
     # What is imported once for all processes of forked.py and of the benchmarks.
     if "forkserver" in multiprocessing.get_all_start_methods():
-        multiprocessing.set_forkserver_preload(["keras_unet.training.fit"])
+        modules = ["keras_unet.training.fit", "keras_unet.figures.canvas"]
+        multiprocessing.set_forkserver_preload(modules)
     keep_looks_apart()
     if "gpu" not in (config.option.markexpr or ""):
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -35,16 +37,16 @@ def keep_looks_apart():
 
 
 def pytest_collection_modifyitems(items):
-    # The longest test of one process, which would end alone.
-    items.sort(key=lambda item: item.path.name != "test_notebook.py")
+    # Files with slow tests first, or one of them would end alone.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_sessionstart():
     # Not before MPLCONFIGDIR is set.
     from keras_unet.figures import canvas
 
-    # Most are made beside what is tested, where 200 would take a third of the time.
-    canvas.DOTS_PER_INCH = 40
+    canvas.DOTS_PER_INCH = forked.DOTS_PER_INCH
 
 
 @pytest.fixture
