@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from PIL import Image
 
 import keras_unet
 from benchmarks.machine import packages, processor
-from benchmarks.turns import Seconds, Step, take_turns
+from benchmarks.turns import Seconds, Step, new_processes, take_turns
 from keras_unet import RunFolder
 from keras_unet.console import load_tensorflow, parse, run_verb
 
@@ -113,14 +114,21 @@ def _soak(flags: Flags, folder: Path) -> Iterator[str]:
         files.append(folder / f"all/{number:06}{few[0].suffix}")
         files[-1].parent.mkdir(exist_ok=True)
         shutil.copyfile(few[number % len(few)], files[-1])
-    resident: list[float] = []
-    step = _predict_step(run, files, folder / "masks", resident.append)
-    step()
+    # This process has memory of a training, which would hide what grows.
+    with ProcessPoolExecutor(1, new_processes()) as process:
+        resident = process.submit(_resident, run, files, folder / "masks").result()
     _draw(resident, flags.figure)
     settled = min(_SETTLED, len(resident) // 2)
     grown = max(resident[settled:]) - resident[settled]
     yield f"memory grows by {grown:.0f} MB after image {settled} of {flags.soak}"
     yield f"figure: {flags.figure}"
+
+
+def _resident(run: RunFolder, files: Sequence[Path], masks: Path) -> list[float]:
+    """Returns the MB that this process holds after each image."""
+    resident: list[float] = []
+    _predict_step(run, files, masks, resident.append)()
+    return resident
 
 
 def _draw(resident: Sequence[float], file: Path) -> None:
