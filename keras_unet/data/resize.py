@@ -157,11 +157,11 @@ def _resized_rows(image: Tensor, old: Tensor, size: Tensor, rows: Tensor) -> Ten
     top = tf.cast(tf.cast(rows[0], tf.float32) * scale - 1, tf.int32)
     bottom = tf.cast(tf.cast(rows[-1] + 1, tf.float32) * scale + 2, tf.int32)
     top, bottom = tf.maximum(top, 0), tf.minimum(bottom, old[0])
-    part = tf.cast(image[top:bottom], tf.float32)
+    # Narrower first: as wide as the image, all these rows in float32 are many bytes.
+    width = tf.minimum(old[1], size[1])
+    part = _to(image[top:bottom], tf.stack([bottom - top, width]), "area")
     shares = _shares(rows, tf.range(top, bottom), scale, old[0])
     part = tf.tensordot(shares, part, 1)
-    width = tf.minimum(old[1], size[1])
-    part = _to(part, tf.stack([tf.size(rows), width]), "area")
     return _to(part, tf.stack([tf.size(rows), size[1]]), "bilinear")
 
 
