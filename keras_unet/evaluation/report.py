@@ -262,7 +262,8 @@ def score_tables(scored: Mapping[str, Scores]) -> list[Table]:
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     table = Table(Column(title, overflow="fold"))
     for measure in SCORES:
-        table.add_column(charts.label(measure), justify="right")
+        # Narrow, so that 80 letters a line leave enough to a name.
+        table.add_column(charts.label(measure).replace(" ", "\n", 1), justify="right")
     for name, scores in rows.items():
         table.add_row(name, *(charts.number(one, scores[one]) for one in SCORES))
     return table

@@ -79,6 +79,8 @@ def test_groups_of_several_images_are_in_the_metrics_and_the_tables(tmp_path):
     narrow = io.StringIO()
     Console(file=narrow, width=80).print(told[-1])
     assert "…" not in narrow.getvalue()
+    # As many letters as a car of Carvana has.
+    assert "car_of_a_lon" in narrow.getvalue()
 
 
 def test_intervals_are_spoken_of_where_there_are_any(tmp_path):
