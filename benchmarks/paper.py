@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.machine import packages, processor
 from keras_unet import BadData, BadUsage, RunFolder
@@ -33,6 +34,7 @@ BLOCKS = 5
 SEQUENCES = ("01", "02")
 PARTLY_LABELLED = "man_seg067.tif"
 """Of sequence 01, where it has 3 of 17 cells; it is left out of both sequences."""
+_UNLABELLED = 65535
 
 _BATCH = "--normalization batch"
 _PAPER = f"--padding valid --elastic-pixels 10 {_BATCH}"
@@ -63,6 +65,9 @@ class Flags:
         epochs: of each training; by default the preset's.
         minutes: of each training, instead of epochs.
         train: more flags of keras_unet.train: --train="--batch-size 2".
+        edge: of dic-hela, background nearer than this to an image's edge is not learnt:
+            no cell of the masks to learn from lies within 50 pixels of it as a whole,
+            though such cells are in the images.
     """
 
     data: Path
@@ -74,6 +79,7 @@ class Flags:
     epochs: int = 0
     minutes: float = 0.0
     train: str = ""
+    edge: int = 0
 
     @property
     def budget(self) -> list[str]:
@@ -98,12 +104,13 @@ def table_of(flags: Flags) -> Iterator[str]:
     """Trains what is not trained yet and yields the lines of the table.
 
     Raises:
-        BadUsage: there is no such fold, or no ablation of this set.
+        BadUsage: there is no such fold, or a flag is not of this set.
         BadData: the folder is neither set, or a command failed.
     """
     preset, folds = folds_of(flags.data)
-    if flags.ablation and preset != "hela":
-        raise BadUsage(f"--ablation is of dic-hela, and {flags.data} is {preset}")
+    for flag in ("ablation", "edge"):
+        if getattr(flags, flag) and preset != "hela":
+            raise BadUsage(f"--{flag} is of dic-hela, and {flags.data} is {preset}")
     chosen = flags.folds or ((0,) if flags.ablation else tuple(range(len(folds))))
     if not all(0 <= fold < len(folds) for fold in chosen):
         raise BadUsage(f"--folds must be 0 to {len(folds) - 1}, not {chosen}")
@@ -201,6 +208,21 @@ def _pair(image: Path, mask: Path, part: str) -> dict[str, object]:
     return {"image": image, "mask": mask, "group": group, "part": part}
 
 
+def _without_edge(pair: dict[str, object], flags: Flags) -> dict[str, object]:
+    """Returns a pair whose mask, unless it is the test's, says nothing at the edge."""
+    if not flags.edge or pair["part"] == "test":
+        return pair
+    mask = Path(str(pair["mask"]))
+    cells = np.asarray(Image.open(mask)).astype(np.uint16)
+    edge = np.ones(cells.shape, bool)
+    edge[flags.edge : -flags.edge, flags.edge : -flags.edge] = False
+    cells[edge & (cells == 0)] = _UNLABELLED
+    file = flags.output / f"masks_{flags.edge}" / f"{pair['group']}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(cells).save(file)
+    return {**pair, "mask": file.resolve()}
+
+
 Metrics = dict[str, Any]
 
 
@@ -216,11 +238,13 @@ def _scored(
         words = ["--preset", preset, "--pairs", str(listing), *words]
         words += ["--filters", str(flags.filters), *flags.budget]
         words += [*shlex.split(flags.train), "--formats"]
+        if flags.edge:
+            words += ["--ignore-values", str(_UNLABELLED)]
         _require_same(run.path.with_suffix(".txt"), shlex.join(words))
         found = _test_of(run)
         if found.keys() & {"membranes", "seg"}:
             return found
-        write_rows(listing, pairs)
+        write_rows(listing, [_without_edge(pair, flags) for pair in pairs])
         going_on = ["--resume"] if run.config_file.is_file() else []
         _command("train", "--output", str(run.path), *words, *going_on)
         how = _best_on_validation(run) if preset == "hela" else []

@@ -10,9 +10,11 @@ from PIL import Image
 from benchmarks import paper
 from benchmarks.paper import ABLATION, Flags, folds_of, main
 from keras_unet.errors import BadData
+from keras_unet.files import read_rows
 from keras_unet.run_folder import differences
 from keras_unet.train import parse_config
 
+LEARNT = "out/masks_3/01/t004.png"
 TINY = (
     "--depth 1 --tile-size 16 16 --batch-size 2 --precision float32 --dropout 0 "
     "--elastic-pixels 0 --rotation-degrees 0"
@@ -99,6 +101,11 @@ def test_an_ablation_of_membranes_is_refused(isbi, tmp_path, capsys):
     assert "--ablation is of dic-hela" in capsys.readouterr().err
 
 
+def test_the_edge_of_membranes_is_learnt(isbi, tmp_path, capsys):
+    assert main(words(isbi, tmp_path / "out", "--edge", "3")) == 2
+    assert "--edge is of dic-hela" in capsys.readouterr().err
+
+
 def test_a_fold_that_there_is_not_is_refused(hela, tmp_path, capsys):
     assert main(words(hela, tmp_path / "out", "--folds", "2")) == 2
     assert "--folds must be 0 to 1" in capsys.readouterr().err
@@ -155,13 +162,25 @@ def test_cells_are_scored_with_the_thresholds_found_on_validation(
     hela, tmp_path, capfd
 ):
     pytest.importorskip("skimage", reason="needs the extra science")
-    assert main(words(hela, tmp_path / "out", "--folds", "0")) == 0
+    assert main(words(hela, tmp_path / "out", "--folds", "0", "--edge", "3")) == 0
     run = tmp_path / "out/hela-0-fold0-seed0"
     metrics = json.loads((run / "metrics.json").read_text())
     best = metrics["validation"]["best_instances"]
     for name in ("threshold", "seed_threshold"):
         assert metrics["test"][name] == best[name]
     assert f"{metrics['test']['seg']:.4f}" in capfd.readouterr().out
+
+    ids, learnt = (
+        np.asarray(Image.open(file))
+        for file in (hela / "01_GT/SEG/man_seg004.tif", tmp_path / LEARNT)
+    )
+    inside = np.zeros(ids.shape, bool)
+    inside[3:-3, 3:-3] = True
+    np.testing.assert_array_equal(learnt == 65535, (ids == 0) & ~inside)
+    np.testing.assert_array_equal(learnt[learnt != 65535], ids[learnt != 65535])
+    pairs = {row["part"]: row["mask"] for row in read_rows(run / "split.csv")}
+    assert "masks_3" in pairs["validation"]
+    assert pairs["test"].startswith(str(hela))
 
 
 def test_each_row_of_the_ablation_changes_one_part_and_the_last_is_the_preset():
