@@ -11,6 +11,7 @@ passes over what is finished.
 
 from __future__ import annotations
 
+import math
 import shlex
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from PIL import Image
 from benchmarks.machine import packages, processor
 from keras_unet import BadData, BadUsage, RunFolder
 from keras_unet.console import parse, run_verb
-from keras_unet.files import read_json, write_rows
+from keras_unet.errors import require_between
+from keras_unet.files import read_json, write_rows, write_whole
 
 Rows = list[dict[str, object]]
 
@@ -80,6 +82,10 @@ class Flags:
     minutes: float = 0.0
     train: str = ""
     edge: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses an edge that is none."""
+        require_between(self, "edge", 0, math.inf)
 
     @property
     def budget(self) -> list[str]:
@@ -212,14 +218,15 @@ def _without_edge(pair: dict[str, object], flags: Flags) -> dict[str, object]:
     """Returns a pair whose mask, unless it is the test's, says nothing at the edge."""
     if not flags.edge or pair["part"] == "test":
         return pair
-    mask = Path(str(pair["mask"]))
-    cells = np.asarray(Image.open(mask)).astype(np.uint16)
-    edge = np.ones(cells.shape, bool)
-    edge[flags.edge : -flags.edge, flags.edge : -flags.edge] = False
-    cells[edge & (cells == 0)] = _UNLABELLED
     file = flags.output / f"masks_{flags.edge}" / f"{pair['group']}.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(cells).save(file)
+    # A run that goes on finds the file that it began with.
+    if not file.exists():
+        cells = np.asarray(Image.open(Path(str(pair["mask"])))).astype(np.uint16)
+        edge = np.ones(cells.shape, bool)
+        edge[flags.edge : -flags.edge, flags.edge : -flags.edge] = False
+        cells[edge & (cells == 0)] = _UNLABELLED
+        with write_whole(file) as aside:
+            Image.fromarray(cells).save(aside, "PNG")
     return {**pair, "mask": file.resolve()}
 
 
