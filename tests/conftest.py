@@ -36,12 +36,6 @@ def keep_looks_apart():
     os.environ["XDG_CACHE_HOME"] = os.environ["KERAS_UNET_TESTS_CACHE"]
 
 
-def pytest_collection_modifyitems(items):
-    # Files with slow tests first, or one of them would end alone.
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 def pytest_sessionstart():
     # Not before MPLCONFIGDIR is set.
     from keras_unet.figures import canvas
