@@ -104,7 +104,8 @@ def test_an_ablation_of_membranes_is_refused(isbi, tmp_path, capsys):
 def test_an_edge_of_membranes_or_below_zero_is_refused(isbi, tmp_path, capsys):
     assert main(words(isbi, tmp_path / "out", "--edge", "3")) == 2
     assert "--edge is of dic-hela" in capsys.readouterr().err
-    assert main(words(isbi, tmp_path / "out", "--edge", "-3")) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(words(isbi, tmp_path / "out", "--edge", "-3"))
     assert "--edge must be 0 or more" in capsys.readouterr().err
 
 
