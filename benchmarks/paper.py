@@ -11,7 +11,6 @@ passes over what is finished.
 
 from __future__ import annotations
 
-import math
 import shlex
 import subprocess
 import sys
@@ -26,7 +25,6 @@ from PIL import Image
 from benchmarks.machine import packages, processor
 from keras_unet import BadData, BadUsage, RunFolder
 from keras_unet.console import parse, run_verb
-from keras_unet.errors import require_between
 from keras_unet.files import read_json, write_rows, write_whole
 
 Rows = list[dict[str, object]]
@@ -83,10 +81,6 @@ class Flags:
     train: str = ""
     edge: int = 0
 
-    def __post_init__(self) -> None:
-        """Refuses an edge that is none."""
-        require_between(self, "edge", 0, math.inf)
-
     @property
     def budget(self) -> list[str]:
         """Returns the words that end a training."""
@@ -117,6 +111,8 @@ def table_of(flags: Flags) -> Iterator[str]:
     for flag in ("ablation", "edge"):
         if getattr(flags, flag) and preset != "hela":
             raise BadUsage(f"--{flag} is of dic-hela, and {flags.data} is {preset}")
+    if flags.edge < 0:
+        raise BadUsage(f"--edge must be 0 or more, not {flags.edge}")
     chosen = flags.folds or ((0,) if flags.ablation else tuple(range(len(folds))))
     if not all(0 <= fold < len(folds) for fold in chosen):
         raise BadUsage(f"--folds must be 0 to {len(folds) - 1}, not {chosen}")
