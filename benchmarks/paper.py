@@ -236,7 +236,7 @@ def _scored(
 
     def scored(words: list[str]) -> Metrics:
         run = RunFolder(flags.output / f"{preset}-{name}")
-        measure = "membranes" if preset == "isbi" else "instances"
+        measures = ["--instances"] + ["--membranes"] * (preset == "isbi")
         listing = run.path.with_suffix(".csv")
         words = ["--preset", preset, "--pairs", str(listing), *words]
         words += ["--filters", str(flags.filters), *flags.budget]
@@ -245,21 +245,21 @@ def _scored(
             words += ["--ignore-values", str(_UNLABELLED)]
         _require_same(run.path.with_suffix(".txt"), shlex.join(words))
         found = _test_of(run)
-        if found.keys() & {"membranes", "seg"}:
+        if "seg" in found:
             return found
         write_rows(listing, [_without_edge(pair, flags) for pair in pairs])
         going_on = ["--resume"] if run.config_file.is_file() else []
         _command("train", "--output", str(run.path), *words, *going_on)
-        how = _best_on_validation(run) if preset == "hela" else []
-        _command("evaluate", str(run.path), "--split", "test", f"--{measure}", *how)
+        how = [*measures, *_best_on_validation(run, measures)]
+        _command("evaluate", str(run.path), "--split", "test", *how)
         return _test_of(run)
 
     return scored
 
 
-def _best_on_validation(run: RunFolder) -> list[str]:
-    """Returns the thresholds for instances with the best SEG on validation."""
-    _command("evaluate", str(run.path), "--split", "validation", "--instances")
+def _best_on_validation(run: RunFolder, measures: Sequence[str]) -> list[str]:
+    """Returns the thresholds that are best for instances on validation."""
+    _command("evaluate", str(run.path), "--split", "validation", *measures)
     metrics = read_json(run.metrics_file, dict[str, Any])
     best = metrics["validation"].get("best_instances")
     if not best:
@@ -320,6 +320,8 @@ MEMBRANES: dict[str, Callable[[Metrics], float]] = {
     "Rand error": _membrane("rand_error"),
     "warping error": _membrane("warping_error"),
     "pixel error": _membrane("pixel_error"),
+    "V_Rand of instances": lambda test: float(test["instances"]["v_rand"]),
+    "V_Info of instances": lambda test: float(test["instances"]["v_info"]),
 }
 CELLS: dict[str, Callable[[Metrics], float]] = {
     "SEG": lambda test: float(test["seg"]),

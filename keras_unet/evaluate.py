@@ -55,7 +55,9 @@ class Arguments:
             each grown over what is more probable than the threshold; by default the
             run's own.
         membranes: also score the foreground as the ISBI 2012 challenge scores what lies
-            between membranes: V_Rand, V_Info, Rand, warping and pixel error.
+            between membranes: V_Rand, V_Info, Rand, warping and pixel error; with
+            --instances, these by V_Rand and V_Info too, and the thresholds of the best
+            V_Rand on validation instead of SEG's.
         white: 16-bit images of --data: the value that counts as white; by default the
             run's own, or the largest of the bits that these images use.
     """

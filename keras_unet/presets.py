@@ -72,7 +72,7 @@ rate need not be found anew for every width. The paper's are ``--normalization n
 ``--filters 64`` has the paper's width, for a GPU.
 
     python -m keras_unet.train --preset isbi --images image --masks label
-    python -m keras_unet.evaluate exports/isbi --membranes
+    python -m keras_unet.evaluate exports/isbi --membranes --instances
 """
 
 _HELA = replace(

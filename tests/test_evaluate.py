@@ -6,7 +6,15 @@ import sys
 
 import numpy as np
 import pytest
-from bright_run import load, make_border_run, make_cells, make_data, make_run
+from bright_run import (
+    draw,
+    load,
+    make_border_run,
+    make_cells,
+    make_data,
+    make_run,
+    square,
+)
 from PIL import Image
 from splits import remember
 
@@ -232,6 +240,33 @@ def test_what_lies_between_membranes_is_scored(tmp_path, capsys):
     assert "test, membranes" in capsys.readouterr().out
     assert evaluate(run, "--split", "train") == 0
     assert metrics_of(run)["test"]["membranes"] == membranes
+
+
+def test_instances_that_membranes_part_are_scored_and_their_thresholds_found(
+    tmp_path, capsys
+):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    # Of two cells the membrane is brighter than the threshold.
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    cells = square()
+    cells[4:12, 8:10] = 2
+    masks.mkdir()
+    for place in range(10):
+        draw(images / f"{place}.png", cells, (20, 240, 140))
+        Image.fromarray((cells == 1) * np.uint8(255)).save(masks / f"{place}.png")
+    run = make_run(tmp_path / "run", images=images, masks=masks)
+    assert evaluate(remember(run), "--instances", "--membranes") == 0
+    validation, test = (metrics_of(run)[part] for part in ("validation", "test"))
+    assert validation["instances"]["v_rand"] < 0.8
+    best = validation["best_instances"]
+    assert best["v_rand"] == 1.0
+    assert "best_instances" not in test
+    flags = [f"--{key.replace('_', '-')}={best[key]}" for key in sorted(best)[:2]]
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{' '.join(flags).replace('=', ' ')}, V_Rand 1.0000" in said
+    assert evaluate(run, "--instances", "--membranes", "--split=test", *flags) == 0
+    assert metrics_of(run)["test"]["instances"] == {"v_rand": 1.0, "v_info": 1.0}
+    assert "test, instances with lines between them" in capsys.readouterr().out
 
 
 def test_membranes_of_classes_are_refused(tmp_path, capsys):

@@ -19,7 +19,14 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.evaluation.shape_scores import Ids, membrane_scores, seg_scores
+from keras_unet.evaluation.shape_scores import (
+    Ids,
+    agreement,
+    cells_of,
+    membrane_scores,
+    parted,
+    seg_scores,
+)
 from keras_unet.model.metrics import LEVELS, count_levels
 from keras_unet.prediction.segmenter import (
     BATCH,
@@ -124,7 +131,7 @@ class PieceScores:
         wanted: which.
         config: what the masks' values mean, and how the predictions were made.
         search: also try thresholds for instances of foreground and background, where
-            the masks number them and scikit-image is installed.
+            the masks number them or membranes part them and scikit-image is installed.
 
     Attributes:
         columns: of each image, its SEG: the mean over its true pieces.
@@ -136,15 +143,16 @@ class PieceScores:
         binary = wanted.instances and config.model.classes <= 2
         self.keeps_probability = wanted.membranes or binary
         self._tried: dict[PredictConfig, list[float]] = {}
-        numbered = config.data.mask_kind == "instances"
-        if search and binary and numbered and has_watershed():
+        known = config.data.mask_kind == "instances" or wanted.membranes
+        if search and binary and known and has_watershed():
             pairs = itertools.product(DOWN_TO, SEEDS)
             how = [
                 replace(config.predict, threshold=t, seed_threshold=s) for t, s in pairs
             ]
             self._tried = {one: [] for one in how}
         self.columns: list[dict[str, float]] = []
-        self._pieces: list[float] = []
+        self._seg: list[float] = []
+        self._agreement: list[tuple[float, float]] = []
         self._inside: list[npt.NDArray[np.float32]] = []
         self._truth: list[npt.NDArray[np.bool_]] = []
 
@@ -155,21 +163,31 @@ class PieceScores:
             BadData: there are more instances than ``predict`` can number.
         """
         if self.wanted.instances:
-            data = self._config.data
-            values = read_values(one.pair, data)
-            truth = instances_of(one.pair, values, data)
-            seg = seg_scores(self._instances(one), truth)
-            for how, found in self._tried.items():
-                try:
-                    found += seg_scores(self._instances(one, how), truth)
-                except BadData:
-                    # More pieces than can be numbered.
-                    found += [0.0] * len(seg)
-            self._pieces += seg
-            self.columns.append({"seg": float(np.mean(seg)) if seg else math.nan})
+            self._add_instances(one)
         if self.wanted.membranes and one.probability is not None:
             self._inside.append(one.probability)
             self._truth.append(one.mask == 1)
+
+    def _add_instances(self, one: Predicted) -> None:
+        data = self._config.data
+        truth = instances_of(one.pair, read_values(one.pair, data), data)
+        found = self._instances(one)
+        seg = seg_scores(found, truth)
+        self._seg += seg
+        self.columns.append({"seg": float(np.mean(seg)) if seg else math.nan})
+        if self.wanted.membranes:
+            self._agreement.append(_agreement(found, one))
+        for how, tried in self._tried.items():
+            try:
+                found = self._instances(one, how)
+            except BadData:
+                # More pieces than can be numbered.
+                tried += [0.0] if self.wanted.membranes else [0.0] * len(seg)
+                continue
+            if self.wanted.membranes:
+                tried.append(_agreement(found, one)[0])
+            else:
+                tried += seg_scores(found, truth)
 
     def _instances(self, one: Predicted, how: PredictConfig | None = None) -> Ids:
         if one.probability is None:
@@ -183,18 +201,29 @@ class PieceScores:
     def totals(self) -> dict[str, Any]:
         """Returns seg, the mean over all true pieces, and the scores of membranes.
 
-        best_instances are the thresholds of the best seg of all that were tried.
+        instances are V_Rand and V_Info, means over the images, of the instances parted
+        by lines. best_instances are the thresholds of the best V_Rand, without
+        membranes of the best seg, of all that were tried.
         """
-        seg = float(np.mean(self._pieces)) if self._pieces else math.nan
-        found: dict[str, Any] = {"seg": seg} if self.wanted.instances else {}
-        if self._pieces and self._tried:
-            means = {how: float(np.mean(segs)) for how, segs in self._tried.items()}
-            best = max(means, key=means.__getitem__)
+        found: dict[str, Any] = {}
+        if self.wanted.instances:
+            found["seg"] = float(np.mean(self._seg)) if self._seg else math.nan
+        if self._agreement:
+            means = np.mean(self._agreement, 0).tolist()
+            found["instances"] = dict(zip(("v_rand", "v_info"), means, strict=True))
+        if any(self._tried.values()):
+            tried = {how: float(np.mean(each)) for how, each in self._tried.items()}
+            best = max(tried, key=tried.__getitem__)
             found["best_instances"] = {
                 "seed_threshold": best.seed_threshold,
                 "threshold": best.threshold,
-                "seg": means[best],
+                "v_rand" if self.wanted.membranes else "seg": tried[best],
             }
         if self.wanted.membranes:
             found["membranes"] = membrane_scores(self._inside, self._truth)
         return found
+
+
+def _agreement(instances: Ids, one: Predicted) -> tuple[float, float]:
+    """Returns V_Rand and V_Info of what a network found in a pair."""
+    return agreement(parted(instances), cells_of(one.mask == 1))

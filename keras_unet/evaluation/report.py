@@ -150,11 +150,15 @@ def _tell_pieces(found: Mapping[str, Mapping[str, Any]], say: Say) -> None:
     for name, scores in found.items():
         if "seg" in scores:
             say(f"{name}: SEG {scores['seg']:.4f}, mean over all true instances")
+        if instances := scores.get("instances"):
+            each = [f"{label} {instances[k]:.4f}" for k, label in MEMBRANES[:2]]
+            say(f"{name}, instances with lines between them: {', '.join(each)}")
         if best := scores.get("best_instances"):
+            key, label = ("seg", "SEG") if "seg" in best else MEMBRANES[0]
             say(
                 "best for instances on validation: --seed-threshold "
-                f"{best['seed_threshold']} --threshold {best['threshold']}, SEG "
-                f"{best['seg']:.4f}; evaluate and predict take both"
+                f"{best['seed_threshold']} --threshold {best['threshold']}, {label} "
+                f"{best[key]:.4f}; evaluate and predict take both"
             )
         if membranes := scores.get("membranes"):
             at = membranes["thresholds"]

@@ -170,9 +170,9 @@ def membrane_scores(
 
 
 def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:
-    cells, _ = ndimage.label(truth)
-    v_rand, v_info = agreement(thinned(inside), cells)
-    as_they_are, _ = agreement(ndimage.label(inside)[0], cells)
+    cells, pieces = cells_of(truth), cells_of(inside)
+    v_rand, v_info = agreement(parted(pieces), cells)
+    as_they_are, _ = agreement(pieces, cells)
     return {
         "v_rand": v_rand,
         "v_info": v_info,
@@ -182,15 +182,20 @@ def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:
     }
 
 
-def thinned(inside: Bools) -> Ids:
-    """Returns the 4-connected pieces of ``inside``, grown until a line parts them.
+def cells_of(inside: Bools) -> Ids:
+    """Returns the 4-connected pieces of ``inside``; a membrane ends at no corner."""
+    cells: Ids = ndimage.label(inside)[0]
+    return cells
+
+
+def parted(pieces: Ids) -> Ids:
+    """Returns pieces (h, w) grown, by the same way each, until a line parts them.
 
     Raises:
         BadUsage: scikit-image, the extra science, is not installed.
     """
     watershed = find_watershed("--membranes")
-    pieces, _ = ndimage.label(inside)
-    grown: Ids = watershed(~inside, pieces, connectivity=1, watershed_line=True)
+    grown: Ids = watershed(pieces == 0, pieces, connectivity=1, watershed_line=True)
     return grown
 
 

@@ -12,9 +12,10 @@ from keras_unet.data_config import IGNORE
 from keras_unet.evaluation.shape_scores import (
     agreement,
     boundary_scores,
+    cells_of,
     membrane_scores,
+    parted,
     seg_scores,
-    thinned,
     warping_error,
 )
 
@@ -81,7 +82,7 @@ def test_the_width_of_a_membrane_counts_for_nothing_after_thinning():
     assert scores["rand_error"] > 0.05
     assert scores["warping_error"] == 0
     assert scores["pixel_error"] == pytest.approx(30 / truth.size)
-    assert len(np.unique(thinned(two_cells(gap=4)))) == 3
+    assert len(np.unique(parted(cells_of(two_cells(gap=4))))) == 3
 
 
 @needs_science
