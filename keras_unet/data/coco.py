@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import math
 import re
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_unet.console import how_to_install
+from keras_unet.console import how_to_install, is_installed
 from keras_unet.data.folders import name_of
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.data_config import IGNORE
@@ -56,7 +55,7 @@ def find_annotated(file: Path, folders: Sequence[Path]) -> Found:
     Raises:
         BadData: the file is damaged, or pycocotools is not installed.
     """
-    if importlib.util.find_spec("pycocotools") is None:
+    if not is_installed("pycocotools"):
         install = how_to_install("coco")
         raise BadData(f"{file}: COCO's annotations need pycocotools: {install}")
     content = _read(file)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet import types
+from keras_unet.console import is_installed
 from keras_unet.data import tiff
 from keras_unet.data.folders import opened
 from keras_unet.data.pillow import (
@@ -185,7 +185,7 @@ def _large_rgb(
     Pillow has four bytes a pixel, beside which the three that are wanted need not fit.
     """
     plain = image.mode == "RGB" and not is_deep(image) and find_orientation(image) == 1
-    if not plain or not importlib.util.find_spec("imagecodecs"):
+    if not plain or not is_installed("imagecodecs"):
         return None
     if image.format == "JPEG":
         import imagecodecs
@@ -219,7 +219,7 @@ def _values_of_page(
     require_size(page.shape, data.max_pixels)
     bands = data.bands or page.own_bands
     if not bands:
-        needed = "" if tiff.is_installed() else f" (after {tiff.INSTALL})"
+        needed = "" if is_installed("tifffile") else f" (after {tiff.INSTALL})"
         three = "--bands 1 2 3 picks three" if page.bands > 2 else "--bands 1 picks one"
         raise Undecodable(f"is a {page}, which is not read; {three}{needed}")
     values = tiff.read_page(file, page, data.max_pixels)

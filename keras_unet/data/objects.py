@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -163,11 +162,6 @@ def watershed_for(config: Config) -> Watershed | None:
     if config.predict.grows:
         return find_watershed("--instances with a --seed-threshold")
     return None
-
-
-def has_watershed() -> bool:
-    """Returns whether scikit-image is installed."""
-    return importlib.util.find_spec("skimage") is not None
 
 
 def find_watershed(what: str) -> Watershed:

@@ -7,7 +7,6 @@ bands of 16 bits that lie apart, and no whole numbers of 64 bits.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
 import re
@@ -20,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.console import how_to_install
+from keras_unet.console import how_to_install, is_installed
 from keras_unet.errors import Undecodable
 
 INSTALL = how_to_install("tiff")
@@ -200,11 +199,6 @@ def refuse_negative(page: Page) -> None:
         raise Undecodable(f"is a {page} that {cause}")
 
 
-def is_installed() -> bool:
-    """Returns whether tifffile can be imported."""
-    return importlib.util.find_spec("tifffile") is not None
-
-
 def read_page(file: BinaryIO, page: Page, max_pixels: int) -> npt.NDArray[Any]:
     """Returns the upright values of all bands (h, w, bands), as they are stored.
 
@@ -220,7 +214,7 @@ def read_page(file: BinaryIO, page: Page, max_pixels: int) -> npt.NDArray[Any]:
     size = page.shape[0] * page.shape[1] * page.bands * -(-page.bits // 8)
     if size > _MOST_BYTES * max_pixels:
         raise Undecodable(f"is a {page}, more than --max-pixels {max_pixels} allows")
-    if not is_installed():
+    if not is_installed("tifffile"):
         raise Undecodable(f"is a {page}, which is read after {INSTALL}")
     import tifffile
 

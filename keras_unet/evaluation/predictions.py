@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_unet.config import Config, PredictConfig
+from keras_unet.console import is_installed
 from keras_unet.data.images import image_shape
 from keras_unet.data.masks import instances_of, read_pair, read_values
-from keras_unet.data.objects import has_watershed, in_16_bits, number_instances
+from keras_unet.data.objects import in_16_bits, number_instances
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import Strips
 from keras_unet.data_config import DataConfig
@@ -144,7 +145,7 @@ class PieceScores:
         self.keeps_probability = wanted.membranes or binary
         self._tried: dict[PredictConfig, list[float]] = {}
         known = config.data.mask_kind == "instances" or wanted.membranes
-        if search and binary and known and has_watershed():
+        if search and binary and known and is_installed("skimage"):
             pairs = itertools.product(DOWN_TO, SEEDS)
             how = [
                 replace(config.predict, threshold=t, seed_threshold=s) for t, s in pairs
