@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -47,7 +48,7 @@ def _shell(body: Body, paint: Colour) -> Iterator[Part]:
     low, high = body.bottom_height(along), body.top_height(along)
     height = low + rise[:, None] * (high - low)
     across = np.linspace(-1, 1, 12)
-    grids = [body.flank(along, height, side, out=0) for side in SIDES]
+    grids = [body.flank(along, height, side) for side in SIDES]
     grids += [body.lid(along, across[:, None])]
     grids += [body.end(across, rise[:, None], front) for front in (True, False)]
     mesh = [quads(grid, MIDDLE) for grid in grids]
@@ -62,9 +63,7 @@ def _shell(body: Body, paint: Colour) -> Iterator[Part]:
 
 
 def _front(body: Body) -> Iterator[Part]:
-    def nose(share: Array, rise: Array) -> Array:
-        return body.end(share, rise, True)
-
+    nose = partial(body.end, front=True)
     low, high = (0.62, 0.84) if body.is_clad else (0.64, 0.88)
     yield Part(patch(nose, (-0.46, 0.46), (0.5, 0.76)), BLACK, 0.2, order=21)
     for rise in (0.55, 0.62, 0.69):
@@ -84,9 +83,7 @@ def _front(body: Body) -> Iterator[Part]:
 
 
 def _rear(body: Body) -> Iterator[Part]:
-    def tail(share: Array, rise: Array) -> Array:
-        return body.end(share, rise, False)
-
+    tail = partial(body.end, front=False)
     is_upright = body.is_clad or body.is_pickup
     low, high = (0.52, 0.96) if is_upright else (0.66, 0.92)
     inner = 0.76 if is_upright else 0.56
@@ -112,7 +109,7 @@ def _corner(
 
     def flank(along: Array, rise: Array) -> Array:
         low, high = body.bottom_height(along), body.top_height(along)
-        return body.flank(along, low + rise * (high - low), side, out=0)
+        return body.flank(along, low + rise * (high - low), side)
 
     return patch(flank, along, rise)
 
@@ -195,10 +192,7 @@ def _cabin(body: Body, paint: Colour) -> Iterator[Part]:
         shell = box((x, y, belt + 0.09), (0.12, 0.30, 0.15))
         yield Part(shell, paint, 0.5, order=40, side=side)
         if body.is_clad:
-
-            def rail(along: Array, share: Array) -> Array:
-                return body.cabin_top(along, share, up=0.006)
-
+            rail = partial(body.cabin_top, up=0.006)
             ends = (body.roof[1] + 0.04, body.roof[2] - 0.02)
             strip = patch(rail, ends, (side * 0.84, side * 0.9))
             yield Part(strip, BLACK, 0.3, order=33)

@@ -156,17 +156,17 @@ class Body:
         x = (0.5 - along) * self.length - end * (bow + lean)
         return np.stack([x, y, z], axis=-1)
 
-    def flank(self, along: Array, z: Array, side: int, out: float = 0.004) -> Array:
+    def flank(self, along: Array, z: Array, side: int) -> Array:
         """Returns points of the lower body's left (1) or right (-1) side."""
         low, high = self.bottom_height(along), self.top_height(along)
         rise = np.clip((z - low) / (high - low), 0, 1)
-        width = self.half_width(along) * _bulge(rise) + out
+        width = self.half_width(along) * _bulge(rise)
         return self.place(along, side * width, z)
 
-    def lid(self, along: Array, share: Array, up: float = 0.0) -> Array:
+    def lid(self, along: Array, share: Array) -> Array:
         """Returns points of bonnet and boot; ``share`` of the half width, -1..1."""
         y = share * SHOULDER * self.half_width(along)
-        return self.place(along, y, self.top_height(along) + 0.05 * (1 - share**2) + up)
+        return self.place(along, y, self.top_height(along) + 0.05 * (1 - share**2))
 
     def end(self, share: Array, rise: Array, front: bool) -> Array:
         """Returns points of nose or tail; ``share`` -1..1 across, ``rise`` 0..1 up."""
@@ -177,11 +177,11 @@ class Body:
         z = low + rise * (high - low + 0.05 * (1 - share**2))
         return self.place(along, y, z)
 
-    def cabin_side(self, along: Array, z: Array, side: int, out: float = 0) -> Array:
+    def cabin_side(self, along: Array, z: Array, side: int) -> Array:
         """Returns points of the side windows' surface."""
         belt = self.top_height(along)
         lean = 0.24 * (z - belt) / (self.height - 1.0)
-        y = 0.93 * self.half_width(along) - lean * 0.8 + out
+        y = 0.93 * self.half_width(along) - lean * 0.8
         return self._bow_glass(along, np.ones_like(y), side * y, z)
 
     def cabin_top(self, along: Array, share: Array, up: float = 0) -> Array:
