@@ -35,9 +35,7 @@ from keras_unet.data.pillow import (
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import Undecodable
 
-_STRIP = 4_000_000
-"""Pixels that are converted at a time."""
-
+_STRIP = 4_000_000  # Pixels that are converted at a time.
 LARGE = 2**29 // 3  # Pixels, above which TensorFlow decodes no JPEG.
 
 BRIGHTEST = 0xFFFF
@@ -127,7 +125,7 @@ def decode_image(file: BinaryIO, channels: int, data: DataConfig) -> types.Image
     Raises:
         Undecodable: as ``read_image`` says, but for what is wrong with the path.
     """
-    return _as_channels(to_8_bits(decode_values(file, data), data.white), channels)
+    return as_channels(to_8_bits(decode_values(file, data), data.white), channels)
 
 
 def pixels_of(image: Image.Image, channels: int, data: DataConfig) -> types.Image:
@@ -137,10 +135,11 @@ def pixels_of(image: Image.Image, channels: int, data: DataConfig) -> types.Imag
         Undecodable: damaged, or of a kind whose brightness has no known scale.
     """
     values = _picked(_in_strips(load(image), bool(data.bands)), data.bands)
-    return _as_channels(to_8_bits(values, data.white), channels)
+    return as_channels(to_8_bits(values, data.white), channels)
 
 
-def _as_channels(pixels: types.Image, channels: int) -> types.Image:
+def as_channels(pixels: types.Image, channels: int) -> types.Image:
+    """Returns pixels, uint8 (h, w, 3 or 1), as RGB or grey."""
     if pixels.shape[-1] == channels:
         return np.ascontiguousarray(pixels)
     if channels == 3:

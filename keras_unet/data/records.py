@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image
 
 from keras_unet import types
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
 from keras_unet.data import records_index
 from keras_unet.data.folders import opened
-from keras_unet.data.images import decode_values, find_white, read_header
+from keras_unet.data.images import as_channels, decode_values, find_white, read_header
 from keras_unet.data.mask_pixels import nearest_pixels
 from keras_unet.data.masks import class_ids, read_values, target_ids, weighted
 from keras_unet.data.pair import Pair, Record
@@ -216,12 +215,8 @@ def _image(feature: Any, channels: int) -> types.Image:
             decoded = tf.io.decode_image(content, channels, expand_animations=False)
         return np.asarray(decoded)
     pixels = np.frombuffer(content, np.uint8)
-    pixels = pixels.reshape(feature["shape"].int64_list.value)
-    if pixels.shape[-1] == channels:
-        return pixels
-    mode = "RGB" if channels == 3 else "L"
-    grey_or_colour = Image.fromarray(pixels.squeeze()).convert(mode)
-    return np.asarray(grey_or_colour).reshape(*pixels.shape[:2], channels)
+    shape = feature["shape"].int64_list.value
+    return as_channels(pixels.reshape(shape), channels)
 
 
 def _of_bytes(value: bytes) -> tf.train.Feature:

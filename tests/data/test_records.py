@@ -68,11 +68,13 @@ def test_from_jpeg_coded_records_masks_are_exact_and_images_close(pairs, tmp_pat
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_raw_records_of_colours_are_read_in_grey_too(pairs, tmp_path, channels):
-    records.write_records(pairs, DATA, tmp_path / "out", "raw")
+@pytest.mark.parametrize("size", [SIZE, (1, 24)])
+def test_raw_records_of_colours_are_read_in_grey_too(pairs, tmp_path, channels, size):
+    data = replace(DATA, image_size=size)
+    records.write_records(pairs, data, tmp_path / "out", "raw")
     kept = find_recorded(tmp_path / "out").pairs[0].record
     image, _ = records.read_record(kept, channels)
-    assert image.shape[-1] == channels
+    assert image.shape == (*size, channels)
 
 
 def test_each_record_keeps_source_and_group(pairs, tmp_path):
