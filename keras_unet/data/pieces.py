@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,14 +155,8 @@ def _central(tile: tuple[int, int], augment: AugmentConfig) -> tuple[float, floa
     return tuple(np.maximum(left, 0).tolist())
 
 
-class Places(NamedTuple):
-    """Some pixels of each class above 0 that an image has.
-
-    Attributes:
-        of_class: (row, column) of each, (n, 2) of a class.
-    """
-
-    of_class: tuple[npt.NDArray[np.int32], ...]
+Places = tuple[npt.NDArray[np.int32], ...]
+"""Row and column, (n, 2), of some pixels of each class above 0 that an image has."""
 
 
 def find_places(mask: Mask, pieces: int, seed: tuple[int, ...]) -> Places:
@@ -178,12 +172,10 @@ def find_places(mask: Mask, pieces: int, seed: tuple[int, ...]) -> Places:
     # Row by row, because NumPy makes eight bytes of each pixel.
     counts = np.stack([np.bincount(row, minlength=IGNORE + 1) for row in mask])
     present = np.flatnonzero(counts.sum(0))
-    return Places(
-        tuple(
-            _some_of(mask, class_id, counts[:, class_id].cumsum(), most, rng)
-            for class_id in present.tolist()
-            if 0 < class_id < IGNORE
-        )
+    return tuple(
+        _some_of(mask, class_id, counts[:, class_id].cumsum(), most, rng)
+        for class_id in present.tolist()
+        if 0 < class_id < IGNORE
     )
 
 
@@ -220,8 +212,8 @@ def place_tile(
         rng: decides.
     """
     pixel = None
-    if places and places.of_class:
-        chosen = places.of_class[rng.integers(len(places.of_class))]
+    if places:
+        chosen = places[rng.integers(len(places))]
         pixel = chosen[rng.integers(len(chosen))]
     corner = []
     for axis in (0, 1):

@@ -171,9 +171,9 @@ def test_every_class_has_its_turn(tmp_path):
     mask[150, 150] = 2
     mask[199] = IGNORE
     places = find_places(mask, 9, (0,))
-    assert [len(found) for found in places.of_class] == [144, 1]
-    assert places.of_class[1].tolist() == [[150, 150]]
-    for row, column in places.of_class[0]:
+    assert [len(found) for found in places] == [144, 1]
+    assert places[1].tolist() == [[150, 150]]
+    for row, column in places[0]:
         assert mask[row, column] == 1
     rng, cut = np.random.default_rng(0), cut_of(config())
     corners = [place_tile((200, 200), cut, places, rng) for _ in range(100)]
@@ -245,7 +245,7 @@ def test_a_tile_lies_in_the_image_or_holds_all_of_it(size, seed):
 @given(st.integers(0, 89), st.integers(0, 10**6), st.booleans())
 def test_a_wanted_pixel_lies_in_the_tile(pixel, seed, moving):
     cut = cut_of(config(augment=MOVING if moving else STILL))
-    places = pieces.Places((np.array([[pixel, 3]], np.int32),))
+    places = (np.array([[pixel, 3]], np.int32),)
     row, _ = place_tile((90, 90), cut, places, np.random.default_rng(seed))
     assert row <= pixel < row + TILE[0]
 
