@@ -48,7 +48,7 @@ def augment(
     draws = _draw(seeds)
     if config.moves_pixels:
         flow = _flow(tuple(images.shape[1:3]), draws, config)
-        images, masks = dense_image_warp(images, flow), _nearest(masks, flow)
+        images, masks = dense_image_warp(images, flow), nearest(masks, flow)
     elif config.flip != "none":
         images, masks = _mirror(images, masks, draws.flip, config)
     if has_colour(config):
@@ -85,11 +85,6 @@ def _flow(size: tuple[int, int], draws: _Draws, config: AugmentConfig) -> Tensor
         nodes = draws.grid * config.elastic_pixels
         sources = sources + elastic_displacements(size, nodes)
     return flow_to(fold_back(sources))
-
-
-@compiled
-def _nearest(masks: Tensor, flow: Tensor) -> Tensor:
-    return nearest(masks, flow)
 
 
 @compiled

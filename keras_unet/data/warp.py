@@ -188,6 +188,7 @@ def flow_to(sources: Tensor) -> Tensor:
     return tf.stack(tf.meshgrid(rows, columns, indexing="ij"), -1) - sources
 
 
+@compiled
 def nearest(masks: Tensor, flow: Tensor) -> Tensor:
     """Returns masks (b, h, w, c) read at the pixels nearest to ``position - flow``."""
     height, width, channels = masks.shape[1:]
