@@ -11,7 +11,7 @@ import tempfile
 import threading
 import weakref
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,17 +31,7 @@ MEMORY_SHARE = 0.3
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-class Store(Protocol):
-    """Pairs of images that are put once and got in any order, from any thread."""
-
-    def get(self, index: int, rows: slice = ALL) -> Arrays | None:
-        """Returns these rows of image and mask, or None where there are none."""
-
-    def put(self, index: int, arrays: Arrays) -> None:
-        """Keeps image and mask, if the store has a place for them."""
-
-
-def pair_bytes(sizes: Sizes, channels: int, planes: int = 1) -> npt.NDArray[np.int64]:
+def pair_bytes(sizes: Sizes, channels: int, planes: int) -> npt.NDArray[np.int64]:
     """Returns how many bytes each image takes with the planes of its mask, (n,)."""
     taken: npt.NDArray[np.int64] = sizes.prod(1) * (channels + planes)
     return taken
@@ -157,10 +147,14 @@ class SpilledStore:
         store, place = self._store_of(index)
         store.put(place, arrays)
 
-    def _store_of(self, index: int) -> tuple[Store, int]:
+    def _store_of(self, index: int) -> tuple[_Bytes, int]:
         if index < self._places:
             return self._memory, index
         return self._disk, index - self._places
+
+
+Store = _Bytes | SpilledStore
+"""Pairs of images that are put once and got in any order, from any thread."""
 
 
 def make_store(sizes: Sizes, config: Config) -> Store | None:
