@@ -202,8 +202,8 @@ def _parts(
     named: dict[str, list[Path]] = defaultdict(list)
     for image in images:
         name = normal(image.as_posix().removeprefix(f"{folder.as_posix()}/"))
-        for tail in {*_tails(name), *_tails(_bare(name))}:
-            named[tail].append(image)
+        for end in set(_ends(name)):
+            named[end].append(image)
     parts: dict[Path, set[Part]] = defaultdict(set)
     unknown = []
     for file, part in lists.items():
@@ -230,19 +230,16 @@ def _meant(line: str, named: Mapping[str, list[Path]]) -> list[Path]:
 def _ways(line: str) -> Iterator[str]:
     """Yields what a line may call its image, the most of it first."""
     for text in (line, line.split()[0], line.split(",")[0].strip()):
-        name = text.replace("\\", "/")
-        yield from _tails(name)
-        yield from _tails(_bare(name))
+        yield from _ends(text.replace("\\", "/"))
 
 
-def _tails(name: str) -> list[str]:
-    parts = name.strip("/").split("/")
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _bare(name: str) -> str:
+def _ends(name: str) -> Iterator[str]:
+    """Yields the ends of a path, with its suffix and then without it."""
     start, _, suffix = name.rpartition(".")
-    return start if start and "/" not in suffix else name
+    bare = start if start and "/" not in suffix else name
+    for whole in (name, bare):
+        parts = whole.strip("/").split("/")
+        yield from ("/".join(parts[first:]) for first in range(len(parts)))
 
 
 def _misfit(found: Found, parts: Mapping[Path, set[Part]]) -> str:
