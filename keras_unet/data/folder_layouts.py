@@ -160,7 +160,9 @@ def _layout(folder: Path, sides: list[_Sides]) -> Layout:
 
 def _match_sides(sides: list[_Sides]) -> Found:
     if len(sides) == 1:
-        return _match_cars(*sides[0][1:])
+        _, images, masks = sides[0]
+        kaggles = (images.name, masks.name) == ("train", "train_masks")
+        return in_cars(match_names(images, masks), known=kaggles)
     founds = [match_names(side.images, side.masks) for side in sides]
     pairs = [
         # Names of the parts' own: 0001.png of train/ is not that of val/.
@@ -169,12 +171,6 @@ def _match_sides(sides: list[_Sides]) -> Found:
         for pair in found.pairs
     ]
     return Found(tuple(pairs), tuple(p for found in founds for p in found.problems))
-
-
-def _match_cars(images: Path, masks: Path) -> Found:
-    """Returns the pairs of two folders, in groups where the names are Carvana's."""
-    kaggles = (images.name, masks.name) == ("train", "train_masks")
-    return in_cars(match_names(images, masks), known=kaggles)
 
 
 def _tables(folder: Path) -> Iterator[Layout]:
