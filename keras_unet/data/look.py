@@ -30,7 +30,7 @@ from keras_unet.data.images import (
 from keras_unet.data.mask_pixels import count_values, look_at_mask
 from keras_unet.data.mask_values import GREY_STEP, MaskValues
 from keras_unet.data.masks import decode_runs, read_objects_of
-from keras_unet.data.objects import object_files
+from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Fingerprint, Pair, Problem, Record
 from keras_unet.data.pillow import late_orientation
 from keras_unet.data_config import DataConfig, Reading
@@ -256,7 +256,7 @@ def _look_at_objects(folder: Path, data: DataConfig, cache: LookCache) -> Look:
     Raises:
         Unreadable: one of them cannot be used.
     """
-    files = object_files(folder)
+    files = mask_files(folder)
 
     def look() -> Look:
         values = read_objects_of(folder, data)

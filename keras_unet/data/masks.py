@@ -16,7 +16,7 @@ from keras_unet.data.images import image_shape
 from keras_unet.data.mask_pixels import MaskPixels, indexed, nearest_pixels
 from keras_unet.data.mask_values import GREY_STEP, coordinates
 from keras_unet.data.mask_values import shown as shown
-from keras_unet.data.objects import object_files
+from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
 from keras_unet.data_config import IGNORE, DataConfig
@@ -143,7 +143,7 @@ def read_objects_of(folder: Path, data: DataConfig) -> Values:
     """
     # How values are read is of their numbers, not of the files.
     data = replace(data, mask_reading="auto")
-    files = object_files(folder)
+    files = mask_files(folder)
     values: Values | None = None
     for number, file in enumerate(files, 1):
         with opened(file) as stream:

@@ -98,9 +98,9 @@ def _look_into(folder: Path) -> tuple[list[Path], list[Path], list[Problem]]:
     return images, masks, problems
 
 
-def object_files(folder: Path) -> list[Path]:
-    """Returns the masks of the objects, sorted by name."""
-    return list_files(folder)[0]
+def mask_files(mask: Path) -> list[Path]:
+    """Returns a mask's file, or those of its objects, sorted by name."""
+    return list_files(mask)[0] if mask.is_dir() else [mask]
 
 
 Levels = npt.NDArray[np.uint16]

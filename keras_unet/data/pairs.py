@@ -16,7 +16,7 @@ from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
-from keras_unet.data.objects import object_files
+from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
 from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
 from keras_unet.data.pieces import count_pieces
@@ -293,8 +293,7 @@ def _times_of(pair: Pair) -> dict[str, str]:
     times = {}
     for kind, file in (("image", pair.image), ("mask", pair.mask)):
         if file and not pair.record:
-            every = object_files(file) if file.is_dir() else [file]
-            last = max(one.stat().st_mtime_ns for one in every)
+            last = max(one.stat().st_mtime_ns for one in mask_files(file))
             times[f"{kind}_modified"] = str(last)
     return times
 

@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 
 from keras_unet.data import coco
 from keras_unet.data.folders import in_cars, kind_of, normal, stem_of
-from keras_unet.data.objects import object_files
+from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem
 from keras_unet.errors import BadData
 from keras_unet.files import read_rows, write_rows
@@ -90,7 +90,7 @@ def changes(pair: Pair, row: Mapping[str, str]) -> list[Problem]:
 
 
 def _change(path: Path, size: str, modified: str, sha256: str) -> str | None:
-    files = object_files(path) if path.is_dir() else [path]
+    files = mask_files(path)
     try:
         states = [file.stat() for file in files]
         same = str(sum(state.st_size for state in states)) == size
