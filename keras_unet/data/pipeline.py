@@ -74,10 +74,7 @@ def _piece_batches(
     last = config.fit.epochs * reader.order.length
 
     def load(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        types = [tf.uint8, tf.uint8]
-        images, masks = tf.numpy_function(
-            _told(reader.batch), [numbers], types, stateful=False
-        )
+        images, masks = _arrays(reader.batch, numbers)
         images.set_shape((None, *cut.window, config.model.channels))
         masks = tf.reshape(masks, (-1, *cut.window, mask_planes(config)))
         numbers = tf.cast(numbers, tf.int32)
@@ -127,10 +124,7 @@ def _whole_images(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
     reader = PieceReader(pairs, config)
 
     def load(index: Tensor) -> tuple[Tensor, Tensor]:
-        types = [tf.uint8, tf.uint8]
-        image, mask = tf.numpy_function(
-            _told(reader.whole), [index], types, stateful=False
-        )
+        image, mask = _arrays(reader.whole, index)
         image.set_shape((None, None, config.model.channels))
         mask.set_shape((None, None))
         return image[None], mask[None, ..., None]
@@ -204,8 +198,7 @@ def _read_in_order(
     read_pairs = _cached(pairs, config)
 
     def load(indices: Tensor, passed_on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        types = [tf.uint8, tf.uint8]
-        images, masks = tf.numpy_function(read_pairs, [indices], types, stateful=False)
+        images, masks = _arrays(read_pairs, indices)
         images.set_shape((None, *image_shape))
         masks = tf.reshape(masks, (-1, *mask_shape[:2], mask_planes(config)))
         return images, masks, passed_on
@@ -237,20 +230,22 @@ def _cached(
                 store.put(indices[place], arrays)
         return images, masks
 
-    return _told(read_pairs)
+    return read_pairs
 
 
-def _told(read: Callable[[Any], Arrays]) -> Callable[[Any], Arrays]:
-    """Returns ``read``, whose errors survive the dataset."""
+def _arrays(read: Callable[[Any], Arrays], numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what ``read`` makes of numbers, in a dataset; its errors survive that."""
 
-    def call(argument: Any) -> Arrays:
+    def call(numbers: Any) -> Arrays:
         try:
-            return read(argument)
+            return read(numbers)
         except (BadData, OSError) as error:
             # All that is left of an exception in a dataset is its text.
             raise BadData(_MARK + " ".join(str(error).split("\n"))) from error
 
-    return call
+    types = [tf.uint8, tf.uint8]
+    images, masks = tf.numpy_function(call, [numbers], types, stateful=False)
+    return images, masks
 
 
 class PieceReader:
