@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -49,10 +48,10 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
             _require_8_bits_hold_all(file, image, data)
         lossy = _is_lossy(image, file)
         readings = mask.count(_NOISE if lossy else 0)
-        indices = readings.get("indices")
+        indices, colours = readings.get("indices"), mask.palette().tolist()
         return MaskValues(
             readings,
-            mask.palette(indices.counts) if indices else {},
+            {i: colours[i] for i in indices.counts} if indices else {},
             wide=image.mode[0] in "IF",
             lossy=lossy,
             hidden=mask.hidden(),
@@ -124,7 +123,7 @@ class MaskPixels:
         if reading == "auto":
             reading = self.own()
         if reading == "alpha":
-            if self.mask.mode not in ("LA", "RGBA"):
+            if not self._has_alpha():
                 raise Undecodable("has no alpha channel, which is what masks say here")
             return self._pixels(self.mask.getchannel("A"))
         if self.mask.mode == "P":
@@ -149,7 +148,7 @@ class MaskPixels:
             ways += [way for way in ("indices", "colours") if way not in ways]
         elif ways == ["colours"] and not (self._packed() % GREY_STEP).any():
             ways.insert(0, "levels")
-        if self.mask.mode in ("LA", "RGBA"):
+        if self._has_alpha():
             ways.append("alpha")
         return ways
 
@@ -161,16 +160,16 @@ class MaskPixels:
                 # What was counted once has but other names.
                 found[reading] = found["levels"].renamed(lambda v: v * GREY_STEP)
             elif reading == "colours" and "indices" in found:
-                colours = self.palette(range(256))
+                colours = self.palette().tolist()
                 found[reading] = found["indices"].renamed(colours.__getitem__)
             else:
                 found[reading] = count_values(self.values(reading), noise)
         return found
 
-    def palette(self, used: Iterable[int]) -> dict[int, int]:
-        """Returns the packed colours of the indices in use."""
-        colours = read_palette(self.mask).ljust(768, b"\0")
-        return {i: int.from_bytes(colours[3 * i : 3 * i + 3], "big") for i in used}
+    def palette(self) -> npt.NDArray[np.int32]:
+        """Returns the packed colour of each of the 256 indices."""
+        colours = np.frombuffer(read_palette(self.mask).ljust(768, b"\0"), np.uint8)
+        return _packed(colours.reshape(-1, 3))
 
     def hidden(self) -> int:
         """Returns the number of pixels whose colour alpha hides."""
@@ -219,8 +218,7 @@ class MaskPixels:
         if reading == "indices":
             return indices
         if reading == "colours":
-            colours = np.frombuffer(read_palette(self.mask).ljust(768, b"\0"), np.uint8)
-            return _packed(colours.reshape(-1, 3))[indices]
+            return self.palette()[indices]
         levels = grey_levels(read_palette(self.mask))
         if levels is None:
             raise Undecodable("holds colours, where other masks hold levels")
