@@ -42,16 +42,15 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def by_stem(folder: Path, deep: bool = False) -> Stems:
-    """Returns the folder's files by their stem, in one spelling of accents.
+def by_stem(folder: Path) -> Stems:
+    """Returns the files right in the folder by their stem, in one spelling of accents.
 
-    Hidden files and those that are plainly no image are left out. With ``deep`` those
-    of its subfolders are among them, whose names then belong to the stem.
+    Hidden files and those that are plainly no image are left out.
 
     Raises:
         BadData: the folder is missing, may not be read or holds no image.
     """
-    if stems := _by_name(folder, deep)[0]:
+    if stems := _by_name(folder, deep=False)[0]:
         return stems
     raise BadData(f"{folder}: holds no images")
 
