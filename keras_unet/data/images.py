@@ -24,7 +24,6 @@ from keras_unet.data.folders import opened
 from keras_unet.data.pillow import (
     convert,
     find_orientation,
-    has_colours,
     identified,
     is_deep,
     load,
@@ -52,14 +51,12 @@ class Header:
             16 bits out, "5×8" where it has none for 5 bands of 8 bits.
         shape: (height, width), upright.
         orientation: EXIF's 1 to 8; 1 is upright.
-        indexed: the pixels are indices into a palette that has colours.
     """
 
     format: str
     mode: str
     shape: tuple[int, int]
     orientation: int
-    indexed: bool
 
     @property
     def size(self) -> str:
@@ -85,7 +82,7 @@ def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> 
     page = tiff.find_page(file)
     if page and open_image(file, page) is None:
         require_size(page.shape, max_pixels)
-        return Header("TIFF", page.mode, page.shape, page.orientation, False)
+        return Header("TIFF", page.mode, page.shape, page.orientation)
     with identified(file, max_pixels) as image:
         orientation = find_orientation(image)
         height, width = image.height, image.width
@@ -97,7 +94,6 @@ def read_header(file: BinaryIO, max_pixels: int, check_pixels: bool = False) -> 
             image.mode + deep,
             (width, height) if lies else (height, width),
             orientation,
-            indexed=image.mode == "P" and has_colours(image),
         )
         if check_pixels:
             image.draft(image.mode, (1, 1))

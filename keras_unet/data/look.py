@@ -45,7 +45,7 @@ _FORMAT_OF = {
 }
 _FRESH = 2.0
 """Seconds after a change in which another one may leave the time as it is."""
-_VERSION = 5
+_VERSION = 6
 """Of what is remembered; to be raised when a look finds more or something else."""
 _SET_UP = (
     # What a power cut loses is looked at again.
@@ -260,7 +260,7 @@ def _look_at_objects(folder: Path, data: DataConfig, cache: LookCache) -> Look:
 
     def look() -> Look:
         values = read_objects_of(folder, data)
-        header = Header("folder", "of objects", values.shape, 1, False)
+        header = Header("folder", "of objects", values.shape, 1)
         found = MaskValues({"levels": count_values(values)}, wide=True)
         return Look(Fingerprint.of_files(files), header, found)
 
@@ -278,7 +278,7 @@ def _look_at_record(pair: Pair, record: Record) -> Seen:
     except BadData as error:
         cause = str(error).removeprefix(f"{record.file}: ")
         return Seen(pair, problems=(Problem(record.file, cause),))
-    header = Header("record", "RGB", image.shape[:2], 1, False)
+    header = Header("record", "RGB", image.shape[:2], 1)
     return Seen(
         pair,
         Look(Fingerprint.of_text(image.tobytes()), header),

@@ -281,18 +281,6 @@ def read_palette(image: Image.Image) -> bytes:
     return bytes(image.getpalette("RGB") or [0, 0, 0])
 
 
-def has_colours(image: Image.Image) -> bool:
-    """Returns whether the palette has entries that are no greys.
-
-    Raises:
-        Undecodable: it is damaged.
-    """
-    try:
-        return grey_levels(read_palette(image)) is None
-    except BROKEN as error:
-        raise damaged(error) from error
-
-
 def grey_levels(palette: bytes) -> bytes | None:
     """Returns the level of each of the 256 indices; None if there are others or none.
 
