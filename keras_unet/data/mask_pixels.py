@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
 from keras_unet.data.mask_values import GREY_STEP, NOTHING, MaskValues, Stats
 from keras_unet.data.pillow import (
@@ -304,9 +305,6 @@ def _border(place: npt.NDArray[Any]) -> dict[int, int]:
 
 def _pieces(place: npt.NDArray[Any]) -> dict[int, int]:
     """Returns the connected pieces of each value, specks and small parts left out."""
-    # Masks of two values, which most are, need not wait for it.
-    from scipy import ndimage
-
     step = max(1, max(place.shape) // _LOOKED_AT)
     # What finds objects takes 0 for none.
     small = place[::step, ::step].astype(np.int32) + 1

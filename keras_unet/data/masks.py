@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from keras_unet.config import LossConfig
 from keras_unet.data import coco, rle
@@ -82,9 +83,6 @@ def instances_of(
     Raises:
         BadData: as by ``class_ids``.
     """
-    # What does not need it, such as a command's help, is not kept waiting.
-    from scipy import ndimage
-
     ids = class_ids(pair, values, data)
     inside = (ids > 0) & (ids < IGNORE)
     if data.mask_kind == "instances":

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from keras_unet.config import Config, FitConfig
 from keras_unet.data.images import Header, image_shape
@@ -308,9 +309,6 @@ def _median_across(
 
 def _object_areas(pair: Pair, data: DataConfig) -> list[int]:
     """Returns the pixels of each object in the middle of a mask."""
-    # What does not need it, such as a command's help, is not kept waiting.
-    from scipy import ndimage
-
     values = read_values(pair, data)
     height, width = (min(side, _LARGEST_MEASURED) for side in values.shape)
     values = middle(values[..., None], (height, width))[..., 0]
