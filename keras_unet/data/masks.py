@@ -52,7 +52,7 @@ def target_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
     """
     ids = class_ids(pair, values, data)
     if data.targets == "borders":
-        border = touching_borders(instances_of(pair, values, data), BORDER_WIDTH)
+        border = touching_borders(instances_of(ids, values, data), BORDER_WIDTH)
         ids[border & (ids != IGNORE)] = 2
     return ids
 
@@ -65,7 +65,8 @@ def weighted(pair: Pair, values: Values, data: DataConfig, loss: LossConfig) -> 
     Raises:
         BadData: as by ``class_ids``.
     """
-    ids, cells = class_ids(pair, values, data), instances_of(pair, values, data)
+    ids = class_ids(pair, values, data)
+    cells = instances_of(ids, values, data)
     parted = (cells > 0) & touching_borders(cells, width=1)
     ids[parted] = cells[parted] = 0
     weights = border_weights(cells, loss.border_weight, loss.border_sigma)
@@ -73,17 +74,13 @@ def weighted(pair: Pair, values: Values, data: DataConfig, loss: LossConfig) -> 
 
 
 def instances_of(
-    pair: Pair, values: Values, data: DataConfig
+    ids: Mask, values: Values, data: DataConfig
 ) -> npt.NDArray[np.signedinteger[Any]]:
     """Returns the number of each pixel's object (h, w), 0 of none and of the ignored.
 
     That is what the values (h, w) of masks of instances say, and of others the
-    4-connected piece of the foreground.
-
-    Raises:
-        BadData: as by ``class_ids``.
+    4-connected piece of the foreground, by the values' ``class_ids``.
     """
-    ids = class_ids(pair, values, data)
     inside = (ids > 0) & (ids < IGNORE)
     if data.mask_kind == "instances":
         return np.where(inside, values, 0).astype(np.int32)

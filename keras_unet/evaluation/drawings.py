@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_unet.config import Config
 from keras_unet.data.augment import augment
 from keras_unet.data.masks import (
+    class_ids,
     instances_of,
     read_mask,
     read_pair,
@@ -145,7 +146,8 @@ def draw_weights(pair: Pair, config: Config, file: Path) -> None:
     """
     image = read_resized(pair.image, config.model.channels, config.data)
     values = read_values(pair, config.data, image.shape[:2])
-    cells = instances_of(pair, values, config.data)
+    ids = class_ids(pair, values, config.data)
+    cells = instances_of(ids, values, config.data)
     mask, levels = np.moveaxis(weighted(pair, values, config.data, config.loss), -1, 0)
     weights = WEIGHT_OF_LEVEL[thinned(levels)]
     sample = Sample(pair.image.name, thinned(image), thinned(mask))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from keras_unet.config import Config, PredictConfig
 from keras_unet.console import is_installed
 from keras_unet.data.images import image_shape
-from keras_unet.data.masks import instances_of, read_pair, read_values
+from keras_unet.data.masks import class_ids, instances_of, read_pair, read_values
 from keras_unet.data.objects import in_16_bits, number_instances
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import Strips
@@ -171,7 +171,8 @@ class PieceScores:
 
     def _add_instances(self, one: Predicted) -> None:
         data = self._config.data
-        truth = instances_of(one.pair, read_values(one.pair, data), data)
+        values = read_values(one.pair, data)
+        truth = instances_of(class_ids(one.pair, values, data), values, data)
         found = self._instances(one)
         seg = seg_scores(found, truth)
         self._seg += seg
