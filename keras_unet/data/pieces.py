@@ -285,12 +285,11 @@ def about_squeezing(
     if across < _SMALL_OBJECT:
         size = "" if squeezed else f" (images of {width}×{height})"
         found.append(f"the median object is {across:.0f} pixels across{size}")
-    advice = "pieces of images as they are may be learnt better"
+    if not found:
+        return []
     return [
-        f"images: at --image-size {high} {wide}, {what}; {advice}: "
-        "--resolution 1 --tile-size 256 256"
-        for what in [" and ".join(found)]
-        if found
+        f"images: at --image-size {high} {wide}, {' and '.join(found)}; pieces of "
+        "images as they are may be learnt better: --resolution 1 --tile-size 256 256"
     ]
 
 
