@@ -194,13 +194,12 @@ def _read_in_order(
         config: how.
         source: each sample's index into ``pairs``, and what is passed on with it.
     """
-    image_shape, mask_shape = _shapes(config)
-    read_pairs = _cached(pairs, config)
+    size, read_pairs = config.data.image_size, _cached(pairs, config)
 
     def load(indices: Tensor, passed_on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         images, masks = _arrays(read_pairs, indices)
-        images.set_shape((None, *image_shape))
-        masks = tf.reshape(masks, (-1, *mask_shape[:2], mask_planes(config)))
+        images.set_shape((None, *size, config.model.channels))
+        masks = tf.reshape(masks, (-1, *size, mask_planes(config)))
         return images, masks, passed_on
 
     dataset = tf.data.Dataset.from_tensor_slices(source).batch(_PAIRS_PER_CALL)
@@ -211,7 +210,9 @@ def _cached(
     pairs: Sequence[Pair], config: Config
 ) -> Callable[[npt.NDArray[np.int64]], Arrays]:
     """Returns what gives pairs' images (n, h, w, c) and masks (n, h, w)."""
-    shapes = _shapes(config)
+    size = config.data.image_size
+    planes = (mask_planes(config),) if config.loss.weight_map else ()
+    shapes = (*size, config.model.channels), (*size, *planes)
     store = make_store(pieces.seen_sizes(pairs, config.data), config)
 
     def read_pairs(indices: npt.NDArray[np.int64]) -> Arrays:
@@ -328,13 +329,6 @@ class PieceReader:
         if self._store:
             self._places[index] = places
         return places
-
-
-def _shapes(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Returns the shapes of an image and of its mask."""
-    size = config.data.image_size
-    planes = (mask_planes(config),) if config.loss.weight_map else ()
-    return (*size, config.model.channels), (*size, *planes)
 
 
 def _finish(dataset: tf.data.Dataset, count: int, ahead: int = 2) -> tf.data.Dataset:
