@@ -204,13 +204,10 @@ def place_tile(
     places: Places | None,
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Returns row and column of a tile's upper left pixel.
+    """Returns row and column of a tile's upper left pixel in an image of ``size``.
 
-    Args:
-        size: height and width of the image; of one smaller than the tile, all is seen.
-        cut: the sizes of the piece.
-        places: of which one must lie in the tile; without any, it lies anywhere.
-        rng: decides.
+    One of the places lies in the tile; without any, it lies anywhere. Of an image that
+    is smaller than the tile, all is seen.
     """
     pixel = None
     if places:

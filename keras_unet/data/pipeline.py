@@ -189,10 +189,7 @@ def _read_in_order(
 ) -> tf.data.Dataset:
     """Returns images and masks, uint8, of a few samples at a time.
 
-    Args:
-        pairs: what is read.
-        config: how.
-        source: each sample's index into ``pairs``, and what is passed on with it.
+    ``source`` is each sample's index into ``pairs``, and what is passed on with it.
     """
     size, read_pairs = config.data.image_size, _cached(pairs, config)
 
