@@ -148,7 +148,7 @@ def _large(flags: Flags, folder: Path) -> Iterator[str]:
     config = run.load_config()
     side, part = flags.large_side, flags.large_side // 8
     # No larger than the small images need.
-    cell = 2**config.model.depth * config.model.stem_stride
+    cell = 2**config.model.halvings
     tile = min(512, -(-part // cell) * cell)
     data = replace(config.data, resolution=1.0, tile_size=(tile, tile))
     weights, run = run.weights_file, RunFolder(folder / "in_tiles")

@@ -60,6 +60,11 @@ class UNetConfig:
                 "take --padding same"
             )
 
+    @property
+    def halvings(self) -> int:
+        """How often images are halved on the way down, by the stem too."""
+        return self.depth + (self.stem_stride == 2)
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -327,7 +332,7 @@ def _require_three(config: Config) -> None:
 
 def _require_multiples(tile_size: tuple[int, int] | None, model: UNetConfig) -> None:
     """Refuses tiles that the poolings would not divide, so that seams would show."""
-    step = 2 ** (model.depth + (model.stem_stride == 2))
+    step = 2**model.halvings
     if tile_size is None or not any(side % step for side in tile_size):
         return
     fits = [max(1, round(side / step)) * step for side in tile_size]

@@ -144,8 +144,7 @@ def build_network(config: UNetConfig) -> keras.Model:
     "valid") and the logits are cropped back.
     """
     image = _input(config)
-    halvings = config.depth + (config.stem_stride == 2)
-    padded = MirrorBorder(halvings, config.padding, name="border")(image)
+    padded = MirrorBorder(config.halvings, config.padding, name="border")(image)
     logits = CropLike(name="logits_crop", dtype="float32")(
         [unet_logits(padded, config), image]
     )
@@ -163,7 +162,7 @@ def receptive_radius(model: UNetConfig) -> int:
     distance at which a pixel counts. Group normalisation, which looks at all, is left
     out.
     """
-    cell = 2 ** (model.depth + (model.stem_stride == 2))
+    cell = 2**model.halvings
     reach = 0
     for pixel in range(cell):
         first, last = _field(pixel, model)

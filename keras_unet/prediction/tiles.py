@@ -132,8 +132,7 @@ def whole_or_tilings(config: Config) -> tuple[Tiling, Tiling]:
 
 
 def _tiling(side: int, overlap: float, model: UNetConfig) -> Tiling:
-    halvings = model.depth + (model.stem_stride == 2)
-    step = 2**halvings
+    halvings, step = model.halvings, 2**model.halvings
     if model.padding == "valid":
         tile, margin = padded_size(side, halvings, "valid"), 6 * step - 4
         stride = (tile - 2 * margin) // step * step

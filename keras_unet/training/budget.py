@@ -207,6 +207,6 @@ def fitting_size(
     height, width = config.data.image_size
     largest = max(min(own[0] / height, own[1] / width), 1.0)
     scale = min(max(wanted, 0.5), largest)
-    cell = 2 ** (config.model.depth + (config.model.stem_stride == 2))
+    cell = 2**config.model.halvings
     rounded = [max(1, round(side * scale / cell)) * cell for side in (height, width)]
     return rounded[0], rounded[1]
