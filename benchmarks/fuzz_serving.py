@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.machine import resident_bytes
 from keras_unet import BadData, Config, DataConfig, UNetConfig, build_network
 from keras_unet.console import load_tensorflow, parse, run_verb
 
@@ -54,15 +55,15 @@ def fuzz(flags: Flags) -> None:
         BadData: an answer is neither a mask nor InvalidArgument, or memory grew.
     """
     answer, chance = served(), random.Random(flags.seed)
-    originals, answers, start = pictures(), Counter[str](), resident()
+    originals, answers, start = pictures(), Counter[str](), resident_bytes()
     for number in range(flags.files):
         kind, content = mutated(originals, chance)
         answers[f"{kind}: {answer(content)}"] += 1
         if number == flags.warm_up:
-            start = resident()
+            start = resident_bytes()
     for text, count in sorted(answers.items()):
         print(f"{count:6} {text}")
-    grown = (resident() - start) / 1e6
+    grown = (resident_bytes() - start) / 1e6
     print(f"memory: {start / 1e6:.0f} MB, at the end {grown:+.0f} MB")
     if grown > flags.megabytes:
         raise BadData(f"memory grew by {grown:.0f} MB, {flags.megabytes} are allowed")
@@ -169,12 +170,6 @@ def with_right_sums(png: bytearray) -> bytearray:
         png[end : end + 4] = zlib.crc32(png[place + 4 : end]).to_bytes(4, "big")
         place = end + 4
     return png
-
-
-def resident() -> int:
-    """Returns the bytes of memory that the process holds."""
-    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
-    return int(pages) * 4096
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ result.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 import keras_unet
-from benchmarks.machine import packages, processor
+from benchmarks.machine import packages, processor, resident_bytes
 from keras_unet import (
     AugmentConfig,
     BadUsage,
@@ -255,16 +254,11 @@ def _train(pairs: Sequence[Pair], config: Config, epochs: int) -> tuple[float, i
         ready = time.perf_counter()
         float(train(iter([batch]))["loss"])
         if step == 2 * steps:
-            memory = _resident_bytes()
+            memory = resident_bytes()
         if step >= steps:
             waited += ready - start
             worked += time.perf_counter() - start
-    return waited / worked, _resident_bytes() - memory
-
-
-def _resident_bytes() -> int:
-    pages = Path("/proc/self/statm").read_text("utf-8").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return waited / worked, resident_bytes() - memory
 
 
 if __name__ == "__main__":

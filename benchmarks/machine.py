@@ -1,4 +1,4 @@
-"""What a benchmark's numbers hold for: processor and versions."""
+"""What a benchmark's numbers hold for: processor, versions, memory of its process."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def processor() -> str:
 def packages(*names: str) -> str:
     """Returns the versions that are installed, as one line."""
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def resident_bytes() -> int:
+    """Returns how much memory this process holds, as Linux tells it."""
+    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

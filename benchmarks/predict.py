@@ -10,7 +10,6 @@ resizes and saves. Each is a process of its own, and they take turns.
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 import keras_unet
-from benchmarks.machine import packages, processor
+from benchmarks.machine import packages, processor, resident_bytes
 from benchmarks.turns import Seconds, Step, new_processes, take_turns
 from keras_unet import RunFolder
 from keras_unet.console import load_tensorflow, parse, run_verb
@@ -246,7 +245,7 @@ def _predict_step(
         shutil.rmtree(masks, ignore_errors=True)
         failed = segment(
             *(run, segmenter, inputs, Wanted(masks)),
-            lambda *_: see_memory(_resident_megabytes()),
+            lambda *_: see_memory(resident_bytes() / 1e6),
         )
         if failed:
             raise failed[0]
@@ -274,11 +273,6 @@ def _loop_step(run: RunFolder, files: Sequence[Path], masks: Path) -> Step:
         return 0.0
 
     return step
-
-
-def _resident_megabytes() -> float:
-    pages = Path("/proc/self/statm").read_text("utf-8").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 if __name__ == "__main__":
