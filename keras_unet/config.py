@@ -53,7 +53,7 @@ class UNetConfig:
         require_between(self, "classes", 1, IGNORE)
         require_between(self, "filters", 1, math.inf)
         require_between(self, "depth", 1, 8)
-        require(0 <= self.dropout < 1, "--dropout", "0 to below 1", self)
+        require(0 <= self.dropout < 1, "dropout", "0 to below 1", self)
         if self.padding == "valid" and self.stem_stride != 1:
             raise ValueError(
                 "--padding valid is the paper's network: it has no --stem-stride 2; "
@@ -119,7 +119,7 @@ class LossConfig:
             )
         require(
             all(0 <= weight < math.inf for weight in self.class_weights),
-            "--class-weights",
+            "class_weights",
             "finite and 0 or more each",
             self,
         )
@@ -209,9 +209,9 @@ class FitConfig:
         require_positive(self, "learning_rate")
         require_between(self, "warmup", 0.0, 1.0)
         require_between(self, "weight_decay", 0.0, math.inf)
-        require(0 <= self.momentum < 1, "--momentum", "0 to below 1", self)
+        require(0 <= self.momentum < 1, "momentum", "0 to below 1", self)
         require_between(self, "clip_norm", 0.0, math.inf)
-        require(0 <= self.ema < 1, "--ema", "0 to below 1", self)
+        require(0 <= self.ema < 1, "ema", "0 to below 1", self)
         require_between(self, "seed", 0, 2**31 - 1)
         require_positive(self, "checkpoint_minutes")
 
@@ -236,9 +236,9 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         """Refuses what makes all pixels alike."""
-        require(0 < self.threshold < 1, "--threshold", "above 0 and below 1", self)
+        require(0 < self.threshold < 1, "threshold", "above 0 and below 1", self)
         seeds = self.seed_threshold
-        require(0 <= seeds < 1, "--seed-threshold", "0 to below 1", self)
+        require(0 <= seeds < 1, "seed_threshold", "0 to below 1", self)
 
     @property
     def grows(self) -> bool:

@@ -96,19 +96,18 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Refuses sizes below one pixel and half a pair of folders."""
         as_paths(self, *PLACES)
-        require(min(self.image_size) >= 1, "--image-size", "at least 1 1", self)
+        require(min(self.image_size) >= 1, "image_size", "at least 1 1", self)
         if self.resolution is not None:
             fits = 0 < self.resolution <= 4
-            require(fits, "--resolution", "above 0 and at most 4", self)
+            require(fits, "resolution", "above 0 and at most 4", self)
         if self.tile_size is not None:
-            require(min(self.tile_size) >= 1, "--tile-size", "at least 1 1", self)
-        fits = 0 <= self.tile_overlap <= 0.75
-        require(fits, "--tile-overlap", "0 to 0.75", self)
+            require(min(self.tile_size) >= 1, "tile_size", "at least 1 1", self)
+        require_between(self, "tile_overlap", 0.0, 0.75)
         require_between(self, "foreground_tiles", 0.0, 1.0)
-        require(self.max_pixels >= 1, "--max-pixels", "at least 1", self)
+        require(self.max_pixels >= 1, "max_pixels", "at least 1", self)
         if self.bands:
             fits = len(self.bands) in (1, 3) and min(self.bands) >= 1
-            require(fits, "--bands", "three numbers from 1 on, or one", self)
+            require(fits, "bands", "three numbers from 1 on, or one", self)
         if self.white is not None:
             require_between(self, "white", 255, 65535)
         _refuse_two_kinds(self)

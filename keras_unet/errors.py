@@ -59,22 +59,22 @@ def as_paths(config: Any, *names: str) -> None:
             object.__setattr__(config, name, Path(value))
 
 
-def require(holds: bool, flag: str, wanted: str, config: Any) -> None:
-    """Refuses a flag's value in ``config`` that is not as wanted.
+def require(holds: bool, name: str, wanted: str, config: Any) -> None:
+    """Refuses a field's value in ``config`` that is not as wanted.
 
     Raises:
         ValueError: names the flag, what it must be, and what it is.
     """
     if not holds:
-        came = getattr(config, flag.removeprefix("--").replace("-", "_"))
+        came = getattr(config, name)
         came = " ".join(map(str, came)) if isinstance(came, tuple) else came
-        raise ValueError(f"{flag} must be {wanted}, not {came}")
+        raise ValueError(f"{flag_of(name)} must be {wanted}, not {came}")
 
 
 def require_positive(config: Any, name: str) -> None:
     """Refuses what is not above 0 and finite, as ``require`` does."""
     holds = 0 < getattr(config, name) < math.inf
-    require(holds, flag_of(name), "above 0 and finite", config)
+    require(holds, name, "above 0 and finite", config)
 
 
 def require_between(config: Any, name: str, low: float, high: float) -> None:
@@ -83,4 +83,4 @@ def require_between(config: Any, name: str, low: float, high: float) -> None:
     if high == math.inf:
         wanted = f"{low:g} or more" + ", and finite" * isinstance(low, float)
     value = getattr(config, name)
-    require(low <= value <= high and value < math.inf, flag_of(name), wanted, config)
+    require(low <= value <= high and value < math.inf, name, wanted, config)

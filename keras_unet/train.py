@@ -265,7 +265,7 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
         return
     old = folder.load_config()
     changed = [
-        f"--{name.replace('_', '-')} is {was} in the run, {now} now"
+        f"{flag_of(name)} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)
         if name not in ("output", "resume", "overwrite", "epochs", "log", *PLACES)
     ]
