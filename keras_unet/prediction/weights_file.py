@@ -7,6 +7,7 @@ and 3.10 of any on the machine.
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ def load_weights(network: keras.Model, file: Path) -> None:
     """
     shapes = Counter(tuple(weight.shape) for weight in network.weights)
     try:
-        found = _look_at(file, max(map(_size, shapes)))
+        found = _look_at(file, max(map(math.prod, shapes)))
     except _BROKEN as error:
         if isinstance(error, BadData):
             raise
@@ -142,10 +143,6 @@ def _refused(opened: h5py.File, place: str, cause: str) -> BadData:
     return BadData(f"{opened.filename}: {place} {cause}")
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
-
-
 def _numbers(shapes: Counter[tuple[int, ...]]) -> str:
-    total = sum(_size(shape) * count for shape, count in shapes.items())
+    total = sum(math.prod(shape) * count for shape, count in shapes.items())
     return f"{shapes.total()} weights of {total} numbers"
