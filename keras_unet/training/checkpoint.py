@@ -154,8 +154,7 @@ class Recorder(keras.callbacks.Callback):
         if self.average and self.metric_state:
             self.average.on_test_end()
         average = self.average.state if self.average else ()
-        scores = self.metric_state or metric_values(self.model)
-        save(self.file, self.model, self.progress, average, scores)
+        save(self.file, self.model, self.progress, average, self.metric_state)
         self.saved = time.monotonic()
 
     def _require_folder(self) -> None:
@@ -186,7 +185,7 @@ def save(
     network: keras.Model,
     progress: TrainingProgress,
     average: Sequence[Any] = (),
-    scores: Sequence[Any] | None = None,
+    scores: Sequence[Any] = (),
 ) -> None:
     """Writes weights, optimizer, loss scale, metrics, dropout's count and progress.
 
@@ -198,7 +197,7 @@ def save(
         scores: ``metric_values`` to save; by default those of now.
     """
     state = _state(network, average)
-    if scores is not None:
+    if scores:
         state["metrics"] = list(scores)
     arrays: dict[str, Any] = {
         f"{group}/{index}": _array(variable)
