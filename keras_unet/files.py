@@ -278,6 +278,13 @@ def read_json(file: Path, kind: type[_T]) -> _T:
         raise ValueError(f"{file}: {error}") from None
 
 
+def write_json(file: Path, values: Any) -> None:
+    """Writes a JSON file whole, as ``read_json`` takes it: paths are texts."""
+    with write_whole(file) as aside:
+        text = json.dumps(values, indent=2, default=os.fspath)
+        aside.write_text(text + "\n", "utf-8")
+
+
 def as_type(values: Any, kind: type[_T]) -> _T:
     """Returns what JSON can hold as a dataclass, or a collection of them.
 

@@ -22,7 +22,7 @@ from keras_unet.console import (
     run_verb,
 )
 from keras_unet.errors import BadUsage
-from keras_unet.files import read_json, remove, write_rows, write_whole
+from keras_unet.files import read_json, remove, write_json, write_rows
 from keras_unet.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -229,8 +229,7 @@ def _left_to_do(
         complete = [False] * len(files)
     else:
         made_by = _require_same(journal, made_by, there)
-    with write_whole(journal) as aside:
-        aside.write_text(json.dumps(made_by, indent=2) + "\n", "utf-8")
+    write_json(journal, made_by)
     return [one for one, all_ in zip(files, complete, strict=True) if not all_]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ from keras_unet.files import (
     remove,
     remove_leftovers,
     restore_replaced,
-    write_whole,
+    write_json,
 )
 
 WRITTEN_BY_A_RUN = (
@@ -234,8 +233,8 @@ class RunFolder:
     def save_config(self, config: Config) -> None:
         """Writes config.json."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with write_whole(self.config_file) as file:
-            file.write_text(_to_json(config), "utf-8")
+        origin = {"format": FORMAT, "version": __version__}
+        write_json(self.config_file, origin | dataclasses.asdict(config))
 
 
 @contextlib.contextmanager
@@ -290,12 +289,6 @@ def _lock(descriptor: int) -> None:
 
 FORMAT = 1
 """Of config.json; one more whenever an older version would misread it."""
-
-
-def _to_json(config: Config) -> str:
-    origin = {"format": FORMAT, "version": __version__}
-    values = origin | dataclasses.asdict(config)
-    return json.dumps(values, indent=2, default=str) + "\n"
 
 
 def _from_json(values: dict[str, Any]) -> Config:

@@ -1,7 +1,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from keras_unet.files import (
     read_rows,
     remove_leftovers,
     unfinished_name,
+    write_json,
     write_new,
     write_rows,
     write_whole,
@@ -161,6 +162,12 @@ GOOD = {"count": 1, "share": 2, "size": [3, 4], "rows": [{"name": "x", "place": 
 def test_what_fits_is_made_of_the_types():
     found = as_type(GOOD, Outer)
     assert found == Outer(1, 2.0, (3, 4), (Inner("x", "a", Path("y")),))
+
+
+def test_what_is_written_as_json_comes_back(tmp_path):
+    inner = Inner("é", "b", Path("y"))
+    write_json(tmp_path / "inner.json", asdict(inner))
+    assert read_json(tmp_path / "inner.json", Inner) == inner
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +30,7 @@ from keras_unet.files import (
     put_in_place,
     read_json,
     unfinished_name,
+    write_json,
     write_whole,
 )
 from keras_unet.prediction.segmenter import class_names, load_network
@@ -244,8 +244,7 @@ class _Report:
 
     def _write(self, **more: Any) -> None:
         report = {"validation_images": self.images, "artefacts": self.artefacts}
-        with write_whole(self.file) as file:
-            file.write_text(json.dumps(report | more, indent=2) + "\n", "utf-8")
+        write_json(self.file, report | more)
 
 
 def artefact_table(measured: dict[str, dict[str, Any]]) -> Table:

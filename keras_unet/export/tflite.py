@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import shutil
 import tempfile
 import warnings
@@ -41,7 +40,7 @@ from keras_unet.export.tflite_tables import (
     with_float16_weights,
     with_metadata,
 )
-from keras_unet.files import write_whole
+from keras_unet.files import write_json, write_whole
 from keras_unet.prediction.segmenter import (
     class_values,
     flipped_axes,
@@ -206,8 +205,6 @@ def client_settings(config: Config) -> dict[str, Any]:
 
 def write_client(folder: Path, config: Config) -> None:
     """Writes client.py, which needs no package of ours, and what it must know."""
-    told = client_settings(config)
-    with write_whole(folder / "client.json") as file:
-        file.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    write_json(folder / "client.json", client_settings(config))
     with write_whole(folder / "client.py") as file:
         shutil.copyfile(tflite_client.__file__, file)

@@ -23,7 +23,7 @@ from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.data.pieces import seen_sizes
 from keras_unet.data.warp import has_xla
 from keras_unet.figures.canvas import paint_errors, paint_mask
-from keras_unet.files import read_json, write_whole
+from keras_unet.files import read_json, write_json
 from keras_unet.run_folder import RunFolder
 from keras_unet.training.devices import Device
 from keras_unet.types import Image, Mask
@@ -299,9 +299,7 @@ def _ids(run: RunFolder) -> dict[str, str]:
 
 
 def _remember(run: RunFolder, name: str, number: str) -> None:
-    ids = _ids(run) | {name: number}
-    with write_whole(run.logs / "trackers.json") as file:
-        file.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
+    write_json(run.logs / "trackers.json", _ids(run) | {name: number})
 
 
 _TRACKERS = {"tensorboard": _TensorBoard, "mlflow": _MLflow, "wandb": _WandB}
