@@ -65,20 +65,14 @@ def segmentation_metrics(
 
 
 @keras.saving.register_keras_serializable("keras_unet")
-class ImageScore(keras.metrics.Metric):
+class ImageScore(keras.metrics.Mean):
     """Mean over the images of the foreground's Dice or IoU in each."""
 
     def __init__(self, score: Score, classes: int, name: str | None = None) -> None:
         """Takes the score and the channels of the logits, 1 or 2."""
-        super().__init__(name=name or score)
-        self.score, self.classes = score, classes
         # Sums of float32 would lose the last digits over some thousand images.
-        self.total = self.add_weight(
-            name="total", shape=(), initializer="zeros", dtype="float64"
-        )
-        self.images = self.add_weight(
-            name="images", shape=(), initializer="zeros", dtype="float64"
-        )
+        super().__init__(name or score, dtype="float64")
+        self.score, self.classes = score, classes
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
@@ -88,16 +82,11 @@ class ImageScore(keras.metrics.Metric):
 
     def add(self, confusion: Tensor) -> None:
         """Adds images by their confusion matrices (b, classes, classes)."""
-        each = _class_scores(self.score, confusion)[:, 1]
-        self.total.assign_add(tf.cast(tf.reduce_sum(each), tf.float64))
-        self.images.assign_add(tf.cast(tf.shape(each)[0], tf.float64))
+        super().update_state(_class_scores(self.score, confusion)[:, 1])
 
     def result(self) -> Tensor:
         """Returns the mean so far, 0 before the first image."""
-        mean = tf.math.divide_no_nan(
-            tf.convert_to_tensor(self.total), tf.convert_to_tensor(self.images)
-        )
-        return tf.cast(mean, tf.float32)
+        return tf.cast(super().result(), tf.float32)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the metric."""
