@@ -34,12 +34,7 @@ from keras_unet.files import (
     write_whole,
 )
 from keras_unet.prediction.segmenter import class_names, load_network
-from keras_unet.prediction.tiles import (
-    pixels_of_row,
-    tile_network,
-    tilings,
-    whole_or_tilings,
-)
+from keras_unet.prediction.tiles import pixels_of_row, tile_network, tilings
 from keras_unet.run_folder import RunFolder
 
 REPRESENTATIVE_IMAGES = 100
@@ -159,7 +154,7 @@ def _write(
         return made
     images = _representative(split.train, config) if "int8" in kinds else []
     labels = class_names(config)
-    rows, columns = whole_or_tilings(config)
+    rows, columns = tilings(config)
     with tflite.frozen(part, (rows.tile, columns.tile)) as source:
         for kind in kinds:
             made[kind] = folder / f"model_{kind}.tflite"

@@ -22,7 +22,7 @@ from keras_unet.export.client import MODEL
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import write_whole
 from keras_unet.prediction.segmenter import class_names, class_values, probability_of
-from keras_unet.prediction.tiles import whole_or_tilings
+from keras_unet.prediction.tiles import tilings
 from keras_unet.types import Image, Probability
 
 OPSET = 17
@@ -92,7 +92,7 @@ def _name_axes(value: Any, height: str, width: str) -> None:
 
 
 def _properties(config: Config) -> dict[str, str]:
-    rows, columns = whole_or_tilings(config)
+    rows, columns = tilings(config)
     told = {
         "labels": class_names(config),
         "class_values": class_values(config).tolist(),

@@ -46,7 +46,7 @@ from keras_unet.prediction.segmenter import (
     flipped_axes,
     probability_of,
 )
-from keras_unet.prediction.tiles import whole_or_tilings
+from keras_unet.prediction.tiles import tilings
 from keras_unet.types import Probability
 
 KINDS = ("float32", "float16", "dynamic", "int8")
@@ -188,7 +188,7 @@ def _interpreter(file: Path) -> Any:
 
 def client_settings(config: Config) -> dict[str, Any]:
     """Returns what it takes to segment an image of any size with a TFLite file."""
-    rows, columns = whole_or_tilings(config)
+    rows, columns = tilings(config)
     values = class_values(config)
     return {
         "image_size": config.data.image_size,

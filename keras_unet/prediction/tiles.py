@@ -116,19 +116,15 @@ class Tiling:
 
 
 def tilings(config: Config) -> tuple[Tiling, Tiling]:
-    """Returns how rows and columns are cut into the tiles of a run."""
-    height, width = config.data.network_size
-    overlap = config.data.tile_overlap
+    """Returns how rows and columns are cut into the tiles of a run.
+
+    Of a run on whole images it is one tile as large as these.
+    """
+    (height, width), overlap = config.data.network_size, config.data.tile_overlap
+    if not config.data.tiles:
+        one = Tiling(height, 0, height, 0, 0, "same")
+        return one, replace(one, tile=width, stride=width)
     return _tiling(height, overlap, config.model), _tiling(width, overlap, config.model)
-
-
-def whole_or_tilings(config: Config) -> tuple[Tiling, Tiling]:
-    """Returns ``tilings``; of a run on whole images, one tile as large as these."""
-    if config.data.tiles:
-        return tilings(config)
-    height, width = config.data.image_size
-    one = Tiling(height, 0, height, 0, 0, "same")
-    return one, replace(one, tile=width, stride=width)
 
 
 def _tiling(side: int, overlap: float, model: UNetConfig) -> Tiling:

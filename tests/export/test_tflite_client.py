@@ -12,7 +12,7 @@ from random_run import make_run, noise
 from keras_unet.config import PredictConfig
 from keras_unet.export import onnx, tflite
 from keras_unet.prediction.segmenter import Segmenter
-from keras_unet.prediction.tiles import tile_network, whole_or_tilings
+from keras_unet.prediction.tiles import tile_network, tilings
 
 LABELS = ("background", "foreground")
 
@@ -20,7 +20,7 @@ LABELS = ("background", "foreground")
 def write_files(run, config, folder):
     """Writes a TFLite and an ONNX file of a run and the client beside them."""
     segmenter = Segmenter(run, config.predict)
-    rows, columns = whole_or_tilings(config)
+    rows, columns = tilings(config)
     network = segmenter.network
     part = tile_network(network) if config.data.tiles else network
     with tflite.frozen(part, (rows.tile, columns.tile)) as source:

@@ -23,7 +23,7 @@ from keras_unet.errors import BadUsage
 from keras_unet.export import tflite, web
 from keras_unet.export.__main__ import main
 from keras_unet.prediction.segmenter import Segmenter, class_names
-from keras_unet.prediction.tiles import tile_network, whole_or_tilings
+from keras_unet.prediction.tiles import tile_network, tilings
 from keras_unet.run_folder import RunFolder
 
 RUNTIME = os.environ.get("WEB_RUNTIME")
@@ -117,7 +117,7 @@ def test_what_images_must_be_like_is_noted_on_the_page(tmp_path):
 
 def written(run, config, folder, runtime, kind="float32"):
     """Writes the page of a run that was not exported; returns its folder."""
-    rows, columns = whole_or_tilings(config)
+    rows, columns = tilings(config)
     network = Segmenter(run, config.predict).network
     part = tile_network(network) if config.data.tiles else network
     file = folder / f"model_{kind}.tflite"
