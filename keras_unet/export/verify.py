@@ -32,7 +32,7 @@ from keras_unet.export.onnx import OnnxNetwork
 from keras_unet.export.serving import BATCHES, within_limit
 from keras_unet.export.tflite import TFLiteNetwork
 from keras_unet.model.unet import to_mask
-from keras_unet.prediction.segmenter import Segmenter, flipped_axes, with_flips
+from keras_unet.prediction.segmenter import Segmenter, with_flips
 from keras_unet.prediction.tiles import Tiler, tilings
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
@@ -240,8 +240,7 @@ class OpenedFile:
     def __init__(self, network: TFLiteNetwork | OnnxNetwork, config: Config) -> None:
         """Takes the opened file."""
         self._network, self._data = network, config.data
-        axes = [1 + axis for axis in flipped_axes(config)]
-        predict, classes = with_flips(self._predict, axes), config.model.classes
+        predict, classes = with_flips(self._predict, config), config.model.classes
         self._tiler = Tiler(predict, classes, *tilings(config))
         self._made = (self._tiler.rows.predicted, self._tiler.columns.predicted)
         self._classes = max(classes, 2)

@@ -249,8 +249,7 @@ def probability_function(
     mirrored forms, as far as the training mirrored them too: of a network trained with
     ``--flip none`` it is that of the images alone.
     """
-    axes = [1 + axis for axis in flipped_axes(config)]
-    return with_flips(lambda images: probability_of(network, images), axes)
+    return with_flips(lambda images: probability_of(network, images), config)
 
 
 def flipped_axes(config: Config) -> list[int]:
@@ -259,18 +258,18 @@ def flipped_axes(config: Config) -> list[int]:
 
 
 def with_flips(
-    predict: Callable[[Tensor], Tensor], axes: Sequence[int]
+    predict: Callable[[Tensor], Tensor], config: Config
 ) -> Callable[[Tensor], Tensor]:
-    """Returns the mean of ``predict`` over images mirrored along none to all axes."""
+    """Returns the mean of ``predict`` over images (b, h, w, c) and mirrored forms."""
     forms: list[list[int]] = [[]]
-    for axis in axes:
-        forms += [[*form, axis] for form in forms]
+    for axis in flipped_axes(config):
+        forms += [[*form, 1 + axis] for form in forms]
 
     def mean(images: Tensor) -> Tensor:
         found = [tf.reverse(predict(tf.reverse(images, f)), f) for f in forms if f]
         return tf.add_n([predict(images), *found]) / len(forms)
 
-    return mean if axes else predict
+    return mean if len(forms) > 1 else predict
 
 
 def probability_of(network: keras.Model, images: Tensor) -> Tensor:
