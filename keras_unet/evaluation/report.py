@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ from keras_unet.figures.samples import (
     predictions_figure,
     thinned,
 )
-from keras_unet.files import read_json, read_rows, write_rows, write_whole
+from keras_unet.files import read_json, read_rows, write_json, write_rows
 from keras_unet.prediction.segmenter import Segmenter, class_names
 from keras_unet.run_folder import RunFolder
 
@@ -204,8 +203,7 @@ def write_scores(
     overall = {
         key: round(sum(part[key] for part in metrics.values()), 3) for key in OVERALL
     }
-    with write_whole(run.metrics_file) as file:
-        file.write_text(json.dumps({**metrics, **overall}, indent=2) + "\n", "utf-8")
+    write_json(run.metrics_file, {**metrics, **overall})
     # Rows of earlier versions have fewer columns.
     every = dict.fromkeys(name for row in rows for name in row)
     write_rows(run.per_image_file, [{**every, **row} for row in rows])
