@@ -31,7 +31,7 @@ PAGES += [f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))]
 HELPFUL = ["train", "evaluate", "predict", "export", "prediction.beam"]
 HELPFUL += [f"data {verb}" for verb in ("check", "demo", "download", "records")]
 FENCE = re.compile(r"(?ms)^( *)```(\w*)\n(.*?)^\1```$")
-TINY = "--image-size 32 48 --filters 2 --depth 2 --batch-size 2 --formats"
+TINY = "--image-size 32 48 --filters 2 --depth 1 --batch-size 2 --formats"
 
 
 def text_of(page):

@@ -52,9 +52,12 @@ def test_what_was_said_already_stays(tmp_path):
         raise KeyboardInterrupt("said")
 
 
-SIZE = ["--image-size", "16", "24", "--filters", "2", "--depth", "2"]
+SIZE = ["--image-size", "16", "24", "--filters", "2", "--depth", "1"]
 FIT = ["--epochs", "2", "--batch-size", "4", "--precision", "float32"]
-TINY = [*SIZE, *FIT, "--dropout", "0.2", "--deterministic"]
+# Augmentation takes a third of so small a training.
+STILL = ["--flip", "none", "--brightness", "0", "--contrast", "0"]
+AUGMENTED = ["--flip", "horizontal", "--brightness", "0.1", "--contrast", "0.1"]
+TINY = [*SIZE, *FIT, *STILL, "--dropout", "0.2", "--deterministic"]
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def state(run):
 @pytest.mark.slow
 def test_one_command_fills_a_run_folder(data, tmp_path, capsys):
     run = tmp_path / "run"
-    assert main(words(data, run)) == 0
+    assert main(words(data, run, *AUGMENTED)) == 0
     assert {path.name for path in run.iterdir()} >= {
         "config.json",
         "split.csv",
@@ -177,9 +180,11 @@ def test_a_weight_map_changes_the_loss_and_is_drawn(data, tmp_path, tiles):
     assert losses[0]["loss"] != losses[1]["loss"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(data, tmp_path):
-    flags = ("--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats")
+    flags = ["--epochs", "4", "--checkpoint-minutes", "0.00001", "--formats"]
+    flags += AUGMENTED
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(words(data, whole, *flags)) == 0
     process = start(data, killed, *flags)

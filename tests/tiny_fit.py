@@ -28,7 +28,7 @@ def config_of(folder, ema=0.0):
             mask_kind="binary",
             foreground_above=0,
         ),
-        model=UNetConfig(filters=2, depth=2, normalization="batch", dropout=0.3),
+        model=UNetConfig(filters=2, depth=1, normalization="batch", dropout=0.3),
         fit=FitConfig(
             epochs=3,
             batch_size=2,

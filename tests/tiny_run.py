@@ -72,7 +72,7 @@ def trained(**model):
     """
     folder = scratch()
     write_pairs(folder / "data")
-    unet = UNetConfig(**{"filters": 4, "depth": 2, "dropout": 0.0} | model)
+    unet = UNetConfig(**{"filters": 4, "depth": 1, "dropout": 0.0} | model)
     data = DataConfig(
         data=folder / "data",
         image_size=SIZE,

@@ -59,7 +59,7 @@ def test_the_same_seeds_give_the_same_pixels():
 
 
 def test_the_number_of_threads_changes_no_bit():
-    one_thread = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    threads = {"TF_NUM_INTRAOP_THREADS": "3", "TF_NUM_INTEROP_THREADS": "3"}
     found = subprocess.run(
         [
             sys.executable,
@@ -67,7 +67,7 @@ def test_the_number_of_threads_changes_no_bit():
             "import random_changes; print(random_changes.checksum())",
         ],
         cwd=Path(__file__).parents[1],
-        env={**os.environ, **one_thread, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, **threads, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,

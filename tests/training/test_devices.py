@@ -80,7 +80,7 @@ def test_the_loss_of_a_mixed_precision_step_is_that_of_float32(precision):
     losses = []
     for policy in ("float32", precision):
         config = Config(
-            model=UNetConfig(filters=4, depth=2, dropout=0.0),
+            model=UNetConfig(filters=4, depth=1, dropout=0.0),
             fit=FitConfig(precision=policy, epochs=1),
         )
         network = compile_network(config, 1, devices.use_device(config.fit))
@@ -121,7 +121,7 @@ sys.exit(main())
 
 def command(data, output, cpus=1, *more):
     flags = (
-        "--image-size 16 24 --filters 2 --depth 2 --normalization batch --dropout 0 "
+        "--image-size 16 24 --filters 2 --depth 1 --normalization batch --dropout 0 "
         "--epochs 2 --batch-size 4 --precision float32 --optimizer sgd "
         "--learning-rate 0.05 --checkpoint-minutes 99 --formats"
     )
