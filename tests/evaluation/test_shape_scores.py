@@ -86,6 +86,15 @@ def test_the_width_of_a_membrane_counts_for_nothing_after_thinning():
 
 
 @needs_science
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_that_touch_are_parted_by_lines(seed):
+    ids = parted(random_ids(seed))
+    for one, other in ((ids[:, :-1], ids[:, 1:]), (ids[:-1], ids[1:])):
+        assert not np.any((one != other) & (one != 0) & (other != 0))
+    assert np.mean(ids == 0) < 0.4
+
+
+@needs_science
 def test_a_gap_in_a_membrane_merges_two_cells():
     inside = two_cells()
     inside[5, 11] = inside[5, 12] = True
