@@ -279,7 +279,11 @@ def read_json(file: Path, kind: type[_T]) -> _T:
 
 
 def write_json(file: Path, values: Any) -> None:
-    """Writes a JSON file whole, as ``read_json`` takes it: paths are texts."""
+    """Writes a JSON file whole, as ``read_json`` takes it: paths are texts.
+
+    Raises:
+        TypeError: a value is neither JSON's nor a path.
+    """
     with write_whole(file) as aside:
         text = json.dumps(values, indent=2, default=os.fspath)
         aside.write_text(text + "\n", "utf-8")

@@ -49,7 +49,8 @@ def look_at_mask(file: BinaryIO, data: DataConfig) -> MaskValues:
             _require_8_bits_hold_all(file, image, data)
         lossy = _is_lossy(image, file)
         readings = mask.count(_NOISE if lossy else 0)
-        indices, colours = readings.get("indices"), mask.palette().tolist()
+        indices = readings.get("indices")
+        colours = mask.palette().tolist() if indices else []
         return MaskValues(
             readings,
             {i: colours[i] for i in indices.counts} if indices else {},

@@ -68,7 +68,7 @@ def test_from_jpeg_coded_records_masks_are_exact_and_images_close(pairs, tmp_pat
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [SIZE, (1, 24)])
+@pytest.mark.parametrize("size", [SIZE, (1, 24), (16, 1)])
 def test_raw_records_of_colours_are_read_in_grey_too(pairs, tmp_path, channels, size):
     data = replace(DATA, image_size=size)
     records.write_records(pairs, data, tmp_path / "out", "raw")
