@@ -39,7 +39,7 @@ _HOMES = {
     "draw_data": "evaluation.drawings",
     "evaluate_run": "evaluation.report",
     "export_run": "export.artefacts",
-    "load_network": "prediction.segmenter",
+    "load_network": "prediction.weights_file",
     "make_demo": "data.demo.make",
     "network_figure": "figures.network",
     "paint_mask": "figures.canvas",

@@ -224,7 +224,8 @@ class PredictConfig:
         threshold: foreground is what is more probable than this; networks of one
             foreground only.
         test_time_flips: the probability is the mean over the image and its mirrored
-            forms along the axes that --flip of the training names.
+            forms along the axes that --flip of the training names; with both of them,
+            --rotation-degrees of 90 and more and square inputs, over all eight forms.
         seed_threshold: --instances are the connected pieces of what is more probable
             than this, each grown over what is more probable than --threshold (extra
             science); up to --threshold, they are the connected pieces of the mask.

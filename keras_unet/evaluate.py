@@ -47,7 +47,8 @@ class Arguments:
         threshold: foreground is what is more probable; by default the run's own; best
             is that of the best Dice on validation, found by an evaluation before.
         test_time_flips: the probability is the mean over the image and its mirrored
-            forms, along the axes that --flip of the training names.
+            forms, along the axes that --flip of the training names; of networks that
+            were trained on quarter turns too and see squares, over all eight forms.
         instances: also score the instances that keras_unet.predict --instances writes
             against those of the masks: SEG of the Cell Tracking Challenge; and look for
             the thresholds of the best SEG on validation (extra science).

@@ -73,7 +73,8 @@ class Arguments:
             than this, each grown over what is more probable than the threshold; by
             default the run's own. keras_unet.evaluate --instances tells the best.
         test_time_flips: the probability is the mean over the image and its mirrored
-            forms.
+            forms, along the axes that --flip of the training names; of networks that
+            were trained on quarter turns too and see squares, over all eight forms.
         max_pixels: pixels of the largest image that is opened; by default the run's
             own (178,956,970 where the training said nothing).
         white: 16-bit images: the value that counts as white; by default the run's own.

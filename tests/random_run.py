@@ -8,7 +8,7 @@ from keras_unet.model.unet import build_network
 from keras_unet.run_folder import RunFolder
 
 
-def make_run(folder, *, data=None, predict=None, flip="horizontal", **model):
+def make_run(folder, *, data=None, predict=None, flip="horizontal", turn=0.0, **model):
     """Returns a run folder whose network gives probabilities between 0.1 and 0.9.
 
     Args:
@@ -16,13 +16,14 @@ def make_run(folder, *, data=None, predict=None, flip="horizontal", **model):
         data: fields of DataConfig.
         predict: fields of PredictConfig.
         flip: of the augmentation.
+        turn: of the augmentation, in degrees.
         model: fields of UNetConfig.
     """
     meaning = {"mask_kind": "binary", "foreground_above": 127}
     config = Config(
         output=folder,
         data=DataConfig(**meaning | (data or {})),
-        augment=AugmentConfig(flip=flip),
+        augment=AugmentConfig(flip=flip, rotation_degrees=turn),
         model=UNetConfig(**{"filters": 2, "depth": 1, "dropout": 0.0} | model),
         predict=PredictConfig(**predict or {}),
     )

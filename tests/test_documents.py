@@ -21,7 +21,7 @@ from PIL import Image
 import keras_unet
 from keras_unet.export import serving, web
 from keras_unet.export.saved_model import write_saved_model
-from keras_unet.prediction.segmenter import load_network
+from keras_unet.prediction.weights_file import load_network
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("benchmarks.structure", reason="needs the checkout")

@@ -17,7 +17,7 @@ from keras_unet.config import Config, UNetConfig
 from keras_unet.data_config import DataConfig
 from keras_unet.export.tflite import frozen, write_tflite
 from keras_unet.model.unet import build_network
-from keras_unet.prediction.segmenter import load_network
+from keras_unet.prediction.weights_file import load_network
 from keras_unet.run_folder import RunFolder
 
 KINDS = ("float32", "float16", "dynamic", "int8")

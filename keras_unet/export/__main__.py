@@ -37,7 +37,9 @@ class Arguments:
         threshold: foreground is what is more probable than this; best is that of the
             best Dice on the validation images. By default as the run was trained.
         test_time_flips: the files' probability is the mean over the image and its
-            mirrored forms, along the axes that --flip of the training names.
+            mirrored forms, along the axes that --flip of the training names; of
+            networks that were trained on quarter turns too and see squares, over all
+            eight forms.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]

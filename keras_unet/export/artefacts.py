@@ -33,8 +33,9 @@ from keras_unet.files import (
     write_json,
     write_whole,
 )
-from keras_unet.prediction.segmenter import class_names, load_network
+from keras_unet.prediction.segmenter import class_names
 from keras_unet.prediction.tiles import pixels_of_row, tile_network, tilings
+from keras_unet.prediction.weights_file import load_network
 from keras_unet.run_folder import RunFolder
 
 REPRESENTATIVE_IMAGES = 100

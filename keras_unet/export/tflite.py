@@ -43,8 +43,8 @@ from keras_unet.export.tflite_tables import (
 from keras_unet.files import write_json, write_whole
 from keras_unet.prediction.segmenter import (
     class_values,
-    flipped_axes,
     probability_of,
+    test_time_flips,
 )
 from keras_unet.prediction.tiles import tilings
 from keras_unet.types import Probability
@@ -195,7 +195,7 @@ def client_settings(config: Config) -> dict[str, Any]:
         "resolution": config.data.resolution,
         "rows": asdict(rows),
         "columns": asdict(columns),
-        "flips": flipped_axes(config),
+        "flips": test_time_flips(config),
         "threshold": config.predict.threshold,
         "classes": len(values),
         "values": values.tolist(),

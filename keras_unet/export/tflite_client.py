@@ -148,14 +148,21 @@ class Onnx:
 Network = Callable[[Array], Array]
 
 
-def mean_over(network: Network, tile: Array, axes: Sequence[int]) -> Array:
-    """Returns the mean over the tile and its mirrored forms."""
-    if not axes:
+def mean_over(network: Network, tile: Array, flips: Sequence[str]) -> Array:
+    """Returns the mean over the tile and its flipped forms."""
+    if not flips:
         return network(tile)
-    one, rest = axes[0], axes[1:]
-    mirrored = mean_over(network, np.flip(tile, one), rest)
-    mean: Array = (mean_over(network, tile, rest) + np.flip(mirrored, one)) / 2
+    one, rest = flips[0], flips[1:]
+    other = flipped(mean_over(network, flipped(tile, one), rest), one)
+    mean: Array = (mean_over(network, tile, rest) + other) / 2
     return mean
+
+
+def flipped(tile: Array, flip: str) -> Array:
+    """Returns a tile (h, w, channels), mirrored vertical, horizontal or diagonal."""
+    if flip == "diagonal":
+        return np.swapaxes(tile, 0, 1)
+    return np.flip(tile, 0 if flip == "vertical" else 1)
 
 
 def probability(network: Network, image: Array, told: dict[str, Any]) -> Array:

@@ -19,10 +19,10 @@ from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
 from keras_unet.data.resize import Strips, resampled, resized, strips
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.model.unet import build_network, to_mask, to_probability
+from keras_unet.model.unet import to_mask, to_probability
 from keras_unet.prediction.inputs import Given, read_all
 from keras_unet.prediction.tiles import Tiler, tile_network, tilings
-from keras_unet.prediction.weights_file import in_float32, load_weights
+from keras_unet.prediction.weights_file import load_network
 from keras_unet.run_folder import RunFolder
 from keras_unet.types import Image, Mask, Probability, Tensor
 
@@ -87,23 +87,6 @@ def _values(config: Config) -> tuple[int, ...]:
 
 _LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as Pillow and libjpeg turn RGB to grey."""
-
-
-def load_network(run: RunFolder) -> keras.Model:
-    """Returns the run's best network in float32, whatever it was trained in.
-
-    It takes images (b, h, w, channels) in 0..255 and returns logits of the same size.
-
-    Raises:
-        BadData: the run has no config or no weights, or they are damaged, not safe to
-            open or of another network.
-    """
-    config = run.load_config()
-    weights = run.require_weights()
-    with in_float32():
-        network = build_network(config.model)
-    load_weights(network, weights)
-    return network
 
 
 def class_names(config: Config) -> tuple[str, ...]:
@@ -237,39 +220,55 @@ def tiler(network: keras.Model, config: Config) -> Tiler:
     return Tiler(predict, config.model.classes, *tilings(config))
 
 
-_FLIPS = {"none": [], "horizontal": [1], "vertical": [0], "both": [0, 1]}
-
-
 def probability_function(
     network: keras.Model, config: Config
 ) -> Callable[[Tensor], Tensor]:
     """Returns a function from images (b, h, w, c) in 0..255 to probability.
 
-    With ``config.predict.test_time_flips`` it is the mean over the images and their
-    mirrored forms, as far as the training mirrored them too: of a network trained with
-    ``--flip none`` it is that of the images alone.
+    With ``config.predict.test_time_flips`` it is the mean over the images and the forms
+    that ``test_time_flips`` makes of them.
     """
     return with_flips(lambda images: probability_of(network, images), config)
 
 
-def flipped_axes(config: Config) -> list[int]:
-    """Returns along which axes of an image (h, w, c) the probability is averaged."""
-    return _FLIPS[config.augment.flip] if config.predict.test_time_flips else []
+def test_time_flips(config: Config) -> list[str]:
+    """Returns by which flips, and all that they make together, forms are averaged.
+
+    The training showed the network all of these: those of ``--flip``, and squares
+    mirrored at their diagonal, where it mirrored both ways and made quarter turns.
+    """
+    augment, (height, width) = config.augment, config.data.network_size
+    if not config.predict.test_time_flips or augment.flip == "none":
+        return []
+    if augment.flip != "both":
+        return [augment.flip]
+    eight = augment.rotation_degrees >= 90 and height == width
+    return ["vertical", "horizontal", *["diagonal"] * eight]
 
 
 def with_flips(
     predict: Callable[[Tensor], Tensor], config: Config
 ) -> Callable[[Tensor], Tensor]:
-    """Returns the mean of ``predict`` over images (b, h, w, c) and mirrored forms."""
-    forms: list[list[int]] = [[]]
-    for axis in flipped_axes(config):
-        forms += [[*form, 1 + axis] for form in forms]
+    """Returns the mean of ``predict`` over images (b, h, w, c) and flipped forms."""
+    for flip in test_time_flips(config):
+        predict = _mean_with(predict, flip)
+    return predict
 
+
+def _mean_with(
+    predict: Callable[[Tensor], Tensor], flip: str
+) -> Callable[[Tensor], Tensor]:
     def mean(images: Tensor) -> Tensor:
-        found = [tf.reverse(predict(tf.reverse(images, f)), f) for f in forms if f]
-        return tf.add_n([predict(images), *found]) / len(forms)
+        other = _flipped(predict(_flipped(images, flip)), flip)
+        return (predict(images) + other) / 2
 
-    return mean if len(forms) > 1 else predict
+    return mean
+
+
+def _flipped(images: Tensor, flip: str) -> Tensor:
+    if flip == "diagonal":
+        return tf.transpose(images, (0, 2, 1, 3))
+    return tf.reverse(images, [1 if flip == "vertical" else 2])
 
 
 def probability_of(network: keras.Model, images: Tensor) -> Tensor:

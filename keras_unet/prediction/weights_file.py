@@ -1,4 +1,4 @@
-"""A file of weights, which may come from a stranger, looked at before Keras opens it.
+"""A run's weights, which may come from a stranger, looked at before Keras opens them.
 
 Keras follows what an HDF5 file refers to: links and arrays of other files, up to 2.15
 and 3.10 of any on the machine.
@@ -19,6 +19,8 @@ import keras
 import numpy as np
 
 from keras_unet.errors import BadData
+from keras_unet.model.unet import build_network
+from keras_unet.run_folder import RunFolder
 
 MOST_OBJECTS = 20_000
 """Groups and arrays in a file; the deepest network's has not a tenth of them."""
@@ -48,6 +50,23 @@ def in_float32() -> Iterator[None]:
         yield
     finally:
         keras.mixed_precision.set_global_policy(before)
+
+
+def load_network(run: RunFolder) -> keras.Model:
+    """Returns the run's best network in float32, whatever it was trained in.
+
+    It takes images (b, h, w, channels) in 0..255 and returns logits of the same size.
+
+    Raises:
+        BadData: the run has no config or no weights, or they are damaged, not safe to
+            open or of another network.
+    """
+    config = run.load_config()
+    weights = run.require_weights()
+    with in_float32():
+        network = build_network(config.model)
+    load_weights(network, weights)
+    return network
 
 
 def load_weights(network: keras.Model, file: Path) -> None:

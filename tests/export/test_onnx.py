@@ -17,7 +17,8 @@ from keras_unet import __version__
 from keras_unet.config import UNetConfig
 from keras_unet.export.onnx import write_onnx, write_triton_config
 from keras_unet.model.unet import build_network
-from keras_unet.prediction.segmenter import Segmenter, load_network, probability_of
+from keras_unet.prediction.segmenter import Segmenter, probability_of
+from keras_unet.prediction.weights_file import load_network
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("tf2onnx", reason="needs the extra onnx")

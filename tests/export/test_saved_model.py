@@ -24,8 +24,8 @@ from keras_unet.prediction.segmenter import (
     Segmenter,
     as_written,
     class_values,
-    load_network,
 )
+from keras_unet.prediction.weights_file import load_network
 
 
 def exported(run, folder):
@@ -326,6 +326,7 @@ TILED = [
         {
             "padding": "valid",
             "flip": "both",
+            "turn": 180.0,
             "predict": {"threshold": 0.7, "test_time_flips": True},
         },
     ),

@@ -26,7 +26,8 @@ from PIL import Image
 from keras_unet.export import client
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.export.serving import write_serving, write_warm_up
-from keras_unet.prediction.segmenter import Segmenter, load_network
+from keras_unet.prediction.segmenter import Segmenter
+from keras_unet.prediction.weights_file import load_network
 
 SERVER = shutil.which("tensorflow_model_server")
 needs_server = pytest.mark.skipif(

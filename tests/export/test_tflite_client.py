@@ -43,7 +43,8 @@ def write_files(run, config, folder):
 )
 def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
     predict = PredictConfig(threshold=0.45, test_time_flips=True)
-    run = make_run(tmp_path / "run", data=data, **model)
+    flips = {"flip": "both", "turn": 180.0}
+    run = make_run(tmp_path / "run", data=data, **flips, **model)
     config = dataclasses.replace(run.load_config(), predict=predict)
     segmenter = write_files(run, config, tmp_path)
     image = noise(size)

@@ -293,7 +293,8 @@ def test_the_page_s_mask_is_that_of_predict(
     runtime, visit, tmp_path, data, model, size
 ):
     predict = PredictConfig(threshold=0.45, test_time_flips=True)
-    run = random_run.make_run(tmp_path / "run", data=data, **model)
+    flips = {"flip": "both", "turn": 180.0}
+    run = random_run.make_run(tmp_path / "run", data=data, **flips, **model)
     config = dataclasses.replace(run.load_config(), predict=predict)
     image = random_run.noise(size)
     mask = visit(written(run, config, tmp_path, runtime)).mask(image)

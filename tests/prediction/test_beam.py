@@ -14,7 +14,7 @@ from keras_unet.errors import BadData
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.predict import main as predict
 from keras_unet.prediction import beam
-from keras_unet.prediction.segmenter import load_network
+from keras_unet.prediction.weights_file import load_network
 
 # Beside beam, whose import warns, the tests' own process stays as it is.
 needs_beam = pytest.mark.skipif(

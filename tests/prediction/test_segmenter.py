@@ -1,4 +1,6 @@
+import functools
 import io
+import itertools
 import threading
 
 import numpy as np
@@ -22,10 +24,9 @@ from keras_unet.prediction.segmenter import (
     class_names,
     class_values,
     describe_values,
-    load_network,
-    probability_of,
     read_ahead,
 )
+from keras_unet.prediction.weights_file import load_network
 
 
 def classes(*values, **data):
@@ -201,33 +202,49 @@ def test_foreground_is_what_is_more_probable_than_the_threshold(
     assert 0.4 < masks[0].mean() < 0.6
 
 
+def upside_down(image):
+    return image[::-1]
+
+
+def left_to_right(image):
+    return image[:, ::-1]
+
+
+def transposed(image):
+    return image.swapaxes(0, 1)
+
+
 @pytest.mark.parametrize(
-    ("flip", "axes"),
+    ("flip", "turn", "size", "flips"),
     [
-        ("none", [()]),
-        ("horizontal", [(), (1,)]),
-        ("vertical", [(), (0,)]),
-        ("both", [(), (0,), (1,), (0, 1)]),
+        ("none", 180.0, (64, 64), []),
+        ("horizontal", 180.0, (64, 64), [left_to_right]),
+        ("vertical", 0.0, (64, 48), [upside_down]),
+        ("both", 89.0, (64, 64), [upside_down, left_to_right]),
+        ("both", 180.0, (64, 48), [upside_down, left_to_right]),
+        ("both", 90.0, (64, 64), [upside_down, left_to_right, transposed]),
     ],
 )
-@pytest.mark.parametrize(
-    "data", [{"image_size": (64, 48)}, {"resolution": 1.0, "tile_overlap": 0.75}]
-)
+@pytest.mark.parametrize("tiled", [False, True])
 def test_flips_are_those_of_the_training_and_their_mean_counts(
-    tmp_path, flip, axes, data
+    tmp_path, flip, turn, size, flips, tiled
 ):
-    run = random_run.make_run(tmp_path, data=data, flip=flip)
-    segmenter = Segmenter(run, PredictConfig(test_time_flips=True))
-    image = random_run.noise((64, 48))
-    if "resolution" in data:
-        # As large as a tile, so that the border is that of the whole image.
-        image = random_run.noise((256, 256))
-    forms = [np.flip(image, form).astype("float32") for form in axes]
-    found = probability_of(segmenter.network, np.stack(forms)).numpy()
-    wanted = np.mean([np.flip(p, f) for p, f in zip(found, axes, strict=True)], 0)
-    np.testing.assert_allclose(segmenter.probability(image), wanted, atol=1e-5)
-    plain = Segmenter(run).probability(image)
-    assert (flip == "none") == np.allclose(plain, wanted, atol=1e-5)
+    # Tiles as large as the image, so that the border is that of the whole image.
+    tiles = {"resolution": 1.0, "tile_size": size}
+    data = tiles if tiled else {"image_size": size}
+    run = random_run.make_run(tmp_path, data=data, flip=flip, turn=turn)
+    segmenter, image = Segmenter(run), random_run.noise(size)
+    wanted = []
+    for some in itertools.product(*[(False, True)] * len(flips)):
+        taken = list(itertools.compress(flips, some))
+        form = functools.reduce(lambda one, flip: flip(one), taken, image)
+        found = segmenter.probability(np.ascontiguousarray(form))
+        wanted.append(functools.reduce(lambda one, flip: flip(one), taken[::-1], found))
+    assert len(wanted) == 2 ** len(flips)
+    flipping = Segmenter(run, PredictConfig(test_time_flips=True))
+    mean = flipping.probability(image)
+    np.testing.assert_allclose(mean, np.mean(wanted, 0), atol=1e-5)
+    assert bool(flips) != np.allclose(mean, wanted[0], atol=1e-5)
 
 
 def test_a_tiled_run_makes_the_strips_one_after_the_other(tmp_path):

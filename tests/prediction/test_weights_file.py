@@ -9,7 +9,7 @@ from bright_run import draw, make_run, square
 
 from keras_unet.errors import BadData
 from keras_unet.predict import main
-from keras_unet.prediction.segmenter import load_network
+from keras_unet.prediction.weights_file import load_network
 
 KERNEL = "layers/conv2d/vars/0"
 

@@ -126,12 +126,17 @@ class Seen {
   }
 }
 
-/** Returns (h, w, channels) mirrored along axis 0 (rows) or 1 (columns). */
-function mirrored(array, [height, width, channels], axis) {
+/** Returns (h, w, channels), mirrored vertical, horizontal or, of a square, diagonal. */
+function flipped(array, [height, width, channels], flip) {
+  const source = {
+    vertical: (y, x) => (height - 1 - y) * width + x,
+    horizontal: (y, x) => y * width + width - 1 - x,
+    diagonal: (y, x) => x * width + y,
+  }[flip];
   const made = new Float32Array(array.length);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const from = axis ? y * width + width - 1 - x : (height - 1 - y) * width + x;
+      const from = source(y, x);
       const at = (y * width + x) * channels;
       for (let c = 0; c < channels; c++) made[at + c] = array[from * channels + c];
     }
@@ -139,13 +144,13 @@ function mirrored(array, [height, width, channels], axis) {
   return made;
 }
 
-/** Returns the mean of `network` over a tile and its mirrored forms. */
-async function meanOver(network, tile, sizes, axes) {
-  if (!axes.length) return network(tile);
-  const [axis, ...rest] = axes;
+/** Returns the mean of `network` over a tile and its flipped forms. */
+async function meanOver(network, tile, sizes, flips) {
+  if (!flips.length) return network(tile);
+  const [flip, ...rest] = flips;
   const mean = await meanOver(network, tile, sizes, rest);
-  const turned = await meanOver(network, mirrored(tile, sizes.tile, axis), sizes, rest);
-  const back = mirrored(turned, sizes.found, axis);
+  const other = await meanOver(network, flipped(tile, sizes.tile, flip), sizes, rest);
+  const back = flipped(other, sizes.found, flip);
   return mean.map((value, i) => (value + back[i]) / 2);
 }
 
