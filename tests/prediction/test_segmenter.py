@@ -215,19 +215,20 @@ def transposed(image):
 
 
 @pytest.mark.parametrize(
-    ("flip", "turn", "size", "flips"),
+    ("flip", "turn", "size", "tiled", "flips"),
     [
-        ("none", 180.0, (64, 64), []),
-        ("horizontal", 180.0, (64, 64), [left_to_right]),
-        ("vertical", 0.0, (64, 48), [upside_down]),
-        ("both", 89.0, (64, 64), [upside_down, left_to_right]),
-        ("both", 180.0, (64, 48), [upside_down, left_to_right]),
-        ("both", 90.0, (64, 64), [upside_down, left_to_right, transposed]),
+        ("none", 180.0, (64, 64), False, []),
+        ("horizontal", 180.0, (64, 64), False, [left_to_right]),
+        ("vertical", 0.0, (64, 48), True, [upside_down]),
+        ("both", 89.0, (64, 64), False, [upside_down, left_to_right]),
+        ("both", 180.0, (64, 48), True, [upside_down, left_to_right]),
+        ("both", 180.0, (64, 48), False, [upside_down, left_to_right]),
+        ("both", 90.0, (64, 64), True, [upside_down, left_to_right, transposed]),
+        ("both", 90.0, (64, 64), False, [upside_down, left_to_right, transposed]),
     ],
 )
-@pytest.mark.parametrize("tiled", [False, True])
 def test_flips_are_those_of_the_training_and_their_mean_counts(
-    tmp_path, flip, turn, size, flips, tiled
+    tmp_path, flip, turn, size, tiled, flips
 ):
     # Tiles as large as the image, so that the border is that of the whole image.
     tiles = {"resolution": 1.0, "tile_size": size}
