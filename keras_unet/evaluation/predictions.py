@@ -121,7 +121,8 @@ class Scoring:
     membranes: bool = False
 
 
-SEEDS, DOWN_TO = (0.5, 0.6, 0.7, 0.8, 0.9), (0.1, 0.2, 0.3, 0.4, 0.5)
+SEEDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+DOWN_TO = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Thresholds that are tried for instances."""
 
 

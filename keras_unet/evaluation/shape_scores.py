@@ -127,8 +127,8 @@ def _percentile(edge: Bools, other: Bools) -> float:
     return float(np.percentile(distances, 95))
 
 
-THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
-"""At which the challenge looks at a probability; 0 and 1 leave nothing to compare."""
+THRESHOLDS = (*(round(0.1 * step, 1) for step in range(1, 10)), 0.95)
+"""The challenge's tenths, and one above, where a sure network's membranes close."""
 
 
 def membrane_scores(

@@ -106,12 +106,16 @@ def test_a_gap_in_a_membrane_merges_two_cells():
 
 
 @needs_science
-def test_the_best_threshold_is_found_for_each_score():
+@pytest.mark.parametrize(
+    ("inside", "membrane", "best"),
+    [(0.9, 0.55, (0.6, 0.7, 0.8)), (0.97, 0.93, (0.95,)), (0.1, 0.05, (0.1,))],
+)
+def test_the_best_threshold_is_found_for_each_score(inside, membrane, best):
     truth = two_cells()
-    faint = np.where(truth, 0.9, 0.55)
+    faint = np.where(truth, np.nextafter(inside, 1), membrane)
     scores = membrane_scores([faint], [truth])
     assert scores["v_rand"] == pytest.approx(1.0)
-    assert scores["thresholds"]["v_rand"] in (0.6, 0.7, 0.8)
+    assert scores["thresholds"]["v_rand"] in best
     assert scores["pixel_error"] == 0
 
 
