@@ -72,7 +72,7 @@ rate need not be found anew for every width. The paper's are ``--normalization n
 ``--filters 64`` has the paper's width, for a GPU. Of ISBI 2012's 30 slices, with 21 to
 train on, in 15 minutes of one core of an AMD EPYC: V_Rand 0.969 and V_Info 0.978, the
 means of five times 6 others, over the eight forms of ``--test-time-flips`` (the paper
-averages seven turned ones); without them 0.951 and 0.976 (benchmarks/paper.md).
+averages seven turned ones); without them 0.961 and 0.976 (benchmarks/paper.md).
 
     python -m keras_unet.train --preset isbi --images image --masks label
     python -m keras_unet.evaluate exports/isbi --membranes --test-time-flips
