@@ -139,7 +139,7 @@ def test_masks_are_made_as_the_flags_say(tmp_path):
     wanted = {"threshold": 0.4, "test_time_flips": True, "seed_threshold": 0.0}
     assert report["float32"]["predict"] == wanted
     told = json.loads((run / "tflite" / "client.json").read_text())
-    assert (told["threshold"], told["flips"]) == (0.4, [1])
+    assert (told["threshold"], told["flips"]) == (0.4, ["horizontal"])
 
 
 def test_the_best_threshold_is_the_one_that_evaluate_found(tmp_path, capsys):
