@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import dataclasses
 import importlib
 import os
 import re
@@ -22,6 +23,7 @@ import keras_unet
 from keras_unet.export import serving, web
 from keras_unet.export.saved_model import write_saved_model
 from keras_unet.prediction.weights_file import load_network
+from keras_unet.presets import preset
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("benchmarks.structure", reason="needs the checkout")
@@ -185,6 +187,38 @@ def test_help_says_of_each_flag_its_default_or_that_it_must_be_given(command, ca
     assert flags or command == "data download"
     assert all(re.search(r"(?s)\((default:\s.*|required)\)", flag) for flag in flags)
     assert "picture" not in text
+
+
+def test_the_table_of_presets_has_all_that_they_set_differently():
+    (names,) = re.findall(r"(?m)^\| flag \|(.*)\|$", text_of("docs/training.md"))
+    rows = re.findall(r"(?m)^\| `--(\S+)` \|(.*)\|$", text_of("docs/training.md"))
+    shown = {flag: [cell.strip() for cell in cells.split("|")] for flag, cells in rows}
+    configs = [preset(name) for name in re.findall(r"`(\w+)`", names)]
+    parts = ("data", "augment", "model", "loss", "fit", "predict", "export")
+    for part in parts:
+        every = [getattr(config, part) for config in configs]
+        for field in dataclasses.fields(every[0]):
+            values = [in_words(getattr(one, field.name)) for one in every]
+            flag = field.name.replace("_", "-")
+            if len({*values}) > 1:
+                assert shown.pop(flag) == values, flag
+    assert not shown
+
+
+def in_words(value):
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_every_flag_of_training_is_on_some_page(capsys):
+    texts = [help_of("train", capsys), "".join(text_of(page) for page in PAGES)]
+    flags, named = ({*re.findall(r"--(?:no-)?([a-z][a-z-]*)", text)} for text in texts)
+    assert flags - named == set()
 
 
 def test_help_says_that_images_must_be_given(capsys):
