@@ -36,13 +36,15 @@ def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
     Raises:
         BadData: a value fits no PNG.
     """
-    values = np.array(_values(config), np.int64)
+    own = _own_values(config)
+    values = np.array(own or _numbered(config), np.int64)
     if values.min() < 0 or values.max() > 0xFFFFFF:
         raise BadData(
             f"the class values {shown(values.tolist(), config.data)} of config.json "
             f"fit no PNG, which holds 0 to {0xFFFFFF}: train on masks with other values"
         )
-    if config.data.mask_reading == "colours" or values.max() > 0xFFFF:
+    colours = own and config.data.mask_reading == "colours"
+    if colours or values.max() > 0xFFFF:
         return np.stack([values >> 16, values >> 8, values], -1).astype(np.uint8)
     return values.astype(np.uint8 if values.max() <= 0xFF else np.uint16)
 
@@ -78,11 +80,15 @@ def describe_values(config: Config) -> str:
     return f"{kind}, {', '.join(meant)}"
 
 
-def _values(config: Config) -> tuple[int, ...]:
-    classes, own = max(config.model.classes, 2), config.data.class_values
-    if config.data.mask_kind == "classes" and len(own) == classes:
-        return own
-    return (0, 255) if classes == 2 else tuple(range(classes))
+def _own_values(config: Config) -> tuple[int, ...]:
+    """Returns the values of the classes in the user's masks, if they say classes."""
+    own, count = config.data.class_values, max(config.model.classes, 2)
+    return own if config.data.mask_kind == "classes" and len(own) == count else ()
+
+
+def _numbered(config: Config) -> tuple[int, ...]:
+    classes = config.model.classes
+    return (0, 255) if classes <= 2 else tuple(range(classes))
 
 
 _LUMA = (0.299, 0.587, 0.114)

@@ -37,6 +37,16 @@ RGB = classes(0x000000, 0x0000FF, 0x00FF00, mask_reading="colours")
 CODINGS = [
     ("binary", {"mask_kind": "binary"}, 1, [0, 255], "L"),
     ("instances", {"mask_kind": "instances"}, 2, [0, 255], "L"),
+    (
+        "black and a colour",
+        {"mask_kind": "binary", "mask_reading": "colours"},
+        *(1, [0, 255], "L"),
+    ),
+    (
+        "cells in colours, and borders",
+        {"mask_kind": "instances", "mask_reading": "colours", "targets": "borders"},
+        *(3, [0, 1, 2], "L"),
+    ),
     ("two classes", classes(7, 9), 2, [7, 9], "L"),
     ("levels", classes(0, 128, 255), 3, [0, 128, 255], "L"),
     ("ids with gaps", classes(1, 4, 33, ignore_values=(255,)), 3, [1, 4, 33], "L"),
