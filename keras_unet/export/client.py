@@ -28,14 +28,19 @@ def upright(file: Path) -> bytes:
 
     The model reads JPEG and PNG, as they are stored. A turned image, or one of another
     format, is sent as PNG, which loses nothing; all others are sent as they are.
+
+    Raises:
+        OSError: Pillow cannot read it, or it holds fractions.
     """
     with Image.open(file) as image:
         readable = image.format in ("JPEG", "PNG")
         if readable and image.getexif().get(ORIENTATION, 1) == 1:
             return file.read_bytes()
         turned, sent = ImageOps.exif_transpose(image), io.BytesIO()
+        if turned.mode == "F":
+            raise OSError(f"{file} holds fractions; write it with 8 or 16 bits")
         # To RGB, Pillow would cut 16 bits off at 255.
-        if turned.mode != "I;16":
+        if not turned.mode.startswith("I"):
             turned = turned.convert("RGB")
         turned.save(sent, "PNG")
         return sent.getvalue()
@@ -72,6 +77,9 @@ def over_grpc(server: str, image: bytes) -> bytes:
     Args:
         server: host and port, localhost:8500 for example.
         image: a JPEG or PNG file's bytes.
+
+    Raises:
+        OSError: there is no server, or it says what is wrong with the image.
     """
     import grpc
     from tensorflow import make_tensor_proto
@@ -85,7 +93,10 @@ def over_grpc(server: str, image: bytes) -> bytes:
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(server, options) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        answer = stub.Predict(request, SECONDS)
+        try:
+            answer = stub.Predict(request, SECONDS)
+        except grpc.RpcError as error:
+            raise OSError(f"{server}: {error.code().name}. {error.details()}") from None
     mask: bytes = answer.outputs["mask_png_bytes"].string_val[0]
     return mask
 
@@ -103,7 +114,7 @@ def main() -> None:
         image = upright(asked.image)
         mask = over_grpc(at, image) if asked.grpc else over_rest(at, image)
         asked.mask.write_bytes(mask)
-    except OSError as error:
+    except (OSError, ImportError, Image.DecompressionBombError) as error:
         parser.exit(1, f"error: {error}\n")
 
 

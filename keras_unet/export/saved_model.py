@@ -239,6 +239,17 @@ def bands_of_rgb(bands: tuple[int, ...]) -> list[int]:
     return [band - 1 for band in (bands if len(bands) == 3 else bands * 3)]
 
 
+def notes_on_bands(bands: tuple[int, ...]) -> list[str]:
+    """Returns what to say where the bands are none of RGB, and nobody picks them."""
+    if max(bands, default=0) <= 3:
+        return []
+    numbers = ", ".join(map(str, bands))
+    return [
+        f"The network was trained on bands {numbers}: give images that hold just "
+        "these, in this order."
+    ]
+
+
 _MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n"}
 _PNG_HEADER = 25
 """Bytes up to and with width, height and bits a channel."""

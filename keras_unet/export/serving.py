@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.export import client
-from keras_unet.export.saved_model import MOST_SCANS
+from keras_unet.export.saved_model import MOST_SCANS, notes_on_bands
 from keras_unet.prediction.segmenter import class_names, describe_values
 from keras_unet.types import Image
 
@@ -92,7 +92,7 @@ Signature `serving_default`:
 
 Signature `tensor`:
 
-- in: `image`, uint8 [n, h, w, 3], RGB
+- in: `image`, uint8 [n, h, w, 3], {channels_in}
 - out: `probability`, float32 [n, h, w, {channels}], channels that sum to one, in
   this order: {names}
 
@@ -121,6 +121,7 @@ def write_serving(folder: Path, config: Config) -> None:
         config: of the run.
     """
     folder.mkdir()
+    bands = config.data.bands
     words = {
         "model": client.MODEL,
         "largest": BATCHES[-1],
@@ -130,7 +131,8 @@ def write_serving(folder: Path, config: Config) -> None:
         "names": ", ".join(class_names(config)),
         "max_pixels": config.export.serve_max_pixels,
         "scans": MOST_SCANS,
-        "bands": _about_bands(config.data.bands),
+        "bands": "".join(f"- {note}\n" for note in notes_on_bands(bands)),
+        "channels_in": _channels(bands),
     }
     for name, text in [
         ("models.config", _MODELS),
@@ -142,14 +144,11 @@ def write_serving(folder: Path, config: Config) -> None:
     shutil.copyfile(client.__file__, folder / "client.py")
 
 
-def _about_bands(bands: tuple[int, ...]) -> str:
-    if max(bands, default=0) <= 3:
-        return ""
-    numbers = ", ".join(map(str, bands))
-    return (
-        f"- The network was trained on bands {numbers}: send images that hold just\n"
-        "  these, in this order.\n"
-    )
+def _channels(bands: tuple[int, ...]) -> str:
+    if not bands:
+        return "RGB"
+    three = bands if len(bands) == 3 else bands * 3
+    return f"the images' bands {', '.join(map(str, three))}, in this order"
 
 
 def within_limit(image: Image, config: Config) -> Image:

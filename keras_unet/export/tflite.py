@@ -35,6 +35,7 @@ from keras_unet.console import held_back_stderr
 from keras_unet.data.images import BRIGHTEST
 from keras_unet.errors import BadData
 from keras_unet.export import tflite_client
+from keras_unet.export.saved_model import bands_of_rgb, notes_on_bands
 from keras_unet.export.tflite_tables import (
     operators,
     with_float16_weights,
@@ -200,6 +201,8 @@ def client_settings(config: Config) -> dict[str, Any]:
         "classes": len(values),
         "values": values.tolist(),
         "white": config.data.white or BRIGHTEST,
+        "bands": bands_of_rgb(config.data.bands),
+        "notes": notes_on_bands(config.data.bands),
     }
 
 

@@ -9,6 +9,7 @@ images are cut into tiles. An image that is not tiled is one tile.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,24 @@ BLOCK = 256
 """Rows that are resized at a time."""
 
 
-def read(file: Path, white: int) -> Array:
-    """Returns the upright image, uint8 (h, w, 3)."""
+WHITE = 65535
+"""Of 16 bits, as Pillow reads colours."""
+
+
+def read(file: Path, white: int, bands: Sequence[int]) -> Array:
+    """Returns the bands of the upright image, uint8 (h, w, 3); RGB if there are none.
+
+    Raises:
+        OSError: Pillow cannot read it, or not as the training did.
+    """
     with Image.open(file) as stored:
+        wide = ";16" in str(getattr(stored, "tile", ""))
+        if wide and not stored.mode.startswith("I") and white != WHITE:
+            raise OSError(
+                f"{file} has colours of 16 bits, of which Pillow keeps the upper 8, "
+                f"and white was {white} in the training: write it with 8 bits, as "
+                "bright as there"
+            )
         image = ImageOps.exif_transpose(stored)
         if image.mode == "F":
             raise OSError(f"{file} holds fractions; write it with 8 or 16 bits")
@@ -33,7 +49,8 @@ def read(file: Path, white: int) -> Array:
         if image.mode.startswith("I"):
             values = np.minimum(np.asarray(image, np.int64), white)
             image = Image.fromarray((values * 256 // (white + 1)).astype(np.uint8))
-        return np.asarray(image.convert("RGB"))
+        pixels = np.asarray(image.convert("RGB"))
+    return pixels[..., bands] if bands else pixels
 
 
 def resize(array: Array, size: Sequence[int]) -> Array:
@@ -211,7 +228,9 @@ def mask_of(found: Array, told: dict[str, Any]) -> Array:
 def segment(model: Path, file: Path, mask: Path) -> None:
     """Writes the mask of an image."""
     told = json.loads(Path(__file__).with_name("client.json").read_text("utf-8"))
-    image = read(file, told["white"])
+    for note in told["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    image = read(file, told["white"], told["bands"])
     with model.open("rb"):
         network = Onnx(model) if model.suffix == ".onnx" else TFLite(model)
     found = probability(network, image, told)
@@ -228,7 +247,7 @@ def main() -> None:
     asked = parser.parse_args()
     try:
         segment(asked.model, asked.image, asked.mask)
-    except OSError as error:
+    except (OSError, ValueError, ImportError, Image.DecompressionBombError) as error:
         parser.exit(1, f"error: {error}\n")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from keras_unet.config import Config
 from keras_unet.errors import BadUsage
-from keras_unet.export.saved_model import bands_of_rgb
+from keras_unet.export.saved_model import notes_on_bands
 from keras_unet.export.tflite import client_settings
 from keras_unet.export.tflite_tables import output_quantization
 from keras_unet.figures.canvas import BLACK, class_colour
@@ -145,20 +145,13 @@ def _settings(config: Config, model: Path, title: str, base: str) -> dict[str, A
         "runtime": f"{base}/@litertjs/core@{VERSION}/wasm/",
         "names": names,
         "colours": colours,
-        "bands": bands_of_rgb(config.data.bands),
         "notes": _notes(config),
     }
 
 
 def _notes(config: Config) -> list[str]:
     """Returns in what the page's images must be like those of the training."""
-    notes = []
-    if max(config.data.bands, default=0) > 3:
-        numbers = ", ".join(map(str, config.data.bands))
-        notes.append(
-            f"The network was trained on bands {numbers}: give images that hold just "
-            "these, in this order."
-        )
+    notes = notes_on_bands(config.data.bands)
     if (config.data.white or 0xFFFF) not in (0xFF, 0xFFFF):
         notes.append(
             f"The network was trained on 16-bit images whose white is "

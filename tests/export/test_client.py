@@ -37,8 +37,10 @@ def test_the_client_turns_formats_the_server_cannot_read_into_png(tmp_path, name
     np.testing.assert_array_equal(mask_in(io.BytesIO(sent)), wanted)
 
 
-def test_the_client_keeps_all_16_bits(tmp_path):
+@pytest.mark.parametrize("order", "<>")
+def test_the_client_keeps_all_16_bits(tmp_path, order):
+    tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
     deep = np.arange(60_000, dtype=np.uint16).reshape(200, 300)
-    Image.fromarray(deep).save(tmp_path / "p.tif")
+    tifffile.imwrite(tmp_path / "p.tif", deep, byteorder=order)
     sent = client.upright(tmp_path / "p.tif")
     np.testing.assert_array_equal(mask_in(io.BytesIO(sent)), deep)

@@ -224,10 +224,22 @@ def test_the_client_saves_the_keras_networks_mask_over_grpc(
     np.testing.assert_array_equal(mask_in(tmp_path / "mask.png"), wanted)
 
 
-def test_bad_bytes_fail_their_request_and_the_server_goes_on(grpc_address):
-    import grpc
+def test_without_a_server_the_client_says_so_in_a_line(folder, tmp_path):
+    protos()
+    words = ["client.py", folder / "car.png", tmp_path / "mask.png"]
+    done = subprocess.run(
+        [sys.executable, *words, "--grpc", "localhost:1"],
+        cwd=folder / "serving",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "error: localhost:1: UNAVAILABLE" in done.stderr
+    assert "Traceback" not in done.stderr
 
-    with pytest.raises(grpc.RpcError, match="position"):
+
+def test_bad_bytes_fail_their_request_and_the_server_goes_on(grpc_address):
+    with pytest.raises(OSError, match=r"(?s)INVALID_ARGUMENT.*position"):
         client.over_grpc(grpc_address, b"no image")
     assert client.over_grpc(grpc_address, tiny_run.png(tiny_run.make_image(1)[0]))
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from random_run import make_run, noise
 
@@ -39,6 +40,7 @@ def write_files(run, config, folder):
         ({"resolution": 0.7, "tile_size": (16, 16)}, {}, (40, 51)),
         ({"resolution": 1.5, "tile_size": (16, 16)}, {"padding": "valid"}, (33, 20)),
         ({"resolution": 1.0, "tile_size": (16, 16)}, {}, (1, 1)),
+        ({"image_size": (16, 24), "bands": (3, 1, 2)}, {}, (50, 37)),
     ],
 )
 def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
@@ -49,7 +51,8 @@ def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
     segmenter = write_files(run, config, tmp_path)
     image = noise(size)
     Image.fromarray(image).save(tmp_path / "image.png")
-    (wanted,) = segmenter.masks([image])
+    seen = image[..., [band - 1 for band in data.get("bands", (1, 2, 3))]]
+    (wanted,) = segmenter.masks([seen])
     for file in [*tmp_path.glob("model.*")]:
         words = ["client.py", file.name, "image.png", "mask.png"]
         # Alone: without this package.
@@ -67,17 +70,30 @@ def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
     [
         ("gone.tflite", "a.png", "No such file or directory: 'gone.tflite'"),
         ("client.py", "client.py", "cannot identify image file"),
+        ("client.py", "a.png", "error: The model is not a valid"),
+        ("client.py", "c.png", "c.png has colours of 16 bits"),
         ("client.py", "f.tif", "f.tif holds fractions"),
     ],
 )
 def test_the_client_says_in_a_line_what_is_wrong(tmp_path, model, image, said):
-    tflite.write_client(tmp_path, make_run(tmp_path / "run").load_config())
+    config = make_run(tmp_path / "run", data={"white": 4095}).load_config()
+    tflite.write_client(tmp_path, config)
     Image.fromarray(noise((9, 9))).save(tmp_path / "a.png")
+    colours = tf.constant(noise((9, 9)).astype(np.uint16) * 16)
+    (tmp_path / "c.png").write_bytes(tf.io.encode_png(colours).numpy())
     Image.fromarray(np.ones((9, 9), np.float32)).save(tmp_path / "f.tif")
     command = [sys.executable, "-I", "client.py", model, image, "mask.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert said in done.stderr
+
+
+def test_the_client_says_of_which_bands_images_must_be(tmp_path):
+    run = make_run(tmp_path / "run", data={"bands": (4, 3, 2)})
+    tflite.write_client(tmp_path, run.load_config())
+    told = json.loads((tmp_path / "client.json").read_text())
+    assert told["bands"] == []
+    assert "bands 4, 3, 2: give images that hold just these" in told["notes"][0]
 
 
 def test_what_the_client_must_know_lies_beside_it(tmp_path):
