@@ -20,8 +20,8 @@ from keras_unet.data.mask_values import shown as shown
 from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import identified, load
-from keras_unet.data_config import IGNORE, DataConfig
-from keras_unet.errors import BadData, Unreadable
+from keras_unet.data_config import IGNORE, DataConfig, Reading
+from keras_unet.errors import BadData, Undecodable, Unreadable
 from keras_unet.model.weight_map import (
     BORDER_WIDTH,
     border_weights,
@@ -204,6 +204,29 @@ def decode_mask_values(
     """
     with identified(file, data.max_pixels) as image:
         return MaskPixels(load(image), size).values(data.mask_reading)
+
+
+def run_lengths_of(
+    file: BinaryIO, written: npt.NDArray[np.uint8 | np.uint16], data: DataConfig
+) -> str:
+    """Returns the run lengths of the foreground in a mask of an open file.
+
+    Args:
+        file: of a mask of background and foreground.
+        written: their values in it, (2,), or RGB (2, 3).
+        data: says the order of run lengths.
+
+    Raises:
+        Undecodable: as by ``decode_mask_values``, or there are other values.
+    """
+    colours = written.ndim > 1
+    reading: Reading = "colours" if colours else "indices"
+    found = decode_mask_values(file, replace(data, mask_reading=reading))
+    levels = [int(bytes(one).hex(), 16) if colours else int(one) for one in written]
+    background, foreground = (found == level for level in levels)
+    if not (background | foreground).all():
+        raise Undecodable(f"holds others than the values {shown(levels, data)}")
+    return rle.encode(foreground, data.run_lengths == "columns")
 
 
 def to_class_ids(values: Values, data: DataConfig) -> Mask:

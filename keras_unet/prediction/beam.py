@@ -20,7 +20,7 @@ import tyro
 
 from keras_unet.config import Config
 from keras_unet.console import load_tensorflow, parse, require_extra, run_verb
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, Undecodable
 from keras_unet.files import write_whole
 from keras_unet.run_folder import RunFolder
 
@@ -113,7 +113,7 @@ def find_model(place: str) -> tuple[str, Config | None]:
             "keras_unet.export RUN --formats saved_model, and give its folder"
         )
     newest = max(versions, key=lambda one: int(one.name) if one.name.isdecimal() else 0)
-    run = RunFolder(newest.resolve().parents[1])
+    run = RunFolder(newest.resolve().parent.parent)
     config = run.load_config() if run.config_file.is_file() else None
     return str(newest.resolve()), config
 
@@ -198,15 +198,17 @@ def _run(
 
     from keras_unet.data.rle import HEADER
 
-    columns = config.data.run_lengths == "columns"
-
     def write(one: Read) -> Iterator[Any]:
         (path, name), mask, cause = one
         if cause:
             yield beam.pvalue.TaggedOutput("failed", (path, cause))
             return
         _save(_mask_of(name, arguments.output), lambda file: file.write(mask))
-        yield name, _run_lengths(mask, columns) if arguments.submission else ""
+        try:
+            yield name, _runs_of(mask, config) if arguments.submission else ""
+        except Undecodable as error:
+            cause = f"has a mask that {error}; others need the run's folder as RUN"
+            yield beam.pvalue.TaggedOutput("failed", (path, cause))
 
     with beam.Pipeline(options=options) as pipeline:
         read = (
@@ -244,7 +246,6 @@ def _read(named: Named, config: Config) -> Read:
     from PIL import Image
 
     from keras_unet.data.images import decode_image
-    from keras_unet.errors import Undecodable
 
     data, made = config.data, io.BytesIO()
     # Up to the third, the SavedModel itself picks the bands.
@@ -298,14 +299,12 @@ def _masks(serve: Any, batch: Sequence[Read]) -> list[Read]:
     return [(one[0], mask, "") for one, mask in zip(batch, masks, strict=True)]
 
 
-def _run_lengths(mask: bytes, columns: bool) -> str:
-    import numpy as np
-    from PIL import Image
+def _runs_of(mask: bytes, config: Config) -> str:
+    load_tensorflow()
+    from keras_unet.data.masks import run_lengths_of
+    from keras_unet.prediction.segmenter import class_values
 
-    from keras_unet.data import rle
-
-    with Image.open(io.BytesIO(mask)) as image:
-        return rle.encode(np.asarray(image), columns)
+    return run_lengths_of(io.BytesIO(mask), class_values(config), config.data)
 
 
 def _write_rows(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,10 @@ from keras_unet.console import Progress, silent
 from keras_unet.data import rle
 from keras_unet.data.folders import opened
 from keras_unet.data.images import image_shape
-from keras_unet.data.masks import decode_mask_values
+from keras_unet.data.masks import run_lengths_of
 from keras_unet.data.objects import in_16_bits, number_instances
 from keras_unet.data.resize import Strips, read_at_own_size
-from keras_unet.data_config import DataConfig, Reading
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage, Unreadable
 from keras_unet.figures import canvas
 from keras_unet.files import read_rows, remove_leftovers, write_whole
@@ -315,7 +315,7 @@ def write_submission(
         progress: called after each mask.
     """
     config, (file, shard), failed = segmenter.config, table, list[Unreadable]()
-    read = partial(_runs_of, config, class_values(config)[1])
+    read = partial(_runs_of, config, class_values(config))
     masks = [Path(_start(one, wanted.output) + ".png") for one in files]
     with (
         write_whole(shard.name(file)) as aside,
@@ -334,14 +334,11 @@ def write_submission(
     return failed
 
 
-def _runs_of(config: Config, value: npt.NDArray[Any], file: Path) -> str | Unreadable:
-    """Returns the run lengths of the foreground in a mask that was written."""
-    reading: Reading = "colours" if value.ndim else "indices"
-    level = int(bytes(value).hex(), 16) if value.ndim else int(value)
+def _runs_of(
+    config: Config, values: npt.NDArray[np.uint8 | np.uint16], file: Path
+) -> str | Unreadable:
     try:
         with opened(file) as stream:
-            data = replace(config.data, mask_reading=reading)
-            values = decode_mask_values(stream, data)
+            return run_lengths_of(stream, values, config.data)
     except Unreadable as error:
         return error
-    return rle.encode(values == level, config.data.run_lengths == "columns")

@@ -37,7 +37,8 @@ def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
         BadData: a value fits no PNG.
     """
     own = _own_values(config)
-    values = np.array(own or _numbered(config), np.int64)
+    numbers = (0, 255) if config.model.classes <= 2 else range(config.model.classes)
+    values = np.array(own or numbers, np.int64)
     if values.min() < 0 or values.max() > 0xFFFFFF:
         raise BadData(
             f"the class values {shown(values.tolist(), config.data)} of config.json "
@@ -84,11 +85,6 @@ def _own_values(config: Config) -> tuple[int, ...]:
     """Returns the values of the classes in the user's masks, if they say classes."""
     own, count = config.data.class_values, max(config.model.classes, 2)
     return own if config.data.mask_kind == "classes" and len(own) == count else ()
-
-
-def _numbered(config: Config) -> tuple[int, ...]:
-    classes = config.model.classes
-    return (0, 255) if classes <= 2 else tuple(range(classes))
 
 
 _LUMA = (0.299, 0.587, 0.114)

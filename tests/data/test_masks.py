@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_unet.config import LossConfig
-from keras_unet.data.masks import read_mask, read_values, to_class_ids, weighted
+from keras_unet.data.masks import (
+    read_mask,
+    read_values,
+    run_lengths_of,
+    to_class_ids,
+    weighted,
+)
 from keras_unet.data.pair import Pair
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, Undecodable
 
 DATA = DataConfig(mask_kind="classes", class_values=(0, 9))
 
@@ -226,3 +233,29 @@ def test_where_touching_cells_are_weighed_background_parts_them(tmp_path):
     mask, _ = np.moveaxis(weighted(pair, CELLS, data, LossConfig()), -1, 0)
     assert mask[5].tolist() == [0, 0, *[1] * 9, 0, 0, *[1] * 7, *[0] * 4]
     assert set(np.unique(mask[9:, :3])) == {255}
+
+
+@pytest.mark.parametrize(
+    ("values", "written", "runs"),
+    [
+        ((0, 255), [[0, 255, 255]], "2 2"),
+        ((9, 7), [[7, 9, 7]], "1 1 3 1"),
+        (((0, 0, 0), (255, 128, 0)), [[[0, 0, 0], [255, 128, 0]]], "2 1"),
+    ],
+)
+def test_run_lengths_are_of_the_foreground_whatever_its_value(values, written, runs):
+    values = np.array(values, np.uint8)
+    assert run_lengths_of(in_png(written), values, DataConfig()) == runs
+
+
+@pytest.mark.parametrize("written", [[[0, 7]], [[[255, 128, 0], [0, 0, 0]]]])
+def test_a_mask_of_other_values_has_no_run_lengths(written):
+    values = np.array([0, 255], np.uint8)
+    with pytest.raises(Undecodable, match="holds"):
+        run_lengths_of(in_png(written), values, DataConfig())
+
+
+def in_png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(np.array(pixels, np.uint8)).save(file, "PNG")
+    return file

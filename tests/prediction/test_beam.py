@@ -24,7 +24,8 @@ needs_beam = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    run = make_run(tmp_path_factory.mktemp("run"))
+    values = {"mask_kind": "classes", "class_values": (9, 7)}
+    run = make_run(tmp_path_factory.mktemp("run"), classes=2, **values)
     write_saved_model(load_network(run), run.load_config(), run.saved_model / "1")
     return run
 
