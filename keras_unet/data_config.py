@@ -148,6 +148,13 @@ class DataConfig:
         """The flag that sets ``network_size``."""
         return "--tile-size" if self.tiles else "--image-size"
 
+    @property
+    def bands_of_rgb(self) -> list[int]:
+        """The channels (three, from 0) that are read of RGB; none if others are."""
+        if not self.bands or max(self.bands) > 3:
+            return []
+        return [band - 1 for band in self.bands * (3 // len(self.bands))]
+
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Returns the size to which an image of ``size`` is brought as a whole."""
         if self.resolution is None:

@@ -74,7 +74,7 @@ class ServingGraph:
         self.tiler: Any = tiler(network, config) if config.data.tiles else None
         self.max_pixels = config.export.serve_max_pixels
         self.white = config.data.white or BRIGHTEST
-        self.bands = bands_of_rgb(config.data.bands)
+        self.bands = config.data.bands_of_rgb
         self.values = class_values(config)
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
@@ -230,24 +230,6 @@ class _Tiled:
         return tf.while_loop(
             lambda top, _: top < bottom, of_some, (top, out), parallel_iterations=1
         )[1]
-
-
-def bands_of_rgb(bands: tuple[int, ...]) -> list[int]:
-    """Returns the channels (three) that are read of RGB; none if there are no such."""
-    if not bands or max(bands) > 3:
-        return []
-    return [band - 1 for band in (bands if len(bands) == 3 else bands * 3)]
-
-
-def notes_on_bands(bands: tuple[int, ...]) -> list[str]:
-    """Returns what to say where the bands are none of RGB, and nobody picks them."""
-    if max(bands, default=0) <= 3:
-        return []
-    numbers = ", ".join(map(str, bands))
-    return [
-        f"The network was trained on bands {numbers}: give images that hold just "
-        "these, in this order."
-    ]
 
 
 _MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n"}

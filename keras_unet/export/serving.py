@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.export import client
-from keras_unet.export.saved_model import MOST_SCANS, notes_on_bands
+from keras_unet.export.saved_model import MOST_SCANS
+from keras_unet.export.tflite import notes_on_bands
 from keras_unet.prediction.segmenter import class_names, describe_values
 from keras_unet.types import Image
 
@@ -147,8 +148,8 @@ def write_serving(folder: Path, config: Config) -> None:
 def _channels(bands: tuple[int, ...]) -> str:
     if not bands:
         return "RGB"
-    three = bands if len(bands) == 3 else bands * 3
-    return f"the images' bands {', '.join(map(str, three))}, in this order"
+    three = ", ".join(map(str, bands * (3 // len(bands))))
+    return f"the images' bands {three}, in this order"
 
 
 def within_limit(image: Image, config: Config) -> Image:

@@ -35,7 +35,6 @@ from keras_unet.console import held_back_stderr
 from keras_unet.data.images import BRIGHTEST
 from keras_unet.errors import BadData
 from keras_unet.export import tflite_client
-from keras_unet.export.saved_model import bands_of_rgb, notes_on_bands
 from keras_unet.export.tflite_tables import (
     operators,
     with_float16_weights,
@@ -201,9 +200,20 @@ def client_settings(config: Config) -> dict[str, Any]:
         "classes": len(values),
         "values": values.tolist(),
         "white": config.data.white or BRIGHTEST,
-        "bands": bands_of_rgb(config.data.bands),
+        "bands": config.data.bands_of_rgb,
         "notes": notes_on_bands(config.data.bands),
     }
+
+
+def notes_on_bands(bands: tuple[int, ...]) -> list[str]:
+    """Returns what to say where the bands are none of RGB, and nobody picks them."""
+    if max(bands, default=0) <= 3:
+        return []
+    numbers = ", ".join(map(str, bands))
+    return [
+        f"The network was trained on bands {numbers}: give images that hold just "
+        "these, in this order."
+    ]
 
 
 def write_client(folder: Path, config: Config) -> None:

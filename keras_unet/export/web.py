@@ -18,8 +18,7 @@ from typing import Any
 
 from keras_unet.config import Config
 from keras_unet.errors import BadUsage
-from keras_unet.export.saved_model import notes_on_bands
-from keras_unet.export.tflite import client_settings
+from keras_unet.export.tflite import client_settings, notes_on_bands
 from keras_unet.export.tflite_tables import output_quantization
 from keras_unet.figures.canvas import BLACK, class_colour
 from keras_unet.prediction.segmenter import class_names
