@@ -275,14 +275,15 @@ def _require_no_others(
         return
     stems = {output / one.place.with_suffix("") for one in every}
     inputs = {one.file for one in every}
-    for folder in {stem.parent for stem in stems}:
-        for mask in sorted(folder.glob("[!.]*.png")):
-            if not (mask in inputs or _is_of(mask, stems)):
-                raise BadUsage(
-                    f"--output {output} {cause}. --overwrite would replace some of "
-                    f"them, and {mask.name} would stay: give all the images, remove "
-                    "the folder, or give another one."
-                )
+    # Also those of folders of which no image is given now.
+    for mask in sorted(output.rglob("[!.]*.png")):
+        if not (mask in inputs or _is_of(mask, stems)):
+            name = mask.relative_to(output)
+            raise BadUsage(
+                f"--output {output} {cause}. --overwrite would replace some of them, "
+                f"and {name} would stay: give all the images, remove the folder, or "
+                "give another one."
+            )
 
 
 def _is_of(mask: Path, stems: set[Path]) -> bool:

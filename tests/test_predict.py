@@ -223,6 +223,17 @@ def test_masks_that_were_made_otherwise_do_not_stay_beside_those_overwritten(
     assert masks(out) == {"a.png", "b.png", "b_probability.png"}
 
 
+def test_nor_do_those_in_folders_of_which_no_image_is_given(
+    run, images, tmp_path, capsys
+):
+    draw(images / "more" / "c.png", square())
+    to = ["--output", tmp_path / "out"]
+    assert predict(run, images, *to) == 0
+    more = ["--threshold", "0.9", "--overwrite"]
+    assert predict(run, images / "a.png", images / "b.png", *to, *more) == 2
+    assert "more/c.png would stay" in capsys.readouterr().err
+
+
 def test_masks_of_a_version_that_knew_no_seeds_are_gone_on_with(run, images, tmp_path):
     words = [images, "--output", tmp_path / "out"]
     assert predict(run, *words) == 0
