@@ -183,15 +183,21 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
-        # These alone are what an interrupt before the first epoch leaves.
-        begun = {"config.json", "split.csv", "logs"}
-        is_begun = self.config_file.is_file() and begun.issuperset(self.present())
-        if self.present() and not is_begun and not overwrite:
+        if self.present() and not self._is_begun() and not overwrite:
             raise BadUsage(
                 f"--output {self.path} holds a run already "
                 f"({', '.join(self.present())}). Go on with it: --resume. "
                 "Replace it: --overwrite. Or give another folder."
             )
+
+    def _is_begun(self) -> bool:
+        """Returns whether all there is is what an interrupt before an epoch leaves."""
+        if not {"config.json", "split.csv", "logs"}.issuperset(self.present()):
+            return False
+        with contextlib.suppress(BadData):  # Others write a config.json too.
+            self.load_config()
+            return True
+        return False
 
     @contextlib.contextmanager
     def hold(self, say: Callable[[str], None] = print) -> Iterator[None]:
@@ -305,7 +311,10 @@ def _from_json(values: dict[str, Any]) -> Config:
             f"found {number}, of keras_unet {version or 'without a version'}: update it"
         )
     _bring_up_to_date(values, number)
-    return as_type(values, Config)
+    config = as_type(values, Config)
+    if "preset" not in values:
+        raise ValueError("preset: is missing")
+    return config
 
 
 def _numbers(file: Path, row: Mapping[str, Any]) -> dict[str, float]:

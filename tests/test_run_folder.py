@@ -44,6 +44,7 @@ def test_a_folder_without_config_is_no_run(tmp_path):
         ('{"format": 2, "version": "9.0"}', "up to 1, .* found 2, of keras_unet 9.0"),
         ('{"format": "x"}', "format: expected up to 1"),
         ('{"format": []}', "expected .*, found array"),
+        ("{}", "preset: is missing"),
         ("[]", "expected object, found array"),
         ("", "is no JSON"),
         ("[" * 100_000, "is nested too deeply"),
@@ -183,6 +184,15 @@ def test_logs_alone_are_what_a_stop_before_the_first_epoch_leaves(tmp_path):
     run.require_free(overwrite=False)
     run.weights_file.write_text("")
     with pytest.raises(BadUsage, match="holds a run already"):
+        run.require_free(overwrite=False)
+
+
+@pytest.mark.parametrize("text", ['{"port": 80}', "{}", "{"])
+def test_a_config_of_somebody_else_is_kept(tmp_path, text):
+    run = RunFolder(tmp_path)
+    run.config_file.write_text(text)
+    run.logs.mkdir()
+    with pytest.raises(BadUsage, match=r"\(config\.json, logs\)"):
         run.require_free(overwrite=False)
 
 
