@@ -31,7 +31,7 @@ _IGNORED = ("ignoreineval", "ignore", "void")
 _NOTHING = ("__ignore__", "ignore", "void")
 _NO_LINE = "__ignore__"
 """What stands first in labelme's lists, for value −1."""
-_BACKGROUND = ("background", "_background_", "bg", "unlabeled", "unlabelled", "none")
+BACKGROUND = ("background", "_background_", "bg", "unlabeled", "unlabelled", "none")
 _BESIDE = re.compile(r"[\s,;:\t=]+")
 
 
@@ -90,7 +90,7 @@ class ClassList:
             return {value: entry for value, entry in found.items() if value is not None}
         no_line = bool(self.entries) and self.entries[0].name.lower() == _NO_LINE
         bare = self.entries[no_line:]
-        if bare and (bare[0].name.lower() in _BACKGROUND or bare[0].ignored):
+        if bare and (bare[0].name.lower() in BACKGROUND or bare[0].ignored):
             return dict(enumerate(bare))
         return dict(enumerate(bare, 1)) if max(values, default=0) == len(bare) else {}
 

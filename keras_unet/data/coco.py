@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from keras_unet.console import how_to_install, is_installed
+from keras_unet.data.class_list import BACKGROUND
 from keras_unet.data.folders import name_of
-from keras_unet.data.pair import Found, Pair, Problem
+from keras_unet.data.pair import Found, Pair, Part, Problem, agreed
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 from keras_unet.types import Values
@@ -82,8 +83,11 @@ def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
         raise BadData(f"{file}: has two categories of one id")
     if used - names.keys():
         raise BadData(f"{file}: has no category {min(used - names.keys())}")
-    # 0 is the background: some tools count categories from 0, or have a root there.
-    first = 1 if 0 in used else 0
+    # 0 is the background: some tools count categories from 0, or have a root there,
+    # which is what others say that they are of. No matter which this file shows.
+    roots = {c.get("supercategory") for c in content["categories"] if int(c["id"])}
+    is_class = 0 in names and names[0].lower() not in BACKGROUND
+    first = 1 if is_class and (0 in used or names[0] not in roots) else 0
     names = {i + first: name for i, name in sorted(names.items()) if i + first > 0}
     crowd = IGNORE if IGNORE not in names else max(names) + 1
     listed = {image["id"] for image in content["images"]}
@@ -172,20 +176,20 @@ def _pairs(
     return pairs, problems
 
 
-def merged(founds: Mapping[Any, Found]) -> Found:
-    """Returns the pairs of several files of annotations, each with its part.
+def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
+    """Returns the pairs of one or more files of annotations, each with its part.
 
     Raises:
         BadData: their categories differ.
     """
     pairs, problems, says = list[Pair](), list[Problem](), dict[str, Any]()
-    for part, found in founds.items():
-        pairs += [replace(pair, part=part) for pair in found.every]
+    for file, found in founds.items():
+        pairs += [replace(pair, part=parts[file]) for pair in found.every]
         problems += found.problems
-        says |= found.says
+        says = agreed(says, found.says, file)
     every = list(founds.values())
     if any(f.says["class_values"] != says["class_values"] for f in every):
-        files = " and ".join(str(found.every[0].table) for found in every)
+        files = " and ".join(map(str, founds))
         raise BadData(f"{files}: have different categories")
     return Found(tuple(pairs), tuple(problems), every[0].notes, says)
 

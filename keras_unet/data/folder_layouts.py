@@ -279,14 +279,14 @@ def _part_in(path: Path) -> Part:
 
 def _find_annotated(folder: Path, files: Mapping[Path, Part]) -> Found:
     inside = subfolders(folder)
-    founds: dict[Part, Found] = {}
+    founds = {}
     for file, part in files.items():
         own = [f for f in inside if part and _part_in(Path(f.name)) == part]
         named = [f for f in inside if f.name.lower() in _IMAGES]
         deeper = [f / g.name for f in named for g in subfolders(f)]
         places = [file.parent, *own, *named, *deeper, folder, *inside]
-        founds[part] = coco.find_annotated(file, places)
-    return coco.merged(founds) if len(founds) > 1 else next(iter(founds.values()))
+        founds[file] = coco.find_annotated(file, places)
+    return coco.merged(founds, files)
 
 
 def _side_by_side(folder: Path, deep: bool) -> Iterator[Layout]:

@@ -23,7 +23,7 @@ from keras_unet.data.folders import (
     normal,
     subfolders,
 )
-from keras_unet.data.pair import Found, Pair, Part, Problem
+from keras_unet.data.pair import Found, Pair, Part, Problem, agreed
 from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
 from keras_unet.data.rle import with_order
@@ -293,7 +293,7 @@ def _with_given(found: Found, part: Part, given: Found) -> Found:
         (*others, *(replace(pair, part=part) for pair in given.every)),
         found.problems + given.problems,
         (*found.notes, *([f"{left_out} is given"] if own else [])),
-        {**given.says, **found.says},
+        {**agreed(found.says, given.says, f"--{part}"), **found.says},
     )
 
 

@@ -82,7 +82,8 @@ class Found:
         """Returns ``data`` with what it leaves open and the folder answers.
 
         Raises:
-            BadData: the folder's masks are single objects, and classes are wanted.
+            BadData: the folder's masks are single objects, and classes are wanted; or
+                a class that ``data`` names has another value.
         """
         says = dict(self.says)
         if says.get("mask_kind") == "instances" and data.mask_kind == "classes":
@@ -91,6 +92,12 @@ class Found:
                 "--mask-kind instances or binary; a run of classes cannot be scored on "
                 "them"
             )
+        found = _classes(says)
+        # Others may have been named anew, or be bare values.
+        names = {name for _, name in found}
+        known = {one for one in _classes(vars(data)) if one[1] in names}
+        place = next((pair.table or pair.image for pair in self.every), "")
+        _refuse_other(known, found, place)
         above = says.get("mask_kind") == "classes" and data.foreground_above is not None
         if data.mask_kind != "auto" or data.class_values or above:
             # These hold whatever the values mean.
@@ -98,6 +105,41 @@ class Found:
         default = DataConfig()
         is_open = {n for n in says if getattr(data, n) == getattr(default, n)}
         return replace(data, **{name: says[name] for name in is_open})
+
+
+def agreed(
+    known: Mapping[str, Any], more: Mapping[str, Any], place: Path | str
+) -> dict[str, Any]:
+    """Returns what two sets answer, as ``Found.says``; ``more`` comes first.
+
+    Args:
+        known: of the one set.
+        more: of the other one.
+        place: of the other one, for the message.
+
+    Raises:
+        BadData: they have one value for two classes, or two values for one class.
+    """
+    _refuse_other(_classes(known), _classes(more), place)
+    return {**known, **more}
+
+
+def _classes(says: Mapping[str, Any]) -> set[tuple[int, str]]:
+    names, values = (says.get(f"class_{what}", ()) for what in ("names", "values"))
+    return set(zip(values, names, strict=False))
+
+
+def _refuse_other(
+    known: set[tuple[int, str]], found: set[tuple[int, str]], place: Path | str
+) -> None:
+    for value, name in sorted(found - known):
+        for wanted, called in sorted(known - found):
+            if value == wanted or name == called:
+                raise BadData(
+                    f"{place}: has the value {value} for {name}, expected {wanted} for "
+                    f"{called}, as elsewhere: give all files the same categories, with "
+                    "the same ids"
+                )
 
 
 def listing(problems: Sequence[Problem], where: str = _ALL) -> str:

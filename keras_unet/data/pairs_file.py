@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 from keras_unet.data import coco
 from keras_unet.data.folders import in_cars, kind_of, normal, stem_of
 from keras_unet.data.objects import mask_files
-from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem
+from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem, agreed
 from keras_unet.errors import BadData
 from keras_unet.files import read_rows, write_rows
 from keras_unet.run_folder import RunFolder
@@ -237,7 +237,7 @@ def _by_files(
         pairs[os.path.realpath(image), mask] = Pair(image, mask, stem_of(image))
     for table, images in images_of.items():
         for found in _read(table, images):
-            says |= found.says
+            says = agreed(says, found.says, table)
             for pair in found.every:
                 pairs[os.path.realpath(pair.image), table] = pair
     return pairs, says

@@ -132,6 +132,73 @@ def test_categories_counted_from_0_are_told_from_the_background(tmp_path):
     assert "its categories are counted from 0" in found.notes[1]
 
 
+@pytest.mark.parametrize(
+    ("root", "other", "names"),
+    [
+        ("cat", "", ("background", "cat", "dog")),
+        ("animals", "animals", ("background", "dog")),
+        ("_background_", "", ("background", "dog")),
+    ],
+)
+def test_an_unused_category_0_counts_unless_it_is_a_root_or_the_background(
+    tmp_path, root, other, names
+):
+    data = annotated(
+        tmp_path,
+        {"segmentation": LEFT, "category_id": 1},
+        categories=[
+            {"id": 0, "name": root},
+            {"id": 1, "name": "dog", "supercategory": other},
+        ],
+    )
+    dog = len(names) - 1
+    assert values_in(data) == [[dog, dog, 0, 0]] * 2
+    assert find(data).says["class_names"] == names
+
+
+SWAPPED = {"categories": [{"id": 3, "name": "dog"}, {"id": 9, "name": "cat"}]}
+
+
+def two_sets(root: Path, **changes: object) -> tuple[Path, Path]:
+    """Returns the folders of two sets, of which the other one has ``changes``."""
+    folders = root / "one", root / "other"
+    for folder, content in zip(folders, ({}, changes), strict=True):
+        folder.mkdir()
+        annotated(folder, {"segmentation": LEFT}, **content)
+    return folders
+
+
+def test_validation_has_the_categories_of_the_rest(tmp_path):
+    one, other = two_sets(tmp_path, **SWAPPED)
+    with pytest.raises(BadData, match=r"--validation: .* 3 for dog, expected 3 for ca"):
+        find(DataConfig(data=one, validation=other))
+
+
+def test_validation_need_not_list_what_it_does_not_show(tmp_path):
+    one, other = two_sets(tmp_path, categories=[{"id": 3, "name": "cat"}])
+    found = find(DataConfig(data=one, validation=other))
+    assert found.says["class_names"] == ("background", "cat", "dog")
+
+
+def test_all_annotations_of_a_csv_file_have_the_same_categories(tmp_path):
+    folders = two_sets(tmp_path, **SWAPPED)
+    rows = [f"{f.name}/images/a.png,{f.name}/annotations.json" for f in folders]
+    (tmp_path / "pairs.csv").write_text("\n".join(["image,mask", *rows]))
+    with pytest.raises(BadData, match=r"other/annotations\.json: has the value 3 for"):
+        find(DataConfig(pairs=tmp_path / "pairs.csv"))
+
+
+def test_a_run_is_scored_on_the_categories_it_was_trained_on(tmp_path):
+    one, other = two_sets(tmp_path, **SWAPPED)
+    data = DataConfig(data=one)
+    trained = check_data(find(data), data).resolved
+    found = find(DataConfig(data=other))
+    with pytest.raises(BadData, match=r"other/annotations\.json: has the value 3 for"):
+        check_data(found, trained)
+    renamed = replace(trained, class_names=("Rest", "Katze", "Hund"))
+    assert check_data(found, renamed).resolved.class_names == renamed.class_names
+
+
 def test_annotations_and_images_can_be_named(tmp_path):
     annotated(tmp_path, {"segmentation": LEFT})
     data = DataConfig(images=tmp_path / "images", masks=tmp_path / "annotations.json")

@@ -276,6 +276,22 @@ def test_cocos_own_split_is_that_of_its_files(tmp_path):
     assert parts_of(found_in(tmp_path)) == (["train"], ["val"], [])
 
 
+@pytest.mark.parametrize(
+    ("categories", "said"),
+    [
+        ([{"id": 3, "name": "dog"}], r"val\.json: has the value 3 for dog, expected 3"),
+        ([{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}], "different categories"),
+    ],
+)
+def test_cocos_own_split_has_the_same_categories(tmp_path, categories, said):
+    """Whether or not an image of each file is there."""
+    for part, changes in (("train", {}), ("val", {"categories": categories})):
+        (tmp_path / part).mkdir()
+        coco(tmp_path, f"annotations/{part}.json", f"{part}.jpg", **changes)
+    with pytest.raises(BadData, match=said):
+        found_in(tmp_path)
+
+
 def test_another_json_file_beside_masks_is_no_layout(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png")
     (tmp_path / "classes.json").write_text('{"categories": [], "images": []}')
