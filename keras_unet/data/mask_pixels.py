@@ -194,13 +194,12 @@ class MaskPixels:
         return hidden if alpha.max() else np.ones_like(hidden)
 
     def _pixels(self, mask: Image.Image) -> npt.NDArray[Any]:
-        if self.size is None:
-            return np.array(mask)
         return nearest_pixels(np.asarray(mask), self.size)
 
     def _visible(self, values: _Pixels) -> _Pixels:
         """Returns the values, 0 where alpha hides them."""
         if self._has_alpha():
+            values = values.copy()  # Pillow's own cannot be written to.
             values[self._hidden()] = 0
         return values
 
