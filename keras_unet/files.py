@@ -285,8 +285,9 @@ def write_json(file: Path, values: Any) -> None:
         TypeError: a value is neither JSON's nor a path.
     """
     with write_whole(file) as aside:
-        text = json.dumps(values, indent=2, default=os.fspath)
-        aside.write_text(text + "\n", "utf-8")
+        text = json.dumps(values, indent=2, default=os.fspath, ensure_ascii=False)
+        # What is no text in a file's name becomes \udcff, as JSON writes it too.
+        aside.write_text(text + "\n", "utf-8", "backslashreplace")
 
 
 def as_type(values: Any, kind: type[_T]) -> _T:

@@ -165,9 +165,10 @@ def test_what_fits_is_made_of_the_types():
 
 
 def test_what_is_written_as_json_comes_back(tmp_path):
-    inner = Inner("é", "b", Path("y"))
+    inner = Inner("é", "b", Path("y\udcff"))
     write_json(tmp_path / "inner.json", asdict(inner))
     assert read_json(tmp_path / "inner.json", Inner) == inner
+    assert "é" in (tmp_path / "inner.json").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from keras_unet.console import (
 from keras_unet.data.pair import listing
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadUsage
-from keras_unet.files import write_whole
+from keras_unet.files import write_json
 from keras_unet.presets import preset, preset_in
 
 if TYPE_CHECKING:
@@ -275,10 +274,8 @@ def _write_report(report: Report, folder: Path) -> list[Path]:
     from keras_unet.data.masks import read_mask
     from keras_unet.figures.samples import Sample, data_figure
 
-    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
     files = [folder / _REPORT]
-    with write_whole(files[0]) as path:
-        path.write_text(text, encoding="utf-8")
+    write_json(files[0], report.to_json())
     data = report.resolved
     samples = [
         Sample(pair.image.name, read_image(pair.image, 3, data), read_mask(pair, data))

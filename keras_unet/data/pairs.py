@@ -149,10 +149,7 @@ def split_pairs(
     """
     _refuse_overlap(pairs, validation, "validation")
     _refuse_overlap((*pairs, *validation), test, "test")
-    ranked = sorted(
-        {pair.group for pair in pairs},
-        key=lambda group: hashlib.sha256(normal(group).encode()).hexdigest(),
-    )
+    ranked = sorted({pair.group for pair in pairs}, key=_rank)
     given = {"validation": validation, "test": test}
     wanted = [part for part, pairs_of in given.items() if not pairs_of]
     _need_groups(ranked, ["training", *wanted])
@@ -169,6 +166,12 @@ def split_pairs(
         or tuple(p for p in pairs if p.group in chosen["validation"]),
         test=tuple(test) or tuple(p for p in pairs if p.group in chosen["test"]),
     )
+
+
+def _rank(group: str) -> str:
+    # Names of files need not be text.
+    name = normal(group).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(name).hexdigest()
 
 
 def steps_per_epoch(pairs: Sequence[Pair], config: Config) -> int:

@@ -185,13 +185,13 @@ def _example(pair: Pair, data: DataConfig, coding: ImageCoding) -> tf.train.Exam
         features=tf.train.Features(
             feature={
                 "image": _of_bytes(_encoded(image, coding)),
-                "coding": _of_bytes(coding.encode()),
+                "coding": _of_text(coding),
                 "shape": _of_numbers(image.shape),
                 "size": _of_numbers(header.shape),
                 "mask_values": _of_bytes(values.astype("<i4").tobytes()),
                 "mask_lengths": _of_bytes(lengths.astype("<u4").tobytes()),
-                "source": _of_bytes(str(pair.image.resolve()).encode()),
-                "group": _of_bytes(pair.group.encode()),
+                "source": _of_text(str(pair.image.resolve())),
+                "group": _of_text(pair.group),
             }
         )
     )
@@ -221,6 +221,11 @@ def _image(feature: Any, channels: int) -> types.Image:
 
 def _of_bytes(value: bytes) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _of_text(value: str) -> tf.train.Feature:
+    # Names of files need not be text.
+    return _of_bytes(value.encode("utf-8", "surrogateescape"))
 
 
 def _of_numbers(values: Iterable[int]) -> tf.train.Feature:

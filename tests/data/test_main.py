@@ -11,7 +11,9 @@ from PIL import Image
 from unprivileged import as_python_3_14, close, open_copy
 
 from keras_unet.data.__main__ import main
+from keras_unet.data.pairs import prepare
 from keras_unet.data.records_index import read_index
+from keras_unet.data_config import DataConfig
 from keras_unet.train import main as train
 
 
@@ -317,6 +319,19 @@ def test_a_preset_that_there_is_not_is_wrong_usage(root, capsys):
     with pytest.raises(SystemExit) as end:
         main(["check", str(root), "--preset", "car"])
     assert end.value.code == 2
+
+
+def test_a_name_that_is_no_text_is_reported_written_and_split(root, tmp_path):
+    for folder in ("images", "masks"):
+        (root / folder / "a.png").rename(root / folder / "caf\udce9.png")
+    report, records = tmp_path / "report", tmp_path / "records"
+    assert main(["check", str(root), "--output", str(report)]) == 0
+    assert main(["records", str(root), "--output", str(records)]) == 0
+    found = [json.loads((report / "report.json").read_text())["pairs"][2]["group"]]
+    found += [row.group for row in read_index(records).records if "caf" in row.group]
+    split = prepare(DataConfig(data=records)).split()
+    found += [pair.group for pairs in vars(split).values() for pair in pairs]
+    assert found.count("caf\udce9") == 3
 
 
 def test_records_need_an_output(root):
