@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, replace
 from pathlib import Path, PurePosixPath
@@ -157,7 +157,7 @@ def find_listed(file: Path) -> Found:
         else:
             good.append((place, row, image, mask))
     pair_of, says = _by_files([(image, mask) for _, _, image, mask in good])
-    pairs = []
+    pairs, times = [], Counter(pair.group for pair in pair_of.values())
     for place, row, image, mask in good:
         pair = pair_of.get((os.path.realpath(image), mask))
         if pair is None:
@@ -165,7 +165,9 @@ def find_listed(file: Path) -> Found:
             problems.append(Problem(file, cause, place))
         else:
             part = cast(Part, row.get("part") or "")
-            pairs.append(replace(pair, group=row.get("group") or pair.group, part=part))
+            whole = normal(Path(row["image"]).with_suffix("").as_posix())
+            group = pair.group if times[pair.group] == 1 else whole
+            pairs.append(replace(pair, group=row.get("group") or group, part=part))
     found = Found(tuple(pairs), tuple(problems), says=says)
     return found if any(row.get("group") for _, row in rows) else in_cars(found)
 
@@ -293,8 +295,7 @@ def find_run_lengths(images: Mapping[str, list[Path]], table: Path) -> Found:
             problems.append(Problem(paths[0], f"has the same name as {paths[1].name}"))
         elif stem in rows:
             runs = "\n".join(rows[stem])
-            image = paths[0]
-            pairs.append(Pair(image, None, stem_of(image), runs, table=table))
+            pairs.append(Pair(paths[0], None, stem_of(paths[0]), runs, table=table))
         else:
             problems.append(Problem(paths[0], f"has no row in {table}"))
     folder = next(iter(images.values()))[0].parent
@@ -346,5 +347,4 @@ def _read_header(table: Path, line: str) -> tuple[bool, bool]:
             "lengths, such as img,rle_mask. A table of several classes is not read: "
             "write the masks as image files"
         )
-    turned = words[0] in _RUNS and words[1] in _NAMES
-    return turned, bool(_OF_OBJECTS.intersection(words))
+    return words[0] in _RUNS and words[1] in _NAMES, bool(_OF_OBJECTS & {*words})

@@ -59,6 +59,12 @@ def test_groups_and_parts_are_those_of_the_file(root):
     assert [pair.group for pair in found.every] == ["g", "g", "b", "h"]
 
 
+def test_images_of_equal_names_are_a_group_each(root):
+    rows = "image,mask", "x/a.png,y/b.png", "y/a.png,x/b.png", "x/c.png,y/c.png"
+    found = find(listed(root, "\n".join(rows)))
+    assert [pair.group for pair in found.every] == ["x/a", "y/a", "c"]
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
