@@ -218,14 +218,21 @@ def split_of_run(
     now = _where_now([Path(row["image"]) for row in rows], [*pairs])
     for row in rows:
         before = Path(row["image"])
+        gone = alone.get(before, Problem(before, "is gone"))
         pair = pairs.pop(now.get(before, before), None)
-        if pair:
-            problems += changes(pair, row)
-            group, size = row["group"], size_of(row)
-            pair = dataclasses.replace(pair, group=group, size=size)
-            parts[row["part"]].append(pair)
-        else:
-            problems.append(alone.get(before, Problem(before, "is gone")))
+        if not pair:
+            problems.append(gone)
+            continue
+        changed = changes(pair, row)
+        if pair.image != before:  # What has but the same name may be new.
+            changed = [
+                Problem(before, f"{gone.cause}, and {other.place} {other.cause}")
+                for other in changed
+            ]
+        problems += changed
+        group, size = row["group"], size_of(row)
+        pair = dataclasses.replace(pair, group=group, size=size)
+        parts[row["part"]].append(pair)
     if problems:
         wrong = listing(problems, f"All of the run's files: {run.split_file}")
         raise BadData(

@@ -287,6 +287,17 @@ def test_a_file_that_is_gone_is_named(run, folder, cause):
     assert "split.csv" in str(error.value)
 
 
+def test_a_file_that_is_gone_is_named_where_another_folder_has_one_of_its_name(run):
+    data = run.load_config().data.data
+    for folder in ("images", "masks"):
+        (data / folder / "car03.png").unlink()
+        (data / folder / "c").mkdir()
+        Image.new("L", (4, 3), 9).save(data / folder / "c/car03.png")
+    said = r"images/car03\.png: is gone, and .*/images/c/car03\.png has changed since"
+    with pytest.raises(BadData, match=said):
+        split_of_run(run)
+
+
 @pytest.mark.parametrize("folder", ["images", "masks"])
 def test_a_file_that_has_changed_is_named(run, folder):
     file = run.load_config().data.data / folder / "car03.png"
