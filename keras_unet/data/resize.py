@@ -35,10 +35,11 @@ def read_resized(path: Path, channels: int, data: DataConfig) -> Image:
         size = data.seen_size(header.shape)
         if header.format == "JPEG" and _is_plain(header, data):
             ratio = _ratio(header.shape, size)
-            image = _decoded(path, tf.io.decode_jpeg, channels=channels, ratio=ratio)
-        else:
-            image = decode_image(file, channels, data)
-    return at_size(image, size)
+            decode = functools.partial(tf.io.decode_jpeg, ratio=ratio)
+            # What it cannot read, Pillow may, or tells what is wrong.
+            with contextlib.suppress(Undecodable):
+                return at_size(_decoded(path, decode, channels=channels), size)
+        return at_size(decode_image(file, channels, data), size)
 
 
 def read_at_own_size(path: Path, channels: int, data: DataConfig) -> Image:
