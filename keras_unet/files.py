@@ -193,8 +193,9 @@ def remove_leftovers(folder: Path) -> None:
     """
     for path in folder.glob(".*-*"):
         owner = _OWNED.match(path.name)
-        if owner and _is_gone(owner[1], int(owner[2]), owner[3], path):
-            remove(path)
+        with contextlib.suppress(OSError):  # Another user's, or gone by now.
+            if owner and _is_gone(owner[1], int(owner[2]), owner[3], path):
+                remove(path)
 
 
 def restore_replaced(folder: Path) -> None:
@@ -215,10 +216,8 @@ def _is_gone(host: str, process: int, unique: str, path: Path) -> bool:
         return unique != _PROCESS
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
     return False
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from unprivileged import open_copy
 
 from keras_unet.files import (
     as_type,
@@ -135,6 +136,16 @@ def test_of_another_machine_a_day_old_is_gone(tmp_path, ended):
     os.utime(file, (0, 0))
     remove_leftovers(tmp_path)
     assert not file.exists()
+
+
+def test_what_another_user_left_unfinished_stops_nothing(tmp_path, ended):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / ended).write_text("half")
+    shared.chmod(0o555)
+    with open_copy(shared) as copy:
+        remove_leftovers(copy)
+        assert (copy / ended).exists()
 
 
 @dataclass(frozen=True)
