@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_unet.console import how_to_install, is_installed
 from keras_unet.data.class_list import BACKGROUND
-from keras_unet.data.folders import name_of
+from keras_unet.data.folders import name_of, opened
 from keras_unet.data.pair import Found, Pair, Part, Problem, agreed
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
@@ -30,10 +30,14 @@ _KEYS = re.compile(rb'"(?:annotations|images)"\s*:\s*\[')
 
 
 def is_annotations(file: Path) -> bool:
-    """Returns whether a JSON file begins like COCO's annotations."""
+    """Returns whether a JSON file begins like COCO's annotations.
+
+    Raises:
+        BadData: it may not be read.
+    """
     if not file.is_file():
         return False
-    with file.open("rb") as stream:
+    with opened(file) as stream:
         if not _KEYS.search(stream.read(_SNIFFED)):
             return False
     if file.stat().st_size > _SMALL:

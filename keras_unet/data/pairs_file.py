@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast, get_args
 
 from keras_unet.data import coco
-from keras_unet.data.folders import in_cars, kind_of, normal, stem_of
+from keras_unet.data.folders import in_cars, kind_of, normal, opened, stem_of
 from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem, agreed
 from keras_unet.errors import BadData
@@ -266,7 +266,7 @@ _EMPTY = {"", "-1", "nan"}
 
 def is_table(file: Path) -> bool:
     """Returns whether a CSV file's header is that of a table of run lengths."""
-    with file.open("rb") as stream:
+    with opened(file) as stream:
         line = stream.readline(1000).decode("utf-8-sig", errors="replace")
     words = {*_headings(line)}
     return bool(words & _NAMES and words & (_RUNS - {"mask"}))

@@ -166,6 +166,18 @@ def test_a_folder_that_may_not_be_read_is_one_line_and_status_1(
     )
 
 
+@pytest.mark.parametrize("name", ["notes.json", "table.csv"])
+def test_a_file_that_may_not_be_read_is_named(root, name, capsys):
+    (root / name).write_text("{}")
+    shutil.rmtree(root / "masks")
+    with open_copy(root) as copy:
+        close(copy / name)
+        assert main(["check", str(copy)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {copy}/{name}: may not be read (no permission)\n"
+    )
+
+
 def test_a_folder_in_a_closed_one_is_not_said_to_be_missing(unprivileged, capsys):
     close(unprivileged)
     assert main(["check", str(unprivileged / "images")]) == 1
