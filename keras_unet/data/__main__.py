@@ -160,9 +160,10 @@ class Records:
         load_tensorflow()
         from keras_unet.data.pairs import prepare
         from keras_unet.data.records import write_records
-        from keras_unet.data.records_index import require_one_size
+        from keras_unet.data.records_index import require_new, require_one_size
 
         data = _with_folder(self.data, self.folder)
+        require_new(self.output)
         require_one_size(data)
         if data.validation or data.test:
             raise BadUsage(

@@ -30,7 +30,7 @@ from keras_unet.data.pair import Pair, Record
 from keras_unet.data.records_index import ImageCoding, row_of, write_index
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData
 from keras_unet.files import write_new
 from keras_unet.types import Values
 
@@ -63,8 +63,7 @@ def write_records(
         BadUsage: the folder is there already, or images are to keep their own sizes.
         BadData: an image cannot be read.
     """
-    if folder.exists():
-        raise BadUsage(f"--output {folder} exists: name a new folder")
+    records_index.require_new(folder)
     records_index.require_one_size(data)
     data = dataclasses.replace(data, white=_white(pairs, data))
     with write_new(folder) as aside:

@@ -58,6 +58,16 @@ def require_one_size(data: DataConfig) -> None:
         )
 
 
+def require_new(folder: Path) -> None:
+    """Refuses to write records to what is there already.
+
+    Raises:
+        BadUsage: it is.
+    """
+    if folder.exists():
+        raise BadUsage(f"--output {folder} exists: name a new folder")
+
+
 def white_of(folders: Sequence[Path], wanted: int | None) -> int | None:
     """Returns what became white in the records' images of 16 bits.
 

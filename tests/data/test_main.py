@@ -346,6 +346,12 @@ def test_a_name_that_is_no_text_is_reported_written_and_split(root, tmp_path):
     assert found.count("caf\udce9") == 3
 
 
+def test_records_in_the_way_are_told_of_before_the_work(records, root, capsys):
+    (root / "images/a.png").write_bytes(b"")
+    assert main(["records", str(root), "--output", str(records)]) == 2
+    assert capsys.readouterr().err.endswith("records exists: name a new folder\n")
+
+
 def test_records_need_an_output(root):
     # tyro 0.9 keeps what it did not know from one call to the next.
     command = [sys.executable, "-m", "keras_unet.data", "records", str(root)]
