@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.data.images import image_shape, read_image
+from keras_unet.data.folders import opened
+from keras_unet.data.images import decode_values, image_shape
 from keras_unet.data.pair import Coding, Found, Pair, Problem
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
@@ -284,7 +285,9 @@ def _contrasts(read: Sequence[_BothWays], data: DataConfig) -> list[float]:
     ratios = []
     for pair, *masks in read:
         try:
-            image = read_image(pair.image, 1, data)[..., 0].astype(np.float32)
+            # Not of 8 bits: which of 16 are used is not known yet.
+            with opened(pair.image) as file:
+                image = decode_values(file, data).mean(-1, dtype=np.float32)
         except BadData:
             # It is told of later.
             continue

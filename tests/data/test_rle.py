@@ -197,6 +197,16 @@ def test_the_order_is_that_which_makes_whole_masks(tmp_path, shape, columns):
         )
 
 
+@pytest.mark.parametrize("columns", [False, True])
+def test_images_of_10_bits_tell_the_order_too(tmp_path, columns):
+    data = DataConfig(data=salt(tmp_path, (32, 32), columns))
+    for file in (tmp_path / "train").iterdir():
+        with Image.open(file) as image:
+            deep = np.asarray(image, np.uint16) * 6
+        Image.fromarray(deep).save(file)
+    assert find(data).says["run_lengths"] == ("columns" if columns else "rows")
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_an_order_that_cannot_be_told_is_a_question(tmp_path, count):
     data = DataConfig(data=salt(tmp_path, (32, 32), True, count))
