@@ -31,7 +31,7 @@ from keras_unet.data.records_index import ImageCoding, row_of, write_index
 from keras_unet.data.resize import at_size, read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
-from keras_unet.files import write_new
+from keras_unet.files import disk_error, write_new
 from keras_unet.types import Values
 
 _SHARD_BYTES = 2**27
@@ -62,15 +62,19 @@ def write_records(
     Raises:
         BadUsage: the folder is there already, or images are to keep their own sizes.
         BadData: an image cannot be read.
+        OSError: the disk is full.
     """
     records_index.require_new(folder)
     records_index.require_one_size(data)
     data = dataclasses.replace(data, white=_white(pairs, data))
     with write_new(folder) as aside:
         rows = []
-        for row in _write_shards(pairs, data, aside, coding):
-            rows.append(row)
-            progress(len(rows), len(pairs))
+        try:
+            for row in _write_shards(pairs, data, aside, coding):
+                rows.append(row)
+                progress(len(rows), len(pairs))
+        except tf.errors.OpError as error:
+            raise disk_error(str(error), folder) or error from None
         write_index(aside, data, coding, rows, says)
 
 

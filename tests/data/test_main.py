@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_disk import small_disk
 from unprivileged import as_python_3_14, close, open_copy
 
 from keras_unet.data.__main__ import main
@@ -350,6 +351,15 @@ def test_records_in_the_way_are_told_of_before_the_work(records, root, capsys):
     (root / "images/a.png").write_bytes(b"")
     assert main(["records", str(root), "--output", str(records)]) == 2
     assert capsys.readouterr().err.endswith("records exists: name a new folder\n")
+
+
+def test_records_for_which_the_disk_is_too_small_are_named(root, tmp_path, capsys):
+    with small_disk(tmp_path / "disk", "500k") as disk:
+        words = ["--output", str(disk / "records"), "--coding", "raw"]
+        assert main(["records", str(root), *words]) == 1
+        assert not any(disk.iterdir())
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == f"error: [Errno 28] No space left on device: '{disk}/records'"
 
 
 def test_records_need_an_output(root):
