@@ -173,9 +173,9 @@ def _fit(plan: Plan) -> TrainingProgress:
         )
     alone = cluster.workers() == 1
     stop = StopOnInterrupt(recorder, alone, f"Go on with: {plan.resume_command}")
-    beside = [*_callbacks(plan, recorder, budget), stop]
-    beside = _with_whole_images(beside, plan)
     try:
+        beside = [*_callbacks(plan, recorder, budget), stop]
+        beside = _with_whole_images(beside, plan)
         with stop:
             _fit_epochs(network, plan, progress, beside)
     except tf.errors.ResourceExhaustedError as error:

@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 from dataclasses import replace
 
 import forked
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from tiny_fit import in_pieces, make_config, plan_of, state
 
+from keras_unet.errors import BadData
 from keras_unet.files import read_rows
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.weights_file import load_weights
@@ -82,6 +84,14 @@ def test_epochs_laid_out_one_by_one_are_those_laid_out_at_once(
     monkeypatch.setattr("keras_unet.training.fit._MANY", 1)
     fit(plan_of(config, tmp_path))
     assert_same(tmp_path, whole)
+
+
+def test_a_validation_image_that_broke_since_the_check_is_named(tmp_path):
+    plan = plan_of(make_config(tmp_path / "data"), tmp_path / "run")
+    broken = plan.split.validation[0].image
+    broken.write_bytes(b"")
+    with pytest.raises(BadData, match=re.escape(f"{broken}: ")):
+        fit(plan)
 
 
 def test_more_epochs_than_memory_could_lay_out_are_begun(config, tmp_path):
