@@ -27,7 +27,7 @@ from keras_unet.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from keras_unet.data.pair import Pair
-    from keras_unet.data.pairs import Split
+    from keras_unet.data.pairs import Prepared, Split
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,21 @@ def choose(
     prepared = prepare(data, config.model.classes)
     for note in prepared.notes:
         print(note)
+    if config.data.group_by:
+        prepared = _regrouped(prepared, config.data.group_by)
     pairs = prepared.every if part == "all" else getattr(prepared.split(), part)
     return _name_of(run, arguments.data, arguments.split), pairs, prepared.data
+
+
+def _regrouped(prepared: Prepared, group_by: str) -> Prepared:
+    """Returns the pairs in the run's kind of groups, if their names have such ones."""
+    from keras_unet.data.folders import normal
+    from keras_unet.data.layouts import find_groups
+
+    groups = find_groups(group_by, [normal(p.image.name) for p in prepared.every])
+    every = zip(prepared.every, groups, strict=True)
+    regrouped = (dataclasses.replace(p, group=name or p.group) for p, name in every)
+    return dataclasses.replace(prepared, every=tuple(regrouped))
 
 
 def _name_of(run: RunFolder, folder: Path, part: str | None) -> str:
@@ -204,7 +217,7 @@ def _elsewhere(data: DataConfig, folder: Path, white: int | None) -> DataConfig:
     except ValueError as error:
         raise BadUsage(str(error)) from None
     data = dataclasses.replace(
-        data.moved_to(folder), run_lengths="auto", foreground_above=None
+        data.moved_to(folder), group_by=None, run_lengths="auto", foreground_above=None
     )
     if data.mask_kind == "classes":
         return data
