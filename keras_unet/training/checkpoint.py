@@ -37,7 +37,7 @@ _COLUMNS = {"epoch", "loss", "dice", "val_loss", "val_dice", "seconds"}
 _BROKEN = (
     *(OSError, ValueError, TypeError, LookupError, AttributeError, EOFError),
     *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError),
-    *(MemoryError, OverflowError, RecursionError),
+    *(OverflowError, RecursionError),
 )
 
 Logs = dict[str, Any] | None
@@ -216,7 +216,8 @@ def restore(
     """Puts the state that ``save`` wrote back and returns the progress.
 
     Raises:
-        BadData: the file is broken or belongs to another network.
+        BadData: the file is broken or belongs to another network, or fills the memory.
+        OSError: it cannot be read.
     """
     try:
         with file.open("rb") as stream, np.load(stream) as arrays:
@@ -225,7 +226,12 @@ def restore(
             progress = as_type(json.loads(str(arrays["progress"])), TrainingProgress)
         _require_sound(progress)
         return progress
+    except MemoryError as error:
+        raise BadData(f"{file}: too little memory to read it: {error}") from None
     except _BROKEN as error:
+        # What a broken file points to may lie before its begin: an invalid argument.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise OSError(error.errno, error.strerror, str(file)) from None
         raise BadData(
             f"{file} is no checkpoint of this run: {error}. "
             "Start again with --overwrite."

@@ -1,3 +1,7 @@
+import io
+import re
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -69,6 +73,26 @@ def test_a_state_of_wrong_types_is_refused(tmp_path, change):
         changed = dict(arrays) | change
     np.savez(file, **changed)
     with pytest.raises(BadData, match=r"state\.npz is no checkpoint .*--overwrite"):
+        checkpoint.restore(file, network)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path):
+    with pytest.raises(OSError, match=re.escape(str(tmp_path))):
+        checkpoint.restore(tmp_path, trained())
+
+
+def test_a_state_that_fills_the_memory_is_not_called_broken(tmp_path):
+    file, network = tmp_path / "state.npz", trained()
+    checkpoint.save(file, network, TrainingProgress())
+    header = io.BytesIO()
+    large = {"shape": (10**15,), "fortran_order": False, "descr": "<f4"}
+    np.lib.format.write_array_header_1_0(header, large)
+    with np.load(file) as arrays:
+        names = arrays.files
+    with zipfile.ZipFile(file, "w") as changed:
+        for name in names:
+            changed.writestr(f"{name}.npy", header.getvalue())
+    with pytest.raises(BadData, match=r"too little memory to read it: Unable to"):
         checkpoint.restore(file, network)
 
 
