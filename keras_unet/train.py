@@ -214,7 +214,6 @@ def _gather(
         say(note)
     prepared.require_apart(folder)
     config = prepared.resolve(config)
-    _require_same_run(folder, config)
     split = prepared.split()
     steps_per_epoch(split.train, config)
     return config, split, prepared
@@ -261,13 +260,13 @@ def _check_folder(folder: RunFolder, config: Config, say: Say) -> None:
 
 def _require_same_run(folder: RunFolder, new: Config) -> None:
     """Refuses to go on with a run as another one than it is."""
-    if not new.resume:
-        return
     old = folder.load_config()
+    free = ["output", "resume", "overwrite", "epochs", *PLACES]
+    free += ["log", "cache", "checkpoint_minutes"]
     changed = [
         f"{flag_of(name)} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)
-        if name not in ("output", "resume", "overwrite", "epochs", "log", *PLACES)
+        if name not in free
     ]
     minutes, was, now = old.fit.minutes, old.fit.epochs, new.fit.epochs
     if minutes and now != was:

@@ -486,9 +486,13 @@ def test_a_log_whose_extra_is_missing_is_refused_before_anything_is_read(
 
 
 @pytest.mark.slow
-def test_logs_may_change_when_a_run_goes_on(finished):
-    assert main(["--output", str(finished), "--resume", "--log"]) == 0
-    assert RunFolder(finished).load_config().fit.log == ()
+def test_logs_cache_and_checkpoints_may_change_when_a_run_goes_on(finished, capsys):
+    changed = ["--log", "--cache", "none", "--checkpoint-minutes", "3"]
+    assert main(["--output", str(finished), "--resume", *changed]) == 0
+    config = RunFolder(finished).load_config()
+    found = config.fit.log, config.data.cache, config.fit.checkpoint_minutes
+    assert found == ((), "none", 3.0)
+    assert "cache  none, every image is read" in capsys.readouterr().out
 
 
 @pytest.mark.slow
