@@ -555,6 +555,18 @@ def test_bad_data_leaves_the_run_that_was_to_be_overwritten(data, tmp_path):
     assert (run / "config.json").read_text() == "{}"
 
 
+def test_a_disk_too_small_for_the_cache_leaves_the_run_that_was_to_be_overwritten(
+    data, tmp_path, capsys
+):
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        run = disk / "run"
+        run.mkdir()
+        (run / "config.json").write_text("{}")
+        assert main(words(data, run, "--overwrite", "--cache", "disk")) == 2
+        assert "the cache needs" in capsys.readouterr().err
+        assert (run / "config.json").read_text() == "{}"
+
+
 @pytest.mark.parametrize("name", ["images", "masks/runs/a"])
 def test_a_run_folder_among_the_images_is_refused(data, name, capsys):
     before = sorted(data.rglob("*"))

@@ -22,8 +22,9 @@ from keras_unet.config import Config
 from keras_unet.console import Say
 from keras_unet.data import pipeline
 from keras_unet.data.pair import Pair
+from keras_unet.data.pair_cache import make_store
 from keras_unet.data.pairs import Split, steps_per_epoch
-from keras_unet.data.pieces import count_pieces
+from keras_unet.data.pieces import count_pieces, seen_sizes
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import disk_error
 from keras_unet.model.losses import SegmentationLoss
@@ -70,7 +71,7 @@ class Plan:
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        """Refuses a batch that the pairs do not fill or the devices cannot share."""
+        """Refuses a batch that nothing fills or shares, and a cache without room."""
         size, replicas = self.config.fit.batch_size, self.device.replicas
         steps_per_epoch(self.split.train, self.config)
         if size % replicas:
@@ -78,6 +79,8 @@ class Plan:
                 f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
                 f"take a multiple of {replicas}"
             )
+        for pairs in (self.split.train, self.split.validation):
+            make_store(seen_sizes(pairs, self.config.data), self.config)
 
     @property
     def resume_command(self) -> str:
