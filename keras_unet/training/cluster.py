@@ -16,7 +16,7 @@ from keras_unet.errors import BadUsage
 
 _LARGEST_GPU = 192 * 2**30
 """Bytes of the largest GPU that there is."""
-_GPU = Path("/dev/nvidia0")
+_DEVICES = Path("/dev")
 
 
 def workers() -> int:
@@ -42,8 +42,11 @@ def require_possible(config: Config) -> None:
     if config.fit.minutes and workers() > 1:
         raise BadUsage("--minutes goes by one machine's clock: give --epochs")
     needed = least_memory(config)
-    memory = max(machine_memory(), _LARGEST_GPU if _GPU.exists() else 0)
-    if needed > memory:
+    # A container may have been given any of the machine's.
+    gpus = any(_DEVICES.glob("nvidia[0-9]*"))
+    memory = max(machine_memory(), _LARGEST_GPU if gpus else 0)
+    # Windows does not say how much memory there is.
+    if needed > memory and hasattr(os, "sysconf"):
         height, width = config.data.network_size
         raise BadUsage(
             f"{config.data.size_flag} {height} {width}, "

@@ -1,8 +1,10 @@
 import json
+import os
 
 import pytest
 
 from keras_unet.config import Config, FitConfig, UNetConfig
+from keras_unet.data import pair_cache
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadUsage
 from keras_unet.training import cluster
@@ -55,6 +57,23 @@ def test_the_papers_network_at_its_own_size_fits():
     # Its weights alone, with gradients and moments, are 0.37 GB.
     assert 3e8 < cluster.least_memory(config) < 2e9
     cluster.require_possible(config)
+
+
+@pytest.mark.parametrize("gpu", ["nvidia0", "nvidia3", None])
+def test_what_a_gpu_may_fit_or_an_unknown_memory_is_not_refused(
+    gpu, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster, "_DEVICES", tmp_path)
+    (tmp_path / "limit").write_text(str(10**9))
+    monkeypatch.setattr(pair_cache, "_CGROUP_LIMIT", tmp_path / "limit")
+    large = Config(data=DataConfig(image_size=(4096, 4096)))
+    with pytest.raises(BadUsage, match=r"at the least, and there are 1 GB"):
+        cluster.require_possible(large)
+    if gpu:
+        (tmp_path / gpu).touch()
+    else:
+        monkeypatch.delattr(os, "sysconf")
+    cluster.require_possible(large)
 
 
 def test_several_machines_have_no_common_clock(monkeypatch):
