@@ -88,10 +88,9 @@ class Budget(keras.callbacks.Callback):
         ends = (self.progress.step + 1) % self.steps == 0
         needed = (self.step_seconds or 0.0) + self.reserve * (1 + ends)
         if self.progress.seconds + needed > self.total:
-            self.model.stop_training = True
+            self._stop()
             # The recorder adds the step that was just done.
             self.progress.step = (self.progress.epoch + 1) * self.steps - 1
-            self.progress.seconds = self.total
         took = now - self.step_began
         if self.is_compiled:
             # The shortest: a step that waited for the disk says nothing of the next.
@@ -103,11 +102,18 @@ class Budget(keras.callbacks.Callback):
         self.test_began = time.monotonic()
 
     def on_test_end(self, logs: Any = None) -> None:
-        """Keeps what a validation takes."""
+        """Keeps what a validation takes; ends a training that has no time for more."""
         now = time.monotonic()
         self.validation_seconds = now - self.test_began
         if self.progress.seconds < self.total:
             self.progress.seconds = now - self.began
+            needed = (self.step_seconds or 0.0) + self.reserve
+            if self.progress.seconds + needed > self.total:
+                self._stop()
+
+    def _stop(self) -> None:
+        self.model.stop_training = True
+        self.progress.seconds = self.total
 
 
 def with_fitting_size(

@@ -1,6 +1,7 @@
 import re
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +78,23 @@ def test_the_first_validation_is_made_where_the_time_is_up_before(
     assert fit(replace(plan, began=time.monotonic() - 3600)).epoch == 1
     # The end of its course.
     assert rates(tmp_path) == [0.0]
+
+
+@pytest.mark.parametrize("changed", [lambda whole: whole, in_pieces])
+def test_a_validation_beyond_the_minutes_is_the_last_one(
+    config, changed, tmp_path, monkeypatch
+):
+    said = []
+    plan = replace(plan_of(changed(config), tmp_path, said.append), began=0.0)
+    # A step or what lies between two takes a second, and the validation a thousand.
+    times = iter([*range(2 * plan.steps + 1), *[1000] * 100])
+    clock = SimpleNamespace(monotonic=lambda: next(times))
+    monkeypatch.setattr(budget, "time", clock)
+    progress = fit(plan)
+    assert (progress.epoch, progress.seconds) == (1, 60)
+    assert [line for line in said if line.endswith(" s, about 0 s left")]
+    assert RunFolder(tmp_path).weights_file.is_file()
+    assert fit(plan).epoch == 1
 
 
 def test_four_times_the_time_has_images_of_twice_the_pixels():
