@@ -78,6 +78,9 @@ def parse_config(words: Sequence[str]) -> Config:
         if flags_in(words) & {*map(flag_of, PLACES)}:
             # Where the images are now is said as a whole.
             default = dataclasses.replace(default, data=default.data.moved_to(None))
+        if "--image-size" in flags_in(words):
+            fit = dataclasses.replace(default.fit, fit_image_size=False)
+            default = dataclasses.replace(default, fit=fit)
     program = "python -m keras_unet.train"
     config = parse(Config, words, default=default, prog=program, description=_WHAT)
     if "--fit-image-size" in flags_in(words) and not config.fits_image_size:
@@ -231,13 +234,11 @@ def _with_what_was_found(config: Config, old: Config) -> Config:
         if getattr(config.data, name) == getattr(DataConfig(), name)
     }
     classes = old.model.classes if config.model.classes == 1 else config.model.classes
-    if old.fits_image_size:
+    if old.fits_image_size and config.fits_image_size:
         found["image_size"] = old.data.image_size
-    return dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, **found),
-        model=dataclasses.replace(config.model, classes=classes),
-    )
+    data = dataclasses.replace(config.data, **found)
+    model = dataclasses.replace(config.model, classes=classes)
+    return dataclasses.replace(config, data=data, model=model)
 
 
 def _require_run(folder: RunFolder) -> None:
@@ -262,7 +263,7 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
     """Refuses to go on with a run as another one than it is."""
     old = folder.load_config()
     free = ["output", "resume", "overwrite", "epochs", *PLACES]
-    free += ["log", "cache", "checkpoint_minutes"]
+    free += ["log", "cache", "checkpoint_minutes", "fit_image_size"]
     changed = [
         f"{flag_of(name)} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)

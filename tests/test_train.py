@@ -372,6 +372,20 @@ def test_resume_refuses_other_settings(finished, flags, message, capsys):
     assert message in printed.out + printed.err
 
 
+def test_resume_refuses_another_size_than_minutes_chose(finished, tmp_path, capsys):
+    run = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    old = run.load_config()
+    fit = dataclasses.replace(old.fit, minutes=1e-9, fit_image_size=True)
+    run.save_config(dataclasses.replace(old, fit=fit))
+    resume = ["--output", str(run.path), "--resume", "--image-size"]
+    assert main([*resume, "32", "48"]) == 2
+    message = "--image-size is (16, 24) in the run, (32, 48) now"
+    assert message in capsys.readouterr().err
+    # That which it has may be said.
+    assert main([*resume, "16", "24", "--seed", "3"]) == 2
+    assert capsys.readouterr().err.endswith("is. --seed is 0 in the run, 3 now.\n")
+
+
 def test_resume_without_its_checkpoint_does_not_start_over(finished, tmp_path, capsys):
     run = shutil.copytree(finished, tmp_path / "run")
     (run / "checkpoint" / "state.npz").unlink()
