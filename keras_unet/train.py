@@ -284,9 +284,9 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
 def _with_data(config: Config, say: Say) -> Config:
     if config.data.data or config.data.images or config.data.pairs:
         return config
-    if config.preset not in DRAWN:
+    if config.preset not in DRAWN or config.data.validation or config.data.test:
         raise BadUsage(
-            f"--preset {config.preset} needs images: give --data DIR, or "
+            "no flag says where the images to train on are: give --data DIR, or "
             "--images DIR and --masks DIR, or --pairs FILE.csv"
         )
     from keras_unet.data.demo.make import make_demo
@@ -295,8 +295,7 @@ def _with_data(config: Config, say: Say) -> Config:
     say(f"demo set: {folder} (drawn by code; give --data DIR for your own images)")
     with progress_bar("drawing cars") as progress:
         make_demo(folder, progress=progress)
-    data = dataclasses.replace(config.data, data=folder)
-    return dataclasses.replace(config, data=data)
+    return dataclasses.replace(config, data=config.data.moved_to(folder))
 
 
 def _begin(

@@ -619,9 +619,19 @@ def test_a_batch_larger_than_the_data_is_refused_before_tensorflow_loads(
     assert "tensorflow" not in done.stderr
 
 
-def test_a_preset_for_real_data_asks_for_it(tmp_path, capsys):
-    assert main(["--preset", "carvana", "--output", str(tmp_path / "run")]) == 2
-    assert "--data DIR" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "flags", [["--preset", "carvana"], ["--validation", "v"], ["--test", "t"]]
+)
+def test_where_the_images_to_train_on_are_is_asked(tmp_path, flags, capsys):
+    assert main([*flags, "--output", str(tmp_path / "run")]) == 2
+    message = "no flag says where the images to train on are: give --data DIR"
+    assert message in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_validation_that_has_moved_is_not_all_that_is_named(finished, capsys):
+    assert main(["--output", str(finished), "--resume", "--validation", "v"]) == 2
+    assert "where the images to train on are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
