@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from keras_unet import __version__
@@ -135,8 +136,8 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             raise BadData(
                 f"{self.metrics_file} has no best_threshold of the validation images: "
-                f"run python -m keras_unet.evaluate {self.path}, or give a number "
-                "between 0 and 1 instead of best"
+                f"run python -m keras_unet.evaluate {quote(str(self.path))}, or give a "
+                "number between 0 and 1 instead of best"
             ) from None
 
     def predict_config(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,14 @@ def test_a_config_that_is_none_is_told_with_its_key(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(BadData, match=rf"config\.json: .*{message}"):
         RunFolder(tmp_path).load_config()
+
+
+def test_the_command_that_finds_a_threshold_can_be_pasted(tmp_path):
+    run = RunFolder(tmp_path / "my run")
+    with pytest.raises(
+        BadData, match=f"keras_unet.evaluate '{re.escape(str(run.path))}',"
+    ):
+        run.best_threshold()
 
 
 def test_a_config_that_an_editor_saved_with_its_mark_is_read(tmp_path):

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
@@ -257,7 +258,7 @@ def _if_moved(run: RunFolder, data: DataConfig) -> str:
     )
     return (
         ". Where they have moved: python -m keras_unet.train --output "
-        f"{run.path} --resume {flags}"
+        f"{quote(str(run.path))} --resume {flags}"
     )
 
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import keras
@@ -105,7 +106,7 @@ def _count(split: Split, part: str) -> str:
 
 
 def _command(name: str, folder: RunFolder, rest: str) -> str:
-    return f"python -m keras_unet.{name} {folder.path} {rest}"
+    return f"python -m keras_unet.{name} {quote(str(folder.path))} {rest}"
 
 
 def draw_strip(
@@ -191,7 +192,7 @@ class Trackers:
 
 class _TensorBoard:
     def __init__(self, run: RunFolder, config: Config) -> None:
-        self.where = f"tensorboard --logdir {run.logs}"
+        self.where = f"tensorboard --logdir {quote(str(run.logs))}"
         self._config = json.dumps(_plain(config), indent=2).replace("\n", "\n    ")
         self._writer = tf.summary.create_file_writer(str(run.logs))
 
@@ -273,7 +274,7 @@ class _WandB:
                 silent=True, console="off", init_timeout=30, finish_timeout=60
             ),
         )
-        folder = Path(self._run.dir).parent
+        folder = quote(str(Path(self._run.dir).parent))
         self.where = f"wandb sync {folder}" if self._run.offline else self._run.url
 
     def log(self, step: int, scores: Mapping[str, Any], strip: Any = None) -> None:

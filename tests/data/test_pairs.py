@@ -413,7 +413,8 @@ def test_images_that_moved_without_a_word_are_asked_for_by_the_runs_own_flags(
     places = {"images": data.data / "images", "masks": data.data / "masks"}
     run.save_config(Config(data=replace(data, data=None, **places)))
     shutil.move(tmp_path / "data", tmp_path / "elsewhere")
-    flags = f"--output {run.path} --resume --images DIR --masks DIR"
+    run = RunFolder(shutil.move(run.path, tmp_path / "my run"))
+    flags = f"--output '{run.path}' --resume --images DIR --masks DIR"
     with pytest.raises(BadData, match=re.escape(flags)):
         split_of_run(run)
 

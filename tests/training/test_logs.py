@@ -12,7 +12,7 @@ import pytest
 from keras_unet.config import Config, FitConfig
 from keras_unet.console import is_installed
 from keras_unet.run_folder import RunFolder
-from keras_unet.training.logs import Trackers, draw_strip
+from keras_unet.training.logs import Trackers, draw_strip, summarise
 
 STRIP = np.zeros((16, 30, 3), "uint8")
 
@@ -41,6 +41,14 @@ def test_a_strip_has_a_row_an_image_and_three_columns():
     images = np.zeros((2, 8, 10, 1), "uint8")
     masks = np.zeros((2, 8, 10), "uint8")
     assert draw_strip(images, masks, masks).shape == (16, 30, 3)
+
+
+def test_the_commands_that_are_said_can_be_pasted(tmp_path):
+    said = []
+    summarise(RunFolder(tmp_path / "my run"), said.append)
+    commands = [line for line in said if "python -m" in line]
+    assert len(commands) == 3
+    assert all(f" '{tmp_path / 'my run'}' " in line for line in commands)
 
 
 @needs("tensorboard")
