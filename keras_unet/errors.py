@@ -79,7 +79,7 @@ def require_positive(config: Any, name: str) -> None:
 
 def require_between(config: Any, name: str, low: float, high: float) -> None:
     """Refuses what is below ``low`` or above ``high``, as ``require`` does."""
-    wanted = f"{low:g} to {high:g}"
+    wanted = f"{low:g} to {high:.10g}"
     if high == math.inf:
         wanted = f"{low:g} or more" + ", and finite" * isinstance(low, float)
     value = getattr(config, name)

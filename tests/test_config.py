@@ -32,6 +32,7 @@ from keras_unet.data_config import DataConfig
         (lambda: UNetConfig(classes=0), "--classes must be 1 to 255, not 0"),
         (lambda: UNetConfig(dropout=1.0), "--dropout must be 0 to below 1"),
         (lambda: UNetConfig(padding="valid", stem_stride=2), "--stem-stride 2"),
+        (lambda: FitConfig(seed=-1), "--seed must be 0 to 2147483647, not -1"),
         (lambda: FitConfig(batch_size=0), "--batch-size must be 1 or more, not 0"),
         (lambda: FitConfig(learning_rate=0.0), "--learning-rate must be above 0"),
         (lambda: FitConfig(learning_rate=math.inf), "above 0 and finite, not inf"),
