@@ -308,7 +308,7 @@ class Config:
             )
         if self.data.targets == "borders":
             _require_three(self)
-        _require_multiples(self.data.tile_size, self.model)
+        _require_multiples(self.data.tiles, self.model)
 
     @property
     def fits_image_size(self) -> bool:

@@ -18,6 +18,13 @@ from keras_unet.data_config import DataConfig
         ),
         (
             lambda: Config(
+                data=DataConfig(resolution=1.0),
+                model=UNetConfig(depth=8, stem_stride=2),
+            ),
+            "--tile-size 256 256 must be multiples of 512, .*: 512 512 for example",
+        ),
+        (
+            lambda: Config(
                 model=UNetConfig(classes=3), predict=PredictConfig(threshold=0.4)
             ),
             "--threshold is for foreground and background",
