@@ -18,11 +18,13 @@ from keras_unet.data.masks import class_ids, instances_of, read_pair, read_value
 from keras_unet.data.objects import in_16_bits, number_instances
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import Strips
-from keras_unet.data_config import DataConfig
+from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.shape_scores import (
     Ids,
+    MembraneScores,
     agreement,
+    at_thresholds,
     cells_of,
     membrane_scores,
     parted,
@@ -155,8 +157,7 @@ class PieceScores:
         self.columns: list[dict[str, float]] = []
         self._seg: list[float] = []
         self._agreement: list[tuple[float, float]] = []
-        self._inside: list[npt.NDArray[np.float32]] = []
-        self._truth: list[npt.NDArray[np.bool_]] = []
+        self._membranes: list[MembraneScores] = []
 
     def add(self, one: Predicted) -> None:
         """Looks at a pair and its prediction.
@@ -167,8 +168,9 @@ class PieceScores:
         if self.wanted.instances:
             self._add_instances(one)
         if self.wanted.membranes and one.probability is not None:
-            self._inside.append(one.probability)
-            self._truth.append(one.mask == 1)
+            # What is ignored is right in both.
+            inside = np.where(one.mask == IGNORE, 0, one.probability)
+            self._membranes.append(at_thresholds(inside, one.mask == 1))
 
     def _add_instances(self, one: Predicted) -> None:
         data = self._config.data
@@ -193,13 +195,15 @@ class PieceScores:
                 tried += seg_scores(found, truth)
 
     def _instances(self, one: Predicted, how: PredictConfig | None = None) -> Ids:
-        if one.probability is None:
-            return number_instances(one.prediction, self._config)
-        mask, config = one.prediction, self._config
-        if how:
+        """Returns what ``predict --instances`` finds, but where the mask is ignored."""
+        mask, config, levels = one.prediction, self._config, None
+        if one.probability is not None:
+            levels = in_16_bits(one.probability)
+        if how and one.probability is not None:
             mask = (one.probability > how.threshold).view(np.uint8)
             config = replace(config, predict=how)
-        return number_instances(mask, config, in_16_bits(one.probability))
+        found = number_instances(mask, config, levels)
+        return np.where(one.mask == IGNORE, 0, found)
 
     def totals(self) -> dict[str, Any]:
         """Returns seg, the mean over all true pieces, and the scores of membranes.
@@ -223,7 +227,7 @@ class PieceScores:
                 "v_rand" if self.wanted.membranes else "seg": tried[best],
             }
         if self.wanted.membranes:
-            found["membranes"] = membrane_scores(self._inside, self._truth)
+            found["membranes"] = membrane_scores(self._membranes)
         return found
 
 

@@ -98,7 +98,9 @@ def score_parts(
     """
     if not any(parts.values()):
         raise BadData(f"no images to score: {', '.join(parts)} has none")
-    read_metrics(run.metrics_file)  # Before the work, not after it.
+    # Before the work, not after it.
+    read_metrics(run.metrics_file)
+    _rows(run.per_image_file)
     how = how or Scoring()
     segmenter = Segmenter(run, how.predict)
     config = dataclasses.replace(segmenter.config, data=data)

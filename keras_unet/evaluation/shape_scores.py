@@ -131,11 +131,28 @@ THRESHOLDS = (*(round(0.1 * step, 1) for step in range(1, 10)), 0.95)
 """The challenge's tenths, and one above, where a sure network's membranes close."""
 
 
-def membrane_scores(
-    inside: Sequence[npt.NDArray[np.floating[Any]]],
-    truth: Sequence[Bools],
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> dict[str, Any]:
+MembraneScores = dict[str, list[float]]
+"""Of an image, each score at each of the ``THRESHOLDS``."""
+
+
+def at_thresholds(
+    inside: npt.NDArray[np.floating[Any]], truth: Bools
+) -> MembraneScores:
+    """Returns what the challenge says of an image.
+
+    Args:
+        inside: the probability (h, w) that a pixel is inside a cell; what is above a
+            threshold counts as inside.
+        truth: whether it is.
+
+    Raises:
+        BadUsage: scikit-image, the extra science, is not installed.
+    """
+    rows = [_scores_at(inside > threshold, truth) for threshold in THRESHOLDS]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def membrane_scores(images: Sequence[MembraneScores]) -> dict[str, Any]:
     """Returns what the challenge says of a stack of images, and thresholds of the best.
 
     Each is the mean over the images at its best threshold: v_rand and v_info (1 is
@@ -144,29 +161,17 @@ def membrane_scores(
     and mergers, Jain et al. 2010), pixel_error (share of pixels on the wrong side).
 
     Args:
-        inside: of each image the probability (h, w) that a pixel is inside a cell.
-        truth: of each image whether it is.
-        thresholds: what is above one of them counts as inside.
-
-    Raises:
-        BadUsage: scikit-image, the extra science, is not installed.
+        images: of each of them what ``at_thresholds`` returned.
     """
-    found: dict[str, list[float]] = {}
-    for threshold in thresholds:
-        rows = [
-            _scores_at(p > threshold, t) for p, t in zip(inside, truth, strict=True)
-        ]
-        for name in rows[0]:
-            mean = float(np.mean([row[name] for row in rows]))
-            found.setdefault(name, []).append(mean)
+    found = {name: np.mean([one[name] for one in images], axis=0) for name in images[0]}
     best = {
         name: int(
             np.argmax(values) if name in ("v_rand", "v_info") else np.argmin(values)
         )
         for name, values in found.items()
     }
-    scores: dict[str, Any] = {name: found[name][at] for name, at in best.items()}
-    return scores | {"thresholds": {name: thresholds[at] for name, at in best.items()}}
+    scores: dict[str, Any] = {name: float(found[name][at]) for name, at in best.items()}
+    return scores | {"thresholds": {name: THRESHOLDS[at] for name, at in best.items()}}
 
 
 def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from bright_run import make_border_run, make_cells, make_data, make_run
+from PIL import Image
 
 from keras_unet.data.layouts import find
 from keras_unet.evaluation.predictions import PieceScores, Scoring, predict_pairs
@@ -31,6 +32,27 @@ def test_seg_is_the_mean_over_all_pieces_of_all_images(tmp_path):
         scores.add(one)
     assert scores.columns == [{"seg": 0.5}, {"seg": 1.0}, {"seg": 1.0}]
     assert scores.totals() == {"seg": pytest.approx(5 / 6)}
+
+
+def test_pixels_that_are_ignored_count_in_no_score_of_pieces(tmp_path):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    data = make_cells(tmp_path / "data", 1)
+    ids = np.asarray(Image.open(data / "masks/cells0.png")).copy()
+    ids[:, 11:] = 99
+    Image.fromarray(ids).save(data / "masks/cells0.png")
+    ignoring = {"data": data, "mask_kind": "instances", "foreground_above": 0}
+    run = make_run(tmp_path / "run", ignore_values=(99,), **ignoring)
+    data = run.load_config().data
+    scores = PieceScores(Scoring(instances=True, membranes=True), run.load_config())
+    for one in predict_pairs(Segmenter(run), find(data).pairs, data, True):
+        one.prediction[:], one.probability[:] = one.mask == 1, one.mask == 1
+        # The cell goes on where nobody knows what is there.
+        one.prediction[3:13, 11:], one.probability[3:13, 11:] = 1, 1
+        scores.add(one)
+    found = scores.totals()
+    assert found["seg"] == 1
+    assert found["membranes"]["pixel_error"] == 0
+    assert found["membranes"]["warping_error"] == 0
 
 
 def test_nothing_is_scored_that_nobody_wants(tmp_path):

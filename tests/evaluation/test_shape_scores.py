@@ -11,6 +11,7 @@ from scipy import ndimage
 from keras_unet.data_config import IGNORE
 from keras_unet.evaluation.shape_scores import (
     agreement,
+    at_thresholds,
     boundary_scores,
     cells_of,
     membrane_scores,
@@ -77,7 +78,7 @@ def test_perfect_pieces_score_one_whatever_their_numbers():
 @needs_science
 def test_the_width_of_a_membrane_counts_for_nothing_after_thinning():
     truth = two_cells(gap=1)
-    scores = membrane_scores([two_cells(gap=4).astype(float)], [truth])
+    scores = membrane_scores([at_thresholds(two_cells(gap=4).astype(float), truth)])
     assert scores["v_rand"] > 0.95
     assert scores["rand_error"] > 0.05
     assert scores["warping_error"] == 0
@@ -98,7 +99,7 @@ def test_pieces_that_touch_are_parted_by_lines(seed):
 def test_a_gap_in_a_membrane_merges_two_cells():
     inside = two_cells()
     inside[5, 11] = inside[5, 12] = True
-    scores = membrane_scores([inside.astype(float)], [two_cells()])
+    scores = membrane_scores([at_thresholds(inside.astype(float), two_cells())])
     # All in one piece: pairs (1/2)² + (1/2)² of truth, 1 of what was found.
     assert scores["v_rand"] == pytest.approx(2 * 0.5 / 1.5, abs=0.01)
     assert scores["v_info"] == pytest.approx(0.0, abs=1e-9)
@@ -113,7 +114,7 @@ def test_a_gap_in_a_membrane_merges_two_cells():
 def test_the_best_threshold_is_found_for_each_score(inside, membrane, best):
     truth = two_cells()
     faint = np.where(truth, np.nextafter(inside, 1), membrane)
-    scores = membrane_scores([faint], [truth])
+    scores = membrane_scores([at_thresholds(faint, truth)])
     assert scores["v_rand"] == pytest.approx(1.0)
     assert scores["thresholds"]["v_rand"] in best
     assert scores["pixel_error"] == 0
