@@ -65,6 +65,12 @@ class UNetConfig:
         """How often images are halved on the way down, by the stem too."""
         return self.depth + (self.stem_stride == 2)
 
+    @property
+    def margin(self) -> int:
+        """How many pixels at each side of an image have no logits."""
+        # Six a level without padding, but for two of the lowest.
+        return 6 * 2**self.depth - 4 if self.padding == "valid" else 0
+
 
 @dataclass(frozen=True)
 class LossConfig:

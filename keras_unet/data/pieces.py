@@ -113,8 +113,7 @@ def cut_of(config: Config) -> Cut:
 
         depth = config.model.depth
         height, width = (padded_size(side, depth, "valid") for side in tile)
-        # Six pixels a level are lost on either side, but for two of the lowest.
-        lost = 2 * (6 * 2**depth - 4)
+        lost = 2 * config.model.margin
         seen, tile = (height, width), (height - lost, width - lost)
     augment, half = config.augment, np.array(seen) / 2
     ratio = max(1.0, (_reach(half, tile, augment) / half).max())

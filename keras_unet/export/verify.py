@@ -27,10 +27,11 @@ from keras_unet.data.masks import read_pair
 from keras_unet.data.pair import Pair
 from keras_unet.data.resize import resampled, resize_image
 from keras_unet.errors import BadData
-from keras_unet.evaluation.scores import confusion, scores
+from keras_unet.evaluation.scores import confusion
 from keras_unet.export.onnx import OnnxNetwork
 from keras_unet.export.serving import BATCHES, within_limit
 from keras_unet.export.tflite import TFLiteNetwork
+from keras_unet.model.metrics import segmentation_metrics
 from keras_unet.model.unet import to_mask
 from keras_unet.prediction.segmenter import Segmenter, with_flips
 from keras_unet.prediction.tiles import Tiler, tilings
@@ -289,28 +290,22 @@ class _Tally:
     """Differences and Dice, image after image."""
 
     def __init__(self, config: Config) -> None:
-        self.classes = max(config.model.classes, 2)
+        self.classes = config.model.classes
         self.threshold = config.predict.threshold
         self.largest: list[float] = []
         self.mean: list[float] = []
-        self.confusions: list[npt.NDArray[np.int64]] = []
+        self.dice = segmentation_metrics(self.classes)[0]
 
     def add(self, mask: Mask, came: Probability, wanted: Probability) -> None:
         difference = np.abs(came - wanted)
         self.largest.append(float(difference.max()))
         self.mean.append(float(difference.mean()))
         found = np.asarray(to_mask(came, self.threshold))
-        self.confusions.append(confusion(mask, found, self.classes))
+        self.dice.add(confusion(mask, found, self.classes)[np.newaxis])
 
     def figures(self) -> dict[str, Any]:
-        if self.classes == 2:
-            # Kaggle's score: the mean over the images.
-            each = [scores(one)["dice"] for one in self.confusions]
-            dice = statistics.fmean(each)
-        else:
-            dice = scores(np.sum(self.confusions, axis=0))["dice"]
         return {
-            "dice": dice,
+            "dice": float(self.dice.result()),
             "max_difference": float(np.max(self.largest)),
             "mean_difference": statistics.fmean(self.mean),
         }

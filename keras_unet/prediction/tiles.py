@@ -130,7 +130,7 @@ def tilings(config: Config) -> tuple[Tiling, Tiling]:
 def _tiling(side: int, overlap: float, model: UNetConfig) -> Tiling:
     halvings, step = model.halvings, 2**model.halvings
     if model.padding == "valid":
-        tile, margin = padded_size(side, halvings, "valid"), 6 * step - 4
+        tile, margin = padded_size(side, halvings, "valid"), model.margin
         stride = (tile - 2 * margin) // step * step
         return Tiling(tile, margin, stride, 0, halvings, "valid")
     shared = min(round(overlap * side / step) * step, side - step)
