@@ -23,6 +23,7 @@ from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 from keras_unet.evaluation.card import write_card
+from keras_unet.evaluation.drawings import spread
 from keras_unet.export import onnx, saved_model, serving, tflite, verify, web
 from keras_unet.export.serving import BATCHES
 from keras_unet.files import (
@@ -164,8 +165,7 @@ def _write(
 
 
 def _representative(pairs: Sequence[Pair], config: Config) -> list[np.ndarray]:
-    step = max(1, len(pairs) // REPRESENTATIVE_IMAGES)
-    chosen = pairs[::step][:REPRESENTATIVE_IMAGES]
+    chosen = spread(pairs, REPRESENTATIVE_IMAGES)
     if config.data.tiles:
         return [_middle_tile(_image(pair, config.data), config) for pair in chosen]
     return [_image(pair, config.data, config.data.image_size) for pair in chosen]

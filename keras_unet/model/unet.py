@@ -90,8 +90,8 @@ def go_up(
 def unet_logits(image: Tensor, config: UNetConfig) -> Tensor:
     """Returns the logits (b, h, w, classes) of an image (b, h, w, channels) in 0..255.
 
-    Height and width must be multiples of 2^depth; with padding "valid" they must be
-    such that every pooling meets an even size, and the logits are smaller.
+    Height and width must be multiples of 2^``halvings``; with padding "valid" they must
+    be such that every pooling meets an even size, and the logits are smaller.
     """
     widths = [config.filters * 2**level for level in range(config.depth)]
     # Around 0, so that the first kernel stays small: float16 exports depend on it.

@@ -61,7 +61,7 @@ def _read(image: Given, channels: int, data: DataConfig) -> types.Image:
 
 
 def _whole(array: npt.NDArray[Any], data: DataConfig) -> types.Image:
-    """Returns grey (h, w) or RGB (h, w, 3) in 8 bits.
+    """Returns grey (h, w), RGB (h, w, 3) or, where bands are picked, all of 8 bits.
 
     Raises:
         BadUsage: the array is no image.
@@ -82,7 +82,9 @@ def _whole(array: npt.NDArray[Any], data: DataConfig) -> types.Image:
         )
     levels = to_8_bits(array, data.white)
     grey = array.ndim == 2 or shape[2] == 1
-    return levels.reshape(shape[:2]) if grey else levels[..., :3]
+    if grey:
+        return levels.reshape(shape[:2])
+    return levels if data.bands else levels[..., :3]
 
 
 def _way_out(array: npt.NDArray[Any]) -> str:

@@ -157,7 +157,7 @@ async function segment(image, name, mine) {
   spent = 0;
   let drawn = begun;
   const found = await probabilityOf(image, network, settings, async (done, all) => {
-    if (all > 1 && performance.now() - drawn > 100) {
+    if (mine === turn && all > 1 && performance.now() - drawn > 100) {
       $("progress").hidden = false;
       $("progress").value = done / all;
       await new Promise((resolve) => setTimeout(resolve));
@@ -307,6 +307,7 @@ function stopCamera() {
   stream?.getTracks().forEach((track) => track.stop());
   stream = null;
   $("video").srcObject = null;
+  $("progress").hidden = true;
   $("camera").textContent = "Use camera";
 }
 
