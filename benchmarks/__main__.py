@@ -92,7 +92,7 @@ def measure(flags: Flags) -> Path:
         if part == "scaling":
             words = f"--figure {shlex.quote(str(file.with_suffix('.png')))}"
         results["parts"][part] = _run(part, words)
-        # After each: a part that fails costs itself alone.
+        # After each: a part that fails leaves those before it.
         with write_whole(file) as aside:
             aside.write_text(json.dumps(results, indent=2, ensure_ascii=False), "utf-8")
     return file

@@ -28,7 +28,7 @@ from keras_unet import (
     RunFolder,
     prepare,
 )
-from keras_unet.console import load_tensorflow, parse, require_extra, run_verb
+from keras_unet.console import parse, require_extra, run_verb
 from keras_unet.files import read_json
 
 
@@ -148,5 +148,4 @@ def _finish(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    load_tensorflow()
     sys.exit(main())

@@ -243,7 +243,8 @@ def _scored(
         words += [*shlex.split(flags.train), "--formats"]
         if flags.edge:
             words += ["--ignore-values", str(_UNLABELLED)]
-        _require_same(run.path.with_suffix(".txt"), shlex.join(words))
+        asked = shlex.join(words) + f" --edge {flags.edge}" * (flags.edge > 0)
+        _require_same(run.path.with_suffix(".txt"), asked)
         found = _test_of(run)
         if "seg" in found:
             return found

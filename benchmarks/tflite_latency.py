@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.machine import packages, processor
 from benchmarks.turns import Seconds, Step, take_turns
-from keras_unet import BadData
+from keras_unet import BadData, BadUsage
 from keras_unet.console import parse, run_verb
 
 
@@ -55,8 +55,11 @@ def compare(flags: Flags) -> None:
     """Prints the median and the fastest image of each file.
 
     Raises:
-        BadData: a file is missing, or LiteRT cannot open it.
+        BadUsage: there is no file.
+        BadData: one is missing, or LiteRT cannot open it.
     """
+    if not flags.files:
+        raise BadUsage("give the paths of TFLite files, found none")
     for file in flags.files:
         if not file.is_file():
             raise BadData(f"{file} is missing; give the paths of TFLite files")

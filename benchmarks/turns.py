@@ -114,5 +114,5 @@ def _run(name: str, connection: Connection, steps: int) -> Seconds:
     try:
         connection.send(steps)
         return np.array(connection.recv())
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         raise BadData(f"{name} ended early; what it said is above") from None

@@ -187,6 +187,8 @@ def test_cells_are_scored_with_the_thresholds_found_on_validation(
     pairs = {row["part"]: row["mask"] for row in read_rows(run / "split.csv")}
     assert "masks_3" in pairs["validation"]
     assert pairs["test"].startswith(str(hela))
+    assert main(words(hela, tmp_path / "out", "--folds", "0", "--edge", "2")) == 2
+    assert "with other flags" in capfd.readouterr().err
 
 
 def test_each_row_of_the_ablation_changes_one_part_and_the_last_is_the_preset():
