@@ -1,7 +1,7 @@
 """Scores of one image and of a set, at the images' own size.
 
 Pixels are counted in integers over the whole set: neither the size nor the order of
-the batches matters. A class that is neither in the mask nor in the prediction scores 1.
+the batches matters. An image without foreground, in which none is found, scores 1.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Scores:
         intervals: of each of them the ends of its 95 % interval; none of one group.
         groups: the totals of each group.
         classes: from three classes on, dice, iou, precision, recall, boundary_iou and
-            hausdorff_95 of each.
+            hausdorff_95 of each; NaN of one that is nowhere.
         best_threshold: of a binary network, the one with the best mean Dice, and that.
         confusion: pixels by true (row) and predicted (column) class.
         seconds: time it took, reading included.
@@ -175,7 +175,8 @@ def scores(confusion: Counts, class_names: Sequence[str] = ()) -> dict[str, floa
     """Returns dice, iou, precision, recall and accuracy of a confusion matrix.
 
     With two classes they are those of the foreground. With more they are means over
-    the classes that the masks or the predictions have, and dice_<class> is added.
+    the classes that the masks or the predictions have, and dice_<class> is added, NaN
+    of those that they have not.
 
     Raises:
         BadUsage: there are class names, but not one for each class.
@@ -198,7 +199,7 @@ def _pixel_scores(pixels: Numbers, class_names: Sequence[str]) -> dict[str, floa
     result["accuracy"] = float(found / true) if true else 1.0
     if classes > 2:
         names = names_of(classes, class_names)
-        dice = zip(names, each["dice"], strict=True)
+        dice = zip(names, np.where(present, each["dice"], math.nan), strict=True)
         result |= {f"dice_{name}": float(value) for name, value in dice}
     return result
 
@@ -255,8 +256,11 @@ def _totals(sums: Numbers, class_names: Sequence[str] = ()) -> dict[str, float]:
 
 
 def _by_class(sums: Numbers, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    means = _means(sums)
-    each = _ratios(sums[:3]) | {name: means[name] for name in _OF_IMAGES[2:]}
+    means, present = _means(sums), _present(sums[:3])
+    each = {
+        name: np.where(present, values, math.nan)
+        for name, values in _ratios(sums[:3]).items()
+    } | {name: means[name] for name in _OF_IMAGES[2:]}
     return {
         class_name: {name: float(of_class[place]) for name, of_class in each.items()}
         for place, class_name in enumerate(names)
