@@ -135,9 +135,8 @@ class RunFolder:
             return float(metrics["validation"]["best_threshold"])
         except (OSError, ValueError, KeyError, TypeError):
             raise BadData(
-                f"{self.metrics_file} has no best_threshold of the validation images: "
-                f"run python -m keras_unet.evaluate {quote(str(self.path))}, or give a "
-                "number between 0 and 1 instead of best"
+                f"{self.metrics_file} has no best_threshold: run python -m "
+                f"keras_unet.evaluate {quote(str(self.path))}, or give a number"
             ) from None
 
     def predict_config(
