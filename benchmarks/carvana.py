@@ -10,7 +10,6 @@ the same scorer counts their masks of the test cars at the images' own size.
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.machine import packages, processor
+from benchmarks.machine import packages, processor, run_module
 from keras_unet import (
-    BadData,
     DataConfig,
     Pair,
     RunFolder,
@@ -118,7 +116,7 @@ def _ours(flags: Flags) -> float:
     words = ["--preset", "carvana", "--data", str(flags.data), "--output"]
     words += [str(run.path), "--minutes", str(flags.minutes), "--overwrite"]
     words += [*shlex.split(flags.train), "--formats"]
-    _finish([sys.executable, "-m", "keras_unet.train", *words])
+    run_module("keras_unet.train", *words)
     return float(read_json(run.metrics_file, dict[str, Any])["test"]["dice"])
 
 
@@ -132,19 +130,7 @@ def _script(
     lines += [f"{pair.image}\t" for pair in test]
     listing.write_text("\n".join(lines), "utf-8")
     numbers = [str(number) for number in (flags.minutes, scale, flags.filters)]
-    command = [sys.executable, "-m", "benchmarks.script_torch", str(listing)]
-    _finish([*command, str(masks), *numbers])
-
-
-def _finish(command: list[str]) -> None:
-    """Runs a command; what it says goes beside the table.
-
-    Raises:
-        BadData: it failed.
-    """
-    status = subprocess.run(command, stdout=sys.stderr).returncode
-    if status:
-        raise BadData(f"{shlex.join(command[1:])} ended with status {status}")
+    run_module("benchmarks.script_torch", str(listing), str(masks), *numbers)
 
 
 if __name__ == "__main__":

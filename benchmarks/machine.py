@@ -1,11 +1,16 @@
-"""What a benchmark's numbers hold for: processor, versions, memory of its process."""
+"""What a benchmark's numbers hold for, and the commands that it measures."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+
+from keras_unet import BadData
 
 
 def processor() -> str:
@@ -21,6 +26,20 @@ def processor() -> str:
 def packages(*names: str) -> str:
     """Returns the versions that are installed, as one line."""
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def run_module(*words: str) -> None:
+    """Runs ``python -m WORDS``; what it says goes beside the table.
+
+    Raises:
+        BadData: it failed.
+    """
+    status = subprocess.run([sys.executable, "-m", *words], stdout=sys.stderr)
+    if status.returncode:
+        raise BadData(
+            f"{shlex.join(words)} ended with status {status.returncode}; what it said "
+            "is above"
+        )
 
 
 def resident_bytes() -> int:

@@ -12,7 +12,6 @@ passes over what is finished.
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.machine import packages, processor
+from benchmarks.machine import packages, processor, run_module
 from keras_unet import BadData, BadUsage, RunFolder
 from keras_unet.console import parse, run_verb
 from keras_unet.files import read_json, write_rows, write_whole
@@ -250,9 +249,9 @@ def _scored(
             return found
         write_rows(listing, [_without_edge(pair, flags) for pair in pairs])
         going_on = ["--resume"] if run.config_file.is_file() else []
-        _command("train", "--output", str(run.path), *words, *going_on)
+        run_module("keras_unet.train", "--output", str(run.path), *words, *going_on)
         how = [*measures, *_best_on_validation(run, measures)]
-        _command("evaluate", str(run.path), "--split", "test", *how)
+        run_module("keras_unet.evaluate", str(run.path), "--split", "test", *how)
         return _test_of(run)
 
     return scored
@@ -260,7 +259,8 @@ def _scored(
 
 def _best_on_validation(run: RunFolder, measures: Sequence[str]) -> list[str]:
     """Returns the thresholds that are best for instances on validation."""
-    _command("evaluate", str(run.path), "--split", "validation", *measures)
+    words = ("keras_unet.evaluate", str(run.path), "--split", "validation")
+    run_module(*words, *measures)
     metrics = read_json(run.metrics_file, dict[str, Any])
     best = metrics["validation"].get("best_instances")
     if not best:
@@ -289,21 +289,6 @@ def _test_of(run: RunFolder) -> Metrics:
         return {}
     metrics = read_json(run.metrics_file, dict[str, Any])
     return dict(metrics.get("test", {}))
-
-
-def _command(name: str, *words: str) -> None:
-    """Runs a command of the package; what it says goes beside the table.
-
-    Raises:
-        BadData: it failed.
-    """
-    command = [sys.executable, "-m", f"keras_unet.{name}", *words]
-    status = subprocess.run(command, stdout=sys.stderr).returncode
-    if status:
-        raise BadData(
-            f"{shlex.join(command[1:])} ended with status {status}; what it said is "
-            "above. The same benchmark goes on from there"
-        )
 
 
 def _membrane(name: str) -> Callable[[Metrics], float]:

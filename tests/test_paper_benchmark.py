@@ -136,11 +136,11 @@ def in_this_process(monkeypatch):
     """Has the commands run here: TensorFlow is not loaded anew for each."""
 
     def command(name, *words):
-        module = importlib.import_module(f"keras_unet.{name}")
+        module = importlib.import_module(name)
         with contextlib.redirect_stdout(sys.stderr):
             assert module.main(words) == 0
 
-    monkeypatch.setattr(paper, "_command", command)
+    monkeypatch.setattr(paper, "run_module", command)
 
 
 @pytest.mark.slow
