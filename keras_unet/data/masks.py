@@ -207,18 +207,22 @@ def decode_mask_values(
 
 
 def run_lengths_of(
-    file: BinaryIO, written: npt.NDArray[np.uint8 | np.uint16], data: DataConfig
+    file: BinaryIO, written: npt.NDArray[np.uint8 | np.uint16] | None, data: DataConfig
 ) -> str:
     """Returns the run lengths of the foreground in a mask of an open file.
 
     Args:
         file: of a mask of background and foreground.
-        written: their values in it, (2,), or RGB (2, 3).
+        written: their values in it, (2,), or RGB (2, 3); where they are not known, all
+            but 0 is foreground.
         data: says the order of run lengths.
 
     Raises:
         Undecodable: as by ``decode_mask_values``, or there are other values.
     """
+    columns = data.run_lengths == "columns"
+    if written is None:
+        return rle.encode(decode_mask_values(file, data) != 0, columns)
     colours = written.ndim > 1
     reading: Reading = "colours" if colours else "indices"
     found = decode_mask_values(file, replace(data, mask_reading=reading))
@@ -226,7 +230,7 @@ def run_lengths_of(
     background, foreground = (found == level for level in levels)
     if not (background | foreground).all():
         raise Undecodable(f"holds others than the values {shown(levels, data)}")
-    return rle.encode(foreground, data.run_lengths == "columns")
+    return rle.encode(foreground, columns)
 
 
 def to_class_ids(values: Values, data: DataConfig) -> Mask:

@@ -21,7 +21,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import Split, split_of_run
 from keras_unet.data.resize import read_resized
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData
 from keras_unet.evaluation.card import write_card
 from keras_unet.evaluation.drawings import spread
 from keras_unet.export import onnx, saved_model, serving, tflite, verify, web
@@ -68,8 +68,7 @@ def export_run(
         What was measured of each format and of "keras", as in the report.
 
     Raises:
-        BadUsage: ``web_runtime`` is not that, or a TFLite file of before, which stays,
-            is used with another threshold or without flips.
+        BadUsage: ``web_runtime`` is not that.
         BadData: the run or its data cannot be read, or a file differs too much.
         OSError: the disk is full; the files of before were kept.
     """
@@ -82,7 +81,6 @@ def export_run(
         formats = (*formats, kind)
     split = split or split_of_run(run)[0]
     report = _Report(run, len(split.validation))
-    _require_one_way(run, config, formats, report.artefacts)
     with _folder_aside(run) as aside:
         made = _write(network, config, split, formats, aside)
         measured = verify.examine(run, config, split.validation, made)
@@ -103,39 +101,15 @@ def export_run(
     return measured
 
 
-def _require_one_way(
-    run: RunFolder, config: Config, formats: Sequence[str], before: Mapping[str, Any]
-) -> None:
-    """Refuses TFLite files beside others that client.py must treat otherwise.
-
-    Raises:
-        BadUsage: names one that stays.
-    """
-    now = {name: getattr(config.predict, name) for name in _FOR_CLIENTS}
-    for kind in tflite.KINDS if set(tflite.KINDS) & set(formats) else ():
-        was = before.get(kind, {}).get("predict", now)
-        stays = kind not in formats and (run.tflite / f"model_{kind}.tflite").exists()
-        changed = [name for name in now if was.get(name, now[name]) != now[name]]
-        if stays and changed:
-            raise BadUsage(
-                f"{run.tflite} has model_{kind}.tflite, exported with {changed[0]} "
-                f"{was[changed[0]]}, now {now[changed[0]]}, and one client.json tells "
-                f"how to use all files there: add {kind} to --formats, or remove it"
-            )
-
-
-_FOR_CLIENTS = ("threshold", "test_time_flips")
-
-
 def _write_beside(run: RunFolder, config: Config, made: Mapping[str, Path]) -> None:
     """Writes what tells servers and clients how to use what was made."""
     if "saved_model" in made:
         with write_whole(run.serving) as folder:
             serving.write_serving(folder, config)
-    if set(made) & set(tflite.KINDS):
-        tflite.write_client(run.tflite, config)
+    if files := [made[kind].name for kind in tflite.KINDS if kind in made]:
+        tflite.write_client(run.tflite, config, files)
     if "onnx" in made:
-        tflite.write_client(run.onnx, config)
+        tflite.write_client(run.onnx, config, [made["onnx"].name])
         onnx.write_triton_config(run.onnx, config)
 
 

@@ -40,7 +40,7 @@ from keras_unet.export.tflite_tables import (
     with_float16_weights,
     with_metadata,
 )
-from keras_unet.files import write_json, write_whole
+from keras_unet.files import read_json, write_json, write_whole
 from keras_unet.prediction.segmenter import (
     class_values,
     probability_of,
@@ -216,8 +216,19 @@ def notes_on_bands(bands: tuple[int, ...]) -> list[str]:
     ]
 
 
-def write_client(folder: Path, config: Config) -> None:
-    """Writes client.py, which needs no package of ours, and what it must know."""
-    write_json(folder / "client.json", client_settings(config))
+def write_client(folder: Path, config: Config, files: Sequence[str]) -> None:
+    """Writes client.py, which needs no package of ours, and what it must know.
+
+    Args:
+        folder: of the files.
+        config: of the run.
+        files: which were made now; others there keep their threshold and flips.
+    """
+    told, place = client_settings(config), folder / "client.json"
+    before: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        before = read_json(place, dict[str, Any]).get("files", {})
+    own = {name: told[name] for name in ("threshold", "flips")}
+    write_json(place, told | {"files": before | dict.fromkeys(files, own)})
     with write_whole(folder / "client.py") as file:
         shutil.copyfile(tflite_client.__file__, file)

@@ -228,6 +228,8 @@ def mask_of(found: Array, told: dict[str, Any]) -> Array:
 def segment(model: Path, file: Path, mask: Path) -> None:
     """Writes the mask of an image."""
     told = json.loads(Path(__file__).with_name("client.json").read_text("utf-8"))
+    # Files that were exported one by one may differ in these.
+    told |= told["files"].get(model.name, {})
     for note in told["notes"]:
         print(f"note: {note}", file=sys.stderr)
     image = read(file, told["white"], told["bands"])

@@ -207,7 +207,7 @@ def _run(
         try:
             yield name, _runs_of(mask, config) if arguments.submission else ""
         except Undecodable as error:
-            cause = f"has a mask that {error}; others need the run's folder as RUN"
+            cause = f"has a mask that {error}: export the run again"
             yield beam.pvalue.TaggedOutput("failed", (path, cause))
 
     with beam.Pipeline(options=options) as pipeline:
@@ -304,7 +304,10 @@ def _runs_of(mask: bytes, config: Config) -> str:
     from keras_unet.data.masks import run_lengths_of
     from keras_unet.prediction.segmenter import class_values
 
-    return run_lengths_of(io.BytesIO(mask), class_values(config), config.data)
+    # What a SavedModel without its run writes nobody knows: 0 is background then.
+    known = config.data.mask_kind != "auto"
+    values = class_values(config) if known else None
+    return run_lengths_of(io.BytesIO(mask), values, config.data)
 
 
 def _write_rows(

@@ -248,6 +248,10 @@ def test_run_lengths_are_of_the_foreground_whatever_its_value(values, written, r
     assert run_lengths_of(in_png(written), values, DataConfig()) == runs
 
 
+def test_where_values_are_not_known_all_but_0_is_foreground():
+    assert run_lengths_of(in_png([[0, 7, 9]]), None, DataConfig()) == "2 2"
+
+
 @pytest.mark.parametrize("written", [[[0, 7]], [[[255, 128, 0], [0, 0, 0]]]])
 def test_a_mask_of_other_values_has_no_run_lengths(written):
     values = np.array([0, 255], np.uint8)

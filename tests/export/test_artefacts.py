@@ -11,7 +11,7 @@ from PIL import Image
 from splits import remember, split_of
 
 from keras_unet.config import PredictConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData
 from keras_unet.export.artefacts import export_run
 from keras_unet.run_folder import RunFolder
 
@@ -84,15 +84,6 @@ def test_float_files_agree_with_keras_as_far_as_floats_go(exported):
     assert measured["float16"]["max_difference"] <= 5e-3
     if "onnx" in measured:
         assert measured["onnx"]["max_difference"] <= 1e-4
-
-
-def test_one_client_is_not_told_two_thresholds(exported):
-    run, _ = exported
-    before = files(run)
-    with pytest.raises(BadUsage, match=r"model_float32.tflite, .* 0.5, now 0.4") as no:
-        export_run(run, ["int8"], predict=PredictConfig(threshold=0.4))
-    assert "add float32 to --formats" in str(no.value)
-    assert files(run) == before
 
 
 def test_nothing_is_left_aside(exported):

@@ -28,7 +28,7 @@ def write_files(run, config, folder):
         tflite.write_tflite(source, "float32", folder / "model.tflite", LABELS)
     if find_spec("tf2onnx"):
         onnx.write_onnx(part, config, folder / "model.onnx")
-    tflite.write_client(folder, config)
+    tflite.write_client(folder, config, [])
     return segmenter
 
 
@@ -77,7 +77,7 @@ def test_the_client_s_mask_is_that_of_predict(tmp_path, data, model, size):
 )
 def test_the_client_says_in_a_line_what_is_wrong(tmp_path, model, image, said):
     config = make_run(tmp_path / "run", data={"white": 4095}).load_config()
-    tflite.write_client(tmp_path, config)
+    tflite.write_client(tmp_path, config, [])
     Image.fromarray(noise((9, 9))).save(tmp_path / "a.png")
     colours = tf.constant(noise((9, 9)).astype(np.uint16) * 16)
     (tmp_path / "c.png").write_bytes(tf.io.encode_png(colours).numpy())
@@ -90,7 +90,7 @@ def test_the_client_says_in_a_line_what_is_wrong(tmp_path, model, image, said):
 
 def test_the_client_says_of_which_bands_images_must_be(tmp_path):
     run = make_run(tmp_path / "run", data={"bands": (4, 3, 2)})
-    tflite.write_client(tmp_path, run.load_config())
+    tflite.write_client(tmp_path, run.load_config(), [])
     told = json.loads((tmp_path / "client.json").read_text())
     assert told["bands"] == []
     assert "bands 4, 3, 2: give images that hold just these" in told["notes"][0]
@@ -98,7 +98,20 @@ def test_the_client_says_of_which_bands_images_must_be(tmp_path):
 
 def test_what_the_client_must_know_lies_beside_it(tmp_path):
     run = make_run(tmp_path / "run", data={"resolution": 0.5, "tile_size": (16, 24)})
-    tflite.write_client(tmp_path, run.load_config())
+    tflite.write_client(tmp_path, run.load_config(), [])
     told = json.loads((tmp_path / "client.json").read_text())
     assert (told["rows"]["tile"], told["columns"]["tile"]) == (16, 24)
     assert (told["resolution"], told["values"]) == (0.5, [0, 255])
+
+
+def test_files_that_were_exported_before_keep_their_threshold(tmp_path):
+    config = make_run(tmp_path / "run").load_config()
+    for name, threshold in [("old.tflite", 0.3), ("new.tflite", 0.7)]:
+        predict = PredictConfig(threshold=threshold, test_time_flips=True)
+        config = dataclasses.replace(config, predict=predict)
+        tflite.write_client(tmp_path, config, [name])
+    told = json.loads((tmp_path / "client.json").read_text())
+    assert told["files"] == {
+        "old.tflite": {"threshold": 0.3, "flips": ["horizontal"]},
+        "new.tflite": {"threshold": 0.7, "flips": ["horizontal"]},
+    }
