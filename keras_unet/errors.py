@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,13 @@ def flag_of(name: str) -> str:
 def flags_in(words: Sequence[str]) -> set[str]:
     """Returns the flags of a command line, as ``flag_of`` writes them."""
     return {word.partition("=")[0].replace("_", "-") for word in words}
+
+
+def quoted(path: Path | str) -> str:
+    """Returns a path as the command lines of this system take it."""
+    if os.name == "nt":
+        return subprocess.list2cmdline([str(path)])
+    return shlex.quote(str(path))
 
 
 def as_paths(config: Any, *names: str) -> None:

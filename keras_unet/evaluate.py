@@ -171,6 +171,12 @@ def _regrouped(prepared: Prepared, group_by: str) -> Prepared:
     from keras_unet.data.layouts import find_groups
 
     groups = find_groups(group_by, [normal(p.image.name) for p in prepared.every])
+    fits = sum(name is not None for name in groups)
+    if fits < len(groups):
+        print(
+            f"--group-by {group_by} of the run fits {fits} of {len(groups)} names; the "
+            "others are grouped as without it"
+        )
     every = zip(prepared.every, groups, strict=True)
     regrouped = (dataclasses.replace(p, group=name or p.group) for p, name in every)
     return dataclasses.replace(prepared, every=tuple(regrouped))

@@ -271,14 +271,13 @@ def _require_no_others(
     output = arguments.output
     before = _read_journal(output / JOURNAL)
     cause = before and _changes(before, made_by)
-    if not (cause and arguments.overwrite):
+    if not cause or not arguments.overwrite:
         return
     stems = {output / one.place.with_suffix("") for one in every}
     inputs = {one.file for one in every}
-    # Also those of folders of which no image is given now.
-    for mask in sorted(output.rglob("[!.]*.png")):
-        if not (mask in inputs or _is_of(mask, stems)):
-            name = mask.relative_to(output)
+    for mask in sorted(output.rglob("*.png")):
+        name = mask.relative_to(output)
+        if not (mask in inputs or _is_of(mask, stems) or _is_elsewhere(name, output)):
             raise BadUsage(
                 f"--output {output} {cause}. --overwrite would replace some of them, "
                 f"and {name} would stay: give all the images, remove the folder, or "
@@ -292,6 +291,12 @@ def _is_of(mask: Path, stems: set[Path]) -> bool:
         start, _, end = start.rpartition("_")
     made = end in ("probability", "instances") and mask.with_name(start) in stems
     return made or mask.with_suffix("") in stems
+
+
+def _is_elsewhere(name: Path, output: Path) -> bool:
+    """Returns whether a file is hidden, or in a folder with a journal of its own."""
+    own = any((output / folder / JOURNAL).exists() for folder in name.parents[:-1])
+    return own or any(part.startswith(".") for part in name.parts)
 
 
 def _read_journal(journal: Path) -> dict[str, Any] | None:

@@ -10,12 +10,11 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from keras_unet import __version__
 from keras_unet.config import Config, PredictConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, quoted
 from keras_unet.files import (
     as_type,
     no_empty_folders,
@@ -136,7 +135,7 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             raise BadData(
                 f"{self.metrics_file} has no best_threshold: run python -m "
-                f"keras_unet.evaluate {quote(str(self.path))}, or give a number"
+                f"keras_unet.evaluate {quoted(self.path)}, or give a number"
             ) from None
 
     def predict_config(
@@ -183,21 +182,21 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
-        if self.present() and not self._is_begun() and not overwrite:
-            raise BadUsage(
-                f"--output {self.path} holds a run already "
-                f"({', '.join(self.present())}). Go on with it: --resume. "
-                "Replace it: --overwrite. Or give another folder."
-            )
-
-    def _is_begun(self) -> bool:
-        """Returns whether all there is is what an interrupt before an epoch leaves."""
-        if not {"config.json", "split.csv", "logs"}.issuperset(self.present()):
-            return False
-        with contextlib.suppress(BadData):  # Others write a config.json too.
-            self.load_config()
-            return True
-        return False
+        if overwrite or not self.present():
+            return
+        begun = {"config.json", "split.csv", "logs"}
+        # An interrupt before the first epoch leaves these alone; others a config.json.
+        if self.config_file.is_file() and begun.issuperset(self.present()):
+            try:
+                self.load_config()
+            except BadData as error:
+                raise BadUsage(f"{error}; give another --output") from None
+            return
+        raise BadUsage(
+            f"--output {self.path} holds a run already "
+            f"({', '.join(self.present())}). Go on with it: --resume. "
+            "Replace it: --overwrite. Or give another folder."
+        )
 
     @contextlib.contextmanager
     def hold(self, say: Callable[[str], None] = print) -> Iterator[None]:

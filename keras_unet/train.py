@@ -79,8 +79,8 @@ def parse_config(words: Sequence[str]) -> Config:
             # Where the images are now is said as a whole.
             default = dataclasses.replace(default, data=default.data.moved_to(None))
         if "--image-size" in flags_in(words):
-            fit = dataclasses.replace(default.fit, fit_image_size=False)
-            default = dataclasses.replace(default, fit=fit)
+            fixed = dataclasses.replace(default.fit, fit_image_size=False)
+            default = dataclasses.replace(default, fit=fixed)
     program = "python -m keras_unet.train"
     config = parse(Config, words, default=default, prog=program, description=_WHAT)
     if "--fit-image-size" in flags_in(words) and not config.fits_image_size:
@@ -137,9 +137,8 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
     with from_training_on(folder, plan.resume_command):
         _begin(folder, config, split, prepared)
         with logs:
-            progress = fit(plan)
-            best = f"{progress.best:.4f} in epoch {progress.best_epoch}"
-            say(f"best validation Dice {best}")
+            done = fit(plan)
+            say(f"best validation Dice {done.best:.4f} in epoch {done.best_epoch}")
             _finish(plan, logs, say)
 
 
@@ -236,9 +235,11 @@ def _with_what_was_found(config: Config, old: Config) -> Config:
     classes = old.model.classes if config.model.classes == 1 else config.model.classes
     if old.fits_image_size and config.fits_image_size:
         found["image_size"] = old.data.image_size
-    data = dataclasses.replace(config.data, **found)
+    data, fit = dataclasses.replace(config.data, **found), config.fit
+    if data.image_size == old.data.image_size:
+        fit = dataclasses.replace(fit, fit_image_size=old.fit.fit_image_size)
     model = dataclasses.replace(config.model, classes=classes)
-    return dataclasses.replace(config, data=data, model=model)
+    return dataclasses.replace(config, data=data, model=model, fit=fit)
 
 
 def _require_run(folder: RunFolder) -> None:
@@ -263,7 +264,7 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
     """Refuses to go on with a run as another one than it is."""
     old = folder.load_config()
     free = ["output", "resume", "overwrite", "epochs", *PLACES]
-    free += ["log", "cache", "checkpoint_minutes", "fit_image_size"]
+    free += ["log", "cache", "checkpoint_minutes"]
     changed = [
         f"{flag_of(name)} is {was} in the run, {now} now"
         for name, was, now in differences(old, new)

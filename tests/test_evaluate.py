@@ -89,13 +89,16 @@ def test_other_data_goes_by_a_good_folder_name(tmp_path, folder, name):
     assert (run.figures / name / "evaluation.png").is_file()
 
 
-def test_other_data_are_grouped_as_the_runs_are_where_their_names_allow(tmp_path):
+def test_other_data_are_grouped_as_the_runs_are_where_their_names_allow(
+    tmp_path, capsys
+):
     run = make_run(tmp_path / "run", group_by="car(0)")
     data = make_data(tmp_path / "other", count=4)
     for folder in ("images", "masks"):
         (data / folder / "car03.png").rename(data / folder / "scan3.png")
     assert evaluate(run, "--data", data) == 0
     assert metrics_of(run)["other"]["groups"].keys() == {"0", "scan3"}
+    assert "fits 3 of 4 names; the others are grouped" in capsys.readouterr().out
 
 
 def test_two_folders_of_one_name_are_told_apart_and_keep_their_names(tmp_path):

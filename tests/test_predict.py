@@ -234,6 +234,13 @@ def test_nor_do_those_in_folders_of_which_no_image_is_given(
     assert "more/c.png would stay" in capsys.readouterr().err
 
 
+def test_masks_with_a_journal_of_their_own_may_stay(run, images, tmp_path):
+    assert predict(run, images, "--output", tmp_path / "out" / "more") == 0
+    assert predict(run, images, "--output", tmp_path / "out") == 0
+    more = ["--threshold", "0.9", "--overwrite"]
+    assert predict(run, images, "--output", tmp_path / "out", *more) == 0
+
+
 def test_masks_of_a_version_that_knew_no_seeds_are_gone_on_with(run, images, tmp_path):
     words = [images, "--output", tmp_path / "out"]
     assert predict(run, *words) == 0

@@ -201,7 +201,7 @@ def test_a_config_of_somebody_else_is_kept(tmp_path, text):
     run = RunFolder(tmp_path)
     run.config_file.write_text(text)
     run.logs.mkdir()
-    with pytest.raises(BadUsage, match=r"\(config\.json, logs\)"):
+    with pytest.raises(BadUsage, match=r"config\.json.*; give another --output"):
         run.require_free(overwrite=False)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from keras_unet.console import how_to_install, is_installed
 from keras_unet.data.class_list import BACKGROUND
 from keras_unet.data.folders import name_of, opened
-from keras_unet.data.pair import Found, Pair, Part, Problem, agreed
+from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 from keras_unet.types import Values
@@ -88,8 +88,9 @@ def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
     if used - names.keys():
         raise BadData(f"{file}: has no category {min(used - names.keys())}")
     # 0 is the background: some tools count categories from 0, or have a root there,
-    # which is what others say that they are of. No matter which this file shows.
-    roots = {c.get("supercategory") for c in content["categories"] if int(c["id"])}
+    # which is what others say that they are of, and which has no object of its own.
+    of_0 = [c for c in content["categories"] if int(c["id"])]
+    roots = {str(c.get("supercategory")) for c in of_0}
     is_class = 0 in names and names[0].lower() not in BACKGROUND
     first = 1 if is_class and (0 in used or names[0] not in roots) else 0
     names = {i + first: name for i, name in sorted(names.items()) if i + first > 0}
@@ -190,7 +191,8 @@ def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
     for file, found in founds.items():
         pairs += [replace(pair, part=parts[file]) for pair in found.every]
         problems += found.problems
-        says = agreed(says, found.says, file)
+        require_agreed(says, found.says, file)
+        says |= found.says
     every = list(founds.values())
     if any(f.says["class_values"] != says["class_values"] for f in every):
         files = " and ".join(map(str, founds))

@@ -23,7 +23,7 @@ from keras_unet.data.folders import (
     normal,
     subfolders,
 )
-from keras_unet.data.pair import Found, Pair, Part, Problem, agreed
+from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
 from keras_unet.data.rle import with_order
@@ -289,11 +289,12 @@ def _with_given(found: Found, part: Part, given: Found) -> Found:
     others = [pair for pair in found.every if pair.part != part]
     own = len(found.every) - len(others)
     left_out = f"{own} {part} images of the data's own split are left out: --{part}"
+    require_agreed(found.says, given.says, f"--{part}")
     return Found(
         (*others, *(replace(pair, part=part) for pair in given.every)),
         found.problems + given.problems,
         (*found.notes, *([f"{left_out} is given"] if own else [])),
-        {**agreed(found.says, given.says, f"--{part}"), **found.says},
+        {**given.says, **found.says},
     )
 
 

@@ -199,7 +199,8 @@ class MaskPixels:
     def _visible(self, values: _Pixels) -> _Pixels:
         """Returns the values, 0 where alpha hides them."""
         if self._has_alpha():
-            values = values.copy()  # Pillow's own cannot be written to.
+            if not values.flags.writeable:  # As Pillow's own are not.
+                values = values.copy()
             values[self._hidden()] = 0
         return values
 

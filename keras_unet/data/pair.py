@@ -107,10 +107,10 @@ class Found:
         return replace(data, **{name: says[name] for name in is_open})
 
 
-def agreed(
+def require_agreed(
     known: Mapping[str, Any], more: Mapping[str, Any], place: Path | str
-) -> dict[str, Any]:
-    """Returns what two sets answer, as ``Found.says``; ``more`` comes first.
+) -> None:
+    """Refuses two sets, by their ``Found.says``, of which one has other classes.
 
     Args:
         known: of the one set.
@@ -121,7 +121,6 @@ def agreed(
         BadData: they have one value for two classes, or two values for one class.
     """
     _refuse_other(_classes(known), _classes(more), place)
-    return {**known, **more}
 
 
 def _classes(says: Mapping[str, Any]) -> set[tuple[int, str]]:
@@ -138,7 +137,7 @@ def _refuse_other(
                 raise BadData(
                     f"{place}: has the value {value} for {name}, expected {wanted} for "
                     f"{called}, as elsewhere: give all files the same categories, with "
-                    "the same ids"
+                    "the same ids, and objects of a category 0 to all or to none"
                 )
 
 

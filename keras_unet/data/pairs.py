@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from keras_unet.config import Config
 from keras_unet.console import Progress, silent
@@ -22,7 +21,7 @@ from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
 from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
 from keras_unet.data.pieces import count_pieces
 from keras_unet.data_config import PLACES, DataConfig
-from keras_unet.errors import BadData, BadUsage, flag_of
+from keras_unet.errors import BadData, BadUsage, flag_of, quoted
 from keras_unet.files import write_rows
 from keras_unet.run_folder import RunFolder
 
@@ -258,7 +257,7 @@ def _if_moved(run: RunFolder, data: DataConfig) -> str:
     )
     return (
         ". Where they have moved: python -m keras_unet.train --output "
-        f"{quote(str(run.path))} --resume {flags}"
+        f"{quoted(run.path)} --resume {flags}"
     )
 
 

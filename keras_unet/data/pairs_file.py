@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 from keras_unet.data import coco
 from keras_unet.data.folders import in_cars, kind_of, normal, opened, stem_of
 from keras_unet.data.objects import mask_files
-from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem, agreed
+from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem, require_agreed
 from keras_unet.errors import BadData
 from keras_unet.files import read_rows, write_rows
 from keras_unet.run_folder import RunFolder
@@ -224,10 +224,7 @@ def _wrong_files(image: Path, mask: Path) -> str:
 def _by_files(
     rows: Iterable[tuple[Path, Path]],
 ) -> tuple[dict[tuple[str, Path], Pair], dict[str, Any]]:
-    """Returns the pairs by image and mask, and what tables and folders answer.
-
-    A table of many masks is read once.
-    """
+    """Returns the pairs by image and mask, and what tables, read once, answer."""
     says, pairs = dict[str, Any](), dict[tuple[str, Path], Pair]()
     images_of = defaultdict(list)
     for image, mask in rows:
@@ -239,7 +236,8 @@ def _by_files(
         pairs[os.path.realpath(image), mask] = Pair(image, mask, stem_of(image))
     for table, images in images_of.items():
         for found in _read(table, images):
-            says = agreed(says, found.says, table)
+            require_agreed(says, found.says, table)
+            says |= found.says
             for pair in found.every:
                 pairs[os.path.realpath(pair.image), table] = pair
     return pairs, says

@@ -44,7 +44,7 @@ Logs = dict[str, Any] | None
 
 CURES = (
     "Most likely the learning rate is too high: try a tenth of --learning-rate, "
-    "--clip-norm 1, or --precision float32. The best weights so far and the last "
+    "--clip-norm 0.1, or --precision float32. The best weights so far and the last "
     "checkpoint are kept."
 )
 
@@ -227,7 +227,9 @@ def restore(
         _require_sound(progress)
         return progress
     except MemoryError as error:
-        raise BadData(f"{file}: too little memory to read it: {error}") from None
+        raise BadData(
+            f"{file}: too little memory to read it, or it is damaged: {error}"
+        ) from None
     except _BROKEN as error:
         # What a broken file points to may lie before its begin: an invalid argument.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):

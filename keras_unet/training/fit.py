@@ -6,7 +6,6 @@ import contextlib
 import functools
 import gc
 import math
-import shlex
 import time
 import traceback
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pair_cache import make_store
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.data.pieces import count_pieces, seen_sizes
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, quoted
 from keras_unet.files import disk_error
 from keras_unet.model.losses import SegmentationLoss
 from keras_unet.model.metrics import segmentation_metrics
@@ -85,8 +84,9 @@ class Plan:
     @property
     def resume_command(self) -> str:
         """What to type to go on after an interrupt."""
-        words = ["python", "-m", "keras_unet.train", "--output", str(self.source.path)]
-        return shlex.join([*words, "--resume"])
+        return (
+            f"python -m keras_unet.train --output {quoted(self.source.path)} --resume"
+        )
 
     @functools.cached_property
     def steps(self) -> int:

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import keras
@@ -23,6 +22,7 @@ from keras_unet.data.pair_cache import cache_line
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.data.pieces import seen_sizes
 from keras_unet.data.warp import has_xla
+from keras_unet.errors import quoted
 from keras_unet.figures.canvas import paint_errors, paint_mask
 from keras_unet.files import read_json, write_json
 from keras_unet.run_folder import RunFolder
@@ -106,7 +106,7 @@ def _count(split: Split, part: str) -> str:
 
 
 def _command(name: str, folder: RunFolder, rest: str) -> str:
-    return f"python -m keras_unet.{name} {quote(str(folder.path))} {rest}"
+    return f"python -m keras_unet.{name} {quoted(folder.path)} {rest}"
 
 
 def draw_strip(
@@ -192,7 +192,7 @@ class Trackers:
 
 class _TensorBoard:
     def __init__(self, run: RunFolder, config: Config) -> None:
-        self.where = f"tensorboard --logdir {quote(str(run.logs))}"
+        self.where = f"tensorboard --logdir {quoted(run.logs)}"
         self._config = json.dumps(_plain(config), indent=2).replace("\n", "\n    ")
         self._writer = tf.summary.create_file_writer(str(run.logs))
 
@@ -274,7 +274,7 @@ class _WandB:
                 silent=True, console="off", init_timeout=30, finish_timeout=60
             ),
         )
-        folder = quote(str(Path(self._run.dir).parent))
+        folder = quoted(Path(self._run.dir).parent)
         self.where = f"wandb sync {folder}" if self._run.offline else self._run.url
 
     def log(self, step: int, scores: Mapping[str, Any], strip: Any = None) -> None:

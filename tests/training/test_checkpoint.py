@@ -92,7 +92,9 @@ def test_a_state_that_fills_the_memory_is_not_called_broken(tmp_path):
     with zipfile.ZipFile(file, "w") as changed:
         for name in names:
             changed.writestr(f"{name}.npy", header.getvalue())
-    with pytest.raises(BadData, match=r"too little memory to read it: Unable to"):
+    with pytest.raises(
+        BadData, match=r"too little memory to read it, or it is damaged: Unable to"
+    ):
         checkpoint.restore(file, network)
 
 
