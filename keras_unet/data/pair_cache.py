@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,6 @@ class DiskStore(_Bytes):
         """
         super().__init__(sizes, channels, planes)
         folder = Path(tempfile.gettempdir()) if folder is None else folder
-        folder.mkdir(parents=True, exist_ok=True)
         _require_room(int(self._starts[-1]), folder)
         # A plain file, no memory map: a full disk is then an error, not a signal.
         self._file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
@@ -179,6 +179,22 @@ def make_store(sizes: Sizes, config: Config) -> Store | None:
     return SpilledStore(memory, places, disk)
 
 
+def require_room(every: Iterable[Sizes], config: Config) -> None:
+    """Refuses a disk without room for what ``make_store`` keeps there of all these.
+
+    Raises:
+        BadUsage: says what it takes.
+    """
+    needed, data = 0, config.data
+    for sizes in every:
+        taken = pair_bytes(sizes, config.model.channels, mask_planes(config))
+        if data.cache == "memory":
+            taken = taken[places_in_memory(sizes, config) :]
+        needed += int(taken.sum())
+    if data.cache == "disk" or (data.cache == "memory" and data.tiles):
+        _require_room(needed, config.output or Path(tempfile.gettempdir()))
+
+
 def places_in_memory(sizes: Sizes, config: Config) -> int:
     """Returns how many of the first pairs fit into memory."""
     until = np.cumsum(pair_bytes(sizes, config.model.channels, mask_planes(config)))
@@ -218,6 +234,7 @@ def machine_memory() -> int:
 
 
 def _require_room(needed: int, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BadUsage(

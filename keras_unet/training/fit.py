@@ -21,7 +21,7 @@ from keras_unet.config import Config
 from keras_unet.console import Say
 from keras_unet.data import pipeline
 from keras_unet.data.pair import Pair
-from keras_unet.data.pair_cache import make_store
+from keras_unet.data.pair_cache import require_room
 from keras_unet.data.pairs import Split, steps_per_epoch
 from keras_unet.data.pieces import count_pieces, seen_sizes
 from keras_unet.errors import BadData, BadUsage, quoted
@@ -78,8 +78,9 @@ class Plan:
                 f"--batch-size {size} cannot be shared evenly by {replicas} devices: "
                 f"take a multiple of {replicas}"
             )
-        for pairs in (self.split.train, self.split.validation):
-            make_store(seen_sizes(pairs, self.config.data), self.config)
+        parts = (self.split.train, self.split.validation)
+        sizes = [seen_sizes(pairs, self.config.data) for pairs in parts]
+        require_room(sizes, self.config)
 
     @property
     def resume_command(self) -> str:
