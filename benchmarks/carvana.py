@@ -125,7 +125,7 @@ def _script(
 ) -> None:
     """Has a process of its own train the script and write its masks."""
     masks.mkdir(parents=True, exist_ok=True)
-    listing = masks.with_suffix(".txt")
+    listing = masks.with_name(f"{masks.name}.txt")
     lines = [f"{pair.image}\t{pair.mask}" for pair in train]
     lines += [f"{pair.image}\t" for pair in test]
     listing.write_text("\n".join(lines), "utf-8")
