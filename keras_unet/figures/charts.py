@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    StrMethodFormatter,
+)
 
 from keras_unet.figures import canvas
 from keras_unet.figures.canvas import Axes
@@ -33,14 +39,37 @@ def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
         _line(axes, history, name, "training", TRAIN)
         _line(axes, history, f"val_{name}", "validation", VALIDATION)
         canvas.plain(axes, "", title)
+    _show_small_differences(loss, dice)
     _line(rate, history, "learning_rate", "", canvas.SOFT)
     canvas.plain(rate, "epoch", "learning rate")
     rate.set_ylim(bottom=0)
     _mark_best([loss, dice, rate], history)
     canvas.legend(dice)
     for axes in (loss, dice, rate):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     canvas.save(figure, file)
+
+
+_ENDS = 0.005, 0.9995
+_DICE = (0.01, 0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+
+
+def _show_small_differences(loss: Axes, dice: Axes) -> None:
+    """Scales both so that one bad epoch does not make straight lines of all others."""
+    for line in dice.lines:
+        # Perfect Dice, and none, are infinitely far away.
+        line.set_ydata(np.clip(line.get_ydata(), *_ENDS))
+    ends = np.sort(np.clip(dice.dataLim.intervaly, *_ENDS))
+    odds = ends / (1 - ends) * [0.7, 1.4]
+    dice.set_ylim(*(odds / (1 + odds)))
+    dice.set_yscale("logit", nonpositive="clip")
+    dice.yaxis.set_major_locator(FixedLocator(_DICE))
+    if loss.dataLim.y1 > 0:
+        loss.set_yscale("log", nonpositive="clip")
+        loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    for axis in (loss.yaxis, dice.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
@@ -71,7 +100,8 @@ def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, float]]) -
     epoch, dice = history[best]["epoch"], history[best]["val_dice"]
     for axes in panels:
         axes.axvline(epoch, color=canvas.SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
-    panels[1].plot(epoch, dice, "o", ms=7, mfc="none", mec=VALIDATION, mew=1.5)
+    shown = np.clip(dice, *_ENDS)
+    panels[1].plot(epoch, shown, "o", ms=7, mfc="none", mec=VALIDATION, mew=1.5)
     canvas.heading(panels[1], f"best epoch {epoch:.0f}: validation Dice {dice:.4f}")
 
 

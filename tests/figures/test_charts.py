@@ -136,6 +136,14 @@ def test_a_history_without_validation_is_drawn(tmp_path):
     assert (tmp_path / "training.png").is_file()
 
 
+@pytest.mark.usefixtures("sharp")
+@pytest.mark.parametrize(("loss", "dice"), [(0.0, 1.0), (0.7, 0.0)])
+def test_the_ends_of_both_scales_are_drawn(tmp_path, loss, dice):
+    history = [{"epoch": 1.0, "loss": loss, "dice": dice, "val_dice": dice}]
+    charts.training_figure(history, tmp_path / "training.png")
+    assert (tmp_path / "training.png").is_file()
+
+
 def test_the_best_epoch_has_the_best_validation_dice():
     history = [{"val_dice": 0.5}, {"val_dice": 0.9}, {"val_dice": math.nan}]
     assert charts.best_epoch(history) == 1
