@@ -5,13 +5,14 @@ By hand, because the cache of ``tf.data`` is read in the order that it was fille
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ Sizes = npt.NDArray[np.int64]
 ALL = slice(None)
 MEMORY_SHARE = 0.3
 """Of the memory; the stores of training and of validation live side by side."""
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def pair_bytes(sizes: Sizes, channels: int, planes: int) -> npt.NDArray[np.int64]:
@@ -229,8 +230,22 @@ def machine_memory() -> int:
         found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         found = 4 * 2**30
-    limit = _CGROUP_LIMIT.read_text().strip() if _CGROUP_LIMIT.is_file() else "max"
-    return min(found, int(limit)) if limit.isdigit() else found
+    return min([found, *_limits()])
+
+
+def _limits() -> Iterator[int]:
+    """Yields what the control groups of Linux that this process is in leave to it."""
+    text = _OWN_GROUPS.read_text() if _OWN_GROUPS.is_file() else ""
+    for line in text.splitlines():
+        _, kinds, path = line.split(":", 2)
+        # Version 2 has one tree of groups, version 1 one for each kind of limit.
+        name, tree = "memory.max", _GROUPS
+        if "memory" in kinds.split(","):
+            name, tree = "memory.limit_in_bytes", _GROUPS / "memory"
+        group = PurePosixPath(path.lstrip("/"))
+        for one in (group, *group.parents):
+            with contextlib.suppress(OSError, ValueError):  # None, or "max".
+                yield int((tree / one / name).read_text())
 
 
 def _require_room(needed: int, folder: Path) -> None:

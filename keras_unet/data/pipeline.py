@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -73,8 +74,10 @@ def _piece_batches(
     reader = PieceReader(pairs, config)
     last = config.fit.epochs * reader.order.length
 
+    held: Held = [reader.batch]
+
     def load(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        images, masks = _arrays(reader.batch, numbers)
+        images, masks = _arrays(held, numbers)
         images.set_shape((None, *cut.window, config.model.channels))
         masks = tf.reshape(masks, (-1, *cut.window, mask_planes(config)))
         numbers = tf.cast(numbers, tf.int32)
@@ -86,7 +89,7 @@ def _piece_batches(
         return _with_weights(pieces.middle(images, cut.seen), masks)
 
     dataset = tf.data.Dataset.range(first_step * size, last).batch(_PAIRS_PER_CALL)
-    dataset = dataset.map(load, tf.data.AUTOTUNE)
+    dataset = _let_go(dataset.map(load, tf.data.AUTOTUNE), held)
     dataset = dataset.rebatch(size, drop_remainder=True)
     dataset = dataset.map(change, tf.data.AUTOTUNE)
     return _finish(dataset, last // size - first_step)
@@ -121,16 +124,16 @@ def validation_batches(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset
 
 
 def _whole_images(pairs: Sequence[Pair], config: Config) -> tf.data.Dataset:
-    reader = PieceReader(pairs, config)
+    held: Held = [PieceReader(pairs, config).whole]
 
     def load(index: Tensor) -> tuple[Tensor, Tensor]:
-        image, mask = _arrays(reader.whole, index)
+        image, mask = _arrays(held, index)
         image.set_shape((None, None, config.model.channels))
         mask.set_shape((None, None))
         return image[None], mask[None, ..., None]
 
     # One at a time, because they may be large.
-    dataset = tf.data.Dataset.range(len(pairs)).map(load)
+    dataset = _let_go(tf.data.Dataset.range(len(pairs)).map(load), held)
     return _finish(dataset, len(pairs), 1)
 
 
@@ -191,16 +194,16 @@ def _read_in_order(
 
     ``source`` is each sample's index into ``pairs``, and what is passed on with it.
     """
-    size, read_pairs = config.data.image_size, _cached(pairs, config)
+    size, held = config.data.image_size, [_cached(pairs, config)]
 
     def load(indices: Tensor, passed_on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        images, masks = _arrays(read_pairs, indices)
+        images, masks = _arrays(held, indices)
         images.set_shape((None, *size, config.model.channels))
         masks = tf.reshape(masks, (-1, *size, mask_planes(config)))
         return images, masks, passed_on
 
     dataset = tf.data.Dataset.from_tensor_slices(source).batch(_PAIRS_PER_CALL)
-    return dataset.map(load, tf.data.AUTOTUNE)
+    return _let_go(dataset.map(load, tf.data.AUTOTUNE), held)
 
 
 def _cached(
@@ -231,12 +234,22 @@ def _cached(
     return read_pairs
 
 
-def _arrays(read: Callable[[Any], Arrays], numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns what ``read`` makes of numbers, in a dataset; its errors survive that."""
+Held = list[Callable[[Any], Arrays]]
+"""What reads pairs, and holds their cache; nothing once its dataset is gone."""
+
+
+def _let_go(dataset: tf.data.Dataset, held: Held) -> tf.data.Dataset:
+    # TensorFlow keeps each Python function that a dataset calls until the process ends.
+    weakref.finalize(dataset, held.clear).atexit = False
+    return dataset
+
+
+def _arrays(held: Held, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what is read of numbers, in a dataset; its errors survive that."""
 
     def call(numbers: Any) -> Arrays:
         try:
-            return read(numbers)
+            return held[0](numbers)
         except (BadData, OSError) as error:
             # All that is left of an exception in a dataset is its text.
             raise BadData(_MARK + " ".join(str(error).split("\n"))) from error

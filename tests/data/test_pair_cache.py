@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_unet.config import Config
+from keras_unet.data import pair_cache
 from keras_unet.data.pair_cache import (
     DiskStore,
     MemoryStore,
@@ -80,6 +81,27 @@ def test_a_cache_on_disk_leaves_no_file_behind(tmp_path):
 
 def test_the_machine_has_some_memory():
     assert machine_memory() > 2**28
+
+
+@pytest.mark.parametrize(
+    ("own", "file"),
+    [
+        ("0::/", "memory.max"),
+        ("0::/job/step", "job/memory.max"),
+        ("4:cpu,memory:/job/step\n0::/", "memory/job/step/memory.limit_in_bytes"),
+        ("4:memory:/docker/a", "memory/memory.limit_in_bytes"),
+    ],
+)
+def test_memory_is_what_the_groups_of_the_process_leave_it(
+    tmp_path, monkeypatch, own, file
+):
+    (tmp_path / "own").write_text(f"{own}\n")
+    for limit, place in [("max", tmp_path / "memory.max"), ("4096", tmp_path / file)]:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{limit}\n")
+    monkeypatch.setattr(pair_cache, "_GROUPS", tmp_path)
+    monkeypatch.setattr(pair_cache, "_OWN_GROUPS", tmp_path / "own")
+    assert machine_memory() == 4096
 
 
 def test_what_is_kept_where_is_said_in_a_line(tmp_path):

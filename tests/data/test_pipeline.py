@@ -1,3 +1,4 @@
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from keras_unet.config import Config, FitConfig, LossConfig, UNetConfig
 from keras_unet.data import pipeline, rle
 from keras_unet.data.layouts import find
 from keras_unet.data.pair import Pair
+from keras_unet.data.pair_cache import DiskStore, MemoryStore
 from keras_unet.data.records import write_records
 from keras_unet.data_config import AugmentConfig, DataConfig
 from keras_unet.errors import BadUsage
@@ -265,3 +267,26 @@ def test_ids_in_records_are_cells_as_in_files(tmp_path):
     )
     for one, other in zip(here, there, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("tile_size", [None, (16, 16)])
+def test_a_cache_goes_with_its_batches(pairs, tmp_path, cache, tile_size):
+    def stores() -> int:
+        gc.collect()
+        return sum(
+            isinstance(one, (MemoryStore, DiskStore)) for one in gc.get_objects()
+        )
+
+    before = stores()
+    data = replace(config().data, cache=cache, tile_size=tile_size)
+    kept = config(data=data, output=tmp_path / "run", model=UNetConfig(depth=1))
+    batches = (
+        pipeline.training_batches(pairs, kept),
+        pipeline.validation_batches(pairs, kept),
+    )
+    for one in batches:
+        assert len(list(one.take(2))) == 2
+    assert stores() == before + 2
+    del batches, one
+    assert stores() == before

@@ -64,8 +64,10 @@ def test_what_a_gpu_may_fit_or_an_unknown_memory_is_not_refused(
     gpu, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cluster, "_DEVICES", tmp_path)
-    (tmp_path / "limit").write_text(str(10**9))
-    monkeypatch.setattr(pair_cache, "_CGROUP_LIMIT", tmp_path / "limit")
+    (tmp_path / "memory.max").write_text(str(10**9))
+    (tmp_path / "own").write_text("0::/\n")
+    monkeypatch.setattr(pair_cache, "_GROUPS", tmp_path)
+    monkeypatch.setattr(pair_cache, "_OWN_GROUPS", tmp_path / "own")
     large = Config(data=DataConfig(image_size=(4096, 4096)))
     with pytest.raises(BadUsage, match=r"at the least, and there are 1 GB"):
         cluster.require_possible(large)
