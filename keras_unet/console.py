@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import io
+import json
 import os
 import re
 import select
@@ -17,7 +19,9 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any, TypeVar
 
+from keras_unet.config import Config
 from keras_unet.errors import BadData, BadUsage, Terminated, flags_in
+from keras_unet.files import as_type
 
 _T = TypeVar("_T")
 
@@ -55,6 +59,23 @@ def _unread() -> list[int]:
 
 
 @_readers_may_leave()
+def checked(config: Config) -> Config:
+    """Returns a config that a program made, as a command line would have made it.
+
+    Raises:
+        BadUsage: it holds what no flag can say.
+    """
+
+    def plain(value: Any) -> Any:
+        return value.tolist() if hasattr(value, "tolist") else os.fspath(value)
+
+    try:
+        values = json.loads(json.dumps(dataclasses.asdict(config), default=plain))
+        return as_type(values, Config)
+    except (TypeError, ValueError) as error:
+        raise BadUsage(f"the config: {error}") from None
+
+
 def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -> _T:
     """Returns what ``tyro`` makes of the command line; a wrong one ends with status 2.
 

@@ -125,6 +125,17 @@ class DataConfig:
         places: dict[str, Any] = {**dict.fromkeys(PLACES), "data": folder}
         return replace(self, **places)
 
+    def completed_by(self, found: DataConfig) -> DataConfig:
+        """Returns the config with what it leaves open about masks as ``found`` has."""
+        names = (
+            *("run_lengths", "white", "mask_reading", "mask_kind", "foreground_above"),
+            *("class_values", "class_names", "ignore_values", "snap_values"),
+        )
+        default = DataConfig()
+        is_open = [n for n in names if getattr(self, n) == getattr(default, n)]
+        more: dict[str, Any] = {name: getattr(found, name) for name in is_open}
+        return replace(self, **more)
+
     def with_whole_paths(self) -> DataConfig:
         """Returns the config with the places of its pairs as absolute paths."""
         whole: dict[str, Any] = {

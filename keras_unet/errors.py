@@ -40,6 +40,10 @@ class Unreadable(BadData):
         super().__init__(f"{file}: {cause}")
         self.file, self.cause = file, cause
 
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        """Lets it out of another process."""
+        return type(self), (self.file, self.cause)
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: all ends as with Ctrl-C, and the command with status 143."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from keras_unet.config import Config
 from keras_unet.console import (
     Say,
+    checked,
     load_tensorflow,
     on_interrupt,
     parse,
@@ -26,7 +27,7 @@ from keras_unet.console import (
     silent,
     speaker,
 )
-from keras_unet.data_config import PLACES, DataConfig
+from keras_unet.data_config import PLACES
 from keras_unet.errors import BadData, BadUsage, flag_of, flags_in
 from keras_unet.presets import preset_in
 from keras_unet.run_folder import RunFolder, differences
@@ -99,10 +100,11 @@ def run(config: Config, say: Say | None = None) -> RunFolder:
         say: prints a line; by default to the terminal.
 
     Raises:
-        BadUsage: the run folder holds a run and the config says neither what to do, or
-            it holds none to go on with; or an extra is missing.
+        BadUsage: the config holds what no flag can say; the run folder holds a run and
+            it says neither what to do, or none to go on with; or an extra is missing.
         BadData: images, masks or the checkpoint are wrong.
     """
+    config = checked(config)
     cluster.require_possible(config)
     require_extras(config.export.formats, config.fit.log or ())
     folder = run_folder(config)
@@ -166,8 +168,8 @@ def _finish(plan: Plan, trackers: Trackers, say: Say) -> None:
 
 def _without_original(split: Split) -> int:
     pairs = [*split.train, *split.validation, *split.test]
-    files = [[file for file in (pair.image, pair.mask) if file] for pair in pairs]
-    return sum(not all(file.exists() for file in pair) for pair in files)
+    recorded = [(pair.image, pair.mask) for pair in pairs if pair.record]
+    return sum(not all(file.exists() for file in pair if file) for pair in recorded)
 
 
 def _work(run: RunFolder, config: Config) -> RunFolder:
@@ -179,6 +181,8 @@ def _work(run: RunFolder, config: Config) -> RunFolder:
 
     device = devices.use_device(config.fit)
     with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:
+        # Not the disk that all see: its cache would go there.
+        config = dataclasses.replace(config, output=Path(folder))
         fit(Plan(RunFolder(folder), run, config, split, device, 0, silent))
     return run
 
@@ -222,20 +226,11 @@ def _gather(
 
 
 def _with_what_was_found(config: Config, old: Config) -> Config:
-    """Returns the config with what it leaves open about masks as the run found it."""
-    names = (
-        *("run_lengths", "white", "mask_reading", "mask_kind", "foreground_above"),
-        *("class_values", "class_names", "ignore_values", "snap_values"),
-    )
-    found = {
-        name: getattr(old.data, name)
-        for name in names
-        if getattr(config.data, name) == getattr(DataConfig(), name)
-    }
+    """Returns the config with what it leaves open as the run found it."""
     classes = old.model.classes if config.model.classes == 1 else config.model.classes
+    data, fit = config.data.completed_by(old.data), config.fit
     if old.fits_image_size and config.fits_image_size:
-        found["image_size"] = old.data.image_size
-    data, fit = dataclasses.replace(config.data, **found), config.fit
+        data = dataclasses.replace(data, image_size=old.data.image_size)
     if data.image_size == old.data.image_size:
         fit = dataclasses.replace(fit, fit_image_size=old.fit.fit_image_size)
     model = dataclasses.replace(config.model, classes=classes)

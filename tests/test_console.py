@@ -5,9 +5,12 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from keras_unet.config import Config, FitConfig, UNetConfig
 from keras_unet.console import (
+    checked,
     held_back_stderr,
     is_installed,
     parse,
@@ -207,3 +210,27 @@ def test_a_folder_of_its_name_is_no_package(tmp_path, monkeypatch):
     assert is_installed("json")
     assert not is_installed("wandb_runs")
     assert not is_installed("no_such_package")
+
+
+def test_a_config_of_numpy_s_numbers_and_lists_is_that_of_the_flags(tmp_path):
+    size, seed = tuple(np.array([16, 24])), np.int64(3)
+    data = DataConfig(image_size=size, class_values=[0, 9], data=str(tmp_path))
+    config = checked(Config(data=data, fit=FitConfig(seed=seed, ema=np.float32(0.5))))
+    assert config.data == DataConfig(
+        image_size=(16, 24), class_values=(0, 9), data=tmp_path
+    )
+    assert (config.fit.seed, config.fit.ema) == (3, 0.5)
+    assert type(config.fit.seed) is int
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (Config(fit=FitConfig(optimizer="adam")), r"fit.optimizer"),
+        (Config(model=UNetConfig(normalization="layer")), r"model.normalization"),
+        (Config(data=DataConfig(group_by=object())), r"the config"),
+    ],
+)
+def test_a_config_that_no_flags_make_is_refused(wrong, said):
+    with pytest.raises(BadUsage, match=said):
+        checked(wrong)

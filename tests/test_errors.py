@@ -1,6 +1,14 @@
+import pickle
+from pathlib import Path
+
 import pytest
 
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.errors import BadData, BadUsage, Unreadable
+
+
+def test_an_unreadable_file_can_be_told_by_another_process():
+    told = pickle.loads(pickle.dumps(Unreadable(Path("a.png"), "is cut off")))
+    assert (str(told), told.cause) == ("a.png: is cut off", "is cut off")
 
 
 @pytest.mark.parametrize(("error", "status"), [(BadUsage, 2), (BadData, 1)])

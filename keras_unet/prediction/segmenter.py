@@ -181,11 +181,6 @@ class Segmenter:
             np.concatenate([strip for _, strip in one]) for one in self.strips(pixels)
         ]
 
-    def masks(self, images: Sequence[Image]) -> list[Mask]:
-        """Returns the class ids (h, w) of each image, uint8 (h, w, channels)."""
-        every = self.strips(images, foreground=True)
-        return [np.concatenate([self.decide(strip) for _, strip in e]) for e in every]
-
     def strips(self, images: Sequence[Image], foreground: bool = False) -> list[Strips]:
         """Returns the probability of each image, uint8 (h, w, c), strip by strip.
 
@@ -199,6 +194,10 @@ class Segmenter:
             return []
         seen = [resized(image, self.config.data.image_size) for image in images]
         small = self.forward(tf.stack(seen)).numpy()
+        if small.shape[1:3] != tuple(self.config.data.image_size):
+            raise BadUsage(
+                "a network must keep its images' size, as build_network's does"
+            )
         if foreground and small.shape[-1] == 2:
             small = small[..., 1:]
         sizes = [image.shape[:2] for image in images]

@@ -14,6 +14,7 @@ from keras_unet.config import Config, PredictConfig, UNetConfig
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.export.saved_model import write_saved_model
+from keras_unet.model.unet import build_unet
 from keras_unet.predict import main
 from keras_unet.prediction.segmenter import (
     BATCH,
@@ -202,14 +203,14 @@ def test_foreground_is_what_is_more_probable_than_the_threshold(
     image = random_run.noise((40, 48))
     probability = Segmenter(run).probability(image)
     np.testing.assert_array_equal(
-        Segmenter(run).masks([image])[0], probability.argmax(-1)
+        Segmenter(run).decide(probability), probability.argmax(-1)
     )
     middle = float(np.median(probability[..., 1]))
     for threshold in (0.3, 0.7, middle):
-        masks = Segmenter(run, PredictConfig(threshold)).masks([image])
+        mask = Segmenter(run, PredictConfig(threshold)).decide(probability)
         wanted = probability[..., 1] > np.float32(threshold)
-        np.testing.assert_array_equal(masks[0], wanted)
-    assert 0.4 < masks[0].mean() < 0.6
+        np.testing.assert_array_equal(mask, wanted)
+    assert 0.4 < mask.mean() < 0.6
 
 
 def upside_down(image):
@@ -274,6 +275,14 @@ def test_a_network_without_a_run_is_segmented_with_as_that_of_a_run(tmp_path):
     alone = Segmenter.of(load_network(run), run.load_config())
     found = alone.probability(image)
     np.testing.assert_array_equal(found, Segmenter(run).probability(image))
+
+
+def test_a_network_whose_mask_is_smaller_than_its_image_is_refused():
+    model = UNetConfig(filters=2, depth=1, padding="valid")
+    config = Config(data=DataConfig(image_size=(20, 20)), model=model)
+    segmenter = Segmenter.of(build_unet(model), config)
+    with pytest.raises(BadUsage, match="must keep its images' size"):
+        segmenter.probability(np.zeros((20, 20, 3), np.uint8))
 
 
 def test_a_network_of_other_classes_than_the_config_is_refused(tmp_path):
