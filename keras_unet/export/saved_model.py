@@ -24,6 +24,9 @@ from keras_unet.prediction.segmenter import class_values, probability_function, 
 from keras_unet.prediction.tiles import RowsOfTiles, Tiler, with_background
 from keras_unet.types import Tensor
 
+AT_ONCE = 16
+"""Images that go through the network together; more take turns."""
+
 
 def write_saved_model(network: keras.Model, config: Config, folder: Path) -> None:
     """Writes ``network`` into ``folder`` with two signatures.
@@ -79,20 +82,49 @@ class ServingGraph:
 
     def probability(self, image: Tensor) -> dict[str, Tensor]:
         """Returns the classes' probabilities (b, h, w, classes) of (b, h, w, 3)."""
-        if self.tiler:
-            return {"probability": self._tiled_probability(image)}
-        probability = self._probability(resize_image(image, self.size))
-        own_size = tf.shape(image)[1:3]
-        return {"probability": tf.image.resize(probability, own_size)}
+        made = self._tiled_probability if self.tiler else self._probability
+        count, height, width, _ = tf.unstack(tf.shape(image))
+        nothing = tf.zeros((0, height, width, len(self.values)))
+        found = self._in_parts(lambda some: made(image[some]), count, nothing)
+        return {"probability": found}
 
     def masks(self, image_bytes: Tensor) -> dict[str, Tensor]:
         """Returns one PNG an image; the images are files' bytes, of any sizes."""
         with tf.control_dependencies([assert_images(image_bytes)]):
             image_bytes = tf.identity(image_bytes)
-        files = image_bytes, tf.range(tf.size(image_bytes))
-        if self.tiler:
-            masks = _one_by_one(self._tiled_mask, files, tf.TensorSpec((), tf.string))
-            return {"mask_png_bytes": masks}
+        count = tf.size(image_bytes)
+        files, nothing = (image_bytes, tf.range(count)), tf.constant([], tf.string)
+        made = self._tiled_masks if self.tiler else self._masks
+        masks = self._in_parts(
+            lambda some: made(*(one[some] for one in files)), count, nothing
+        )
+        return {"mask_png_bytes": masks}
+
+    def _in_parts(
+        self, made: Callable[[slice], Tensor], count: Tensor, nothing: Tensor
+    ) -> Tensor:
+        """Returns what is made of a few images at a time; of large ones, tiled, one."""
+        step = 1 if self.tiler else AT_ONCE
+
+        def of_some(start: Tensor, out: Any) -> tuple[Tensor, Any]:
+            some = slice(start, tf.minimum(start + step, count))
+            return some.stop, out.write(out.size(), made(some))
+
+        def of_all() -> Tensor:
+            out = tf.TensorArray(nothing.dtype, 0, dynamic_size=True, infer_shape=False)
+            return tf.while_loop(
+                lambda start, _: start < count, of_some, (0, out), parallel_iterations=1
+            )[1].concat()
+
+        found = tf.cond(count > 0, of_all, lambda: nothing)
+        found.set_shape((None, *nothing.shape[1:]))
+        return found
+
+    def _probability(self, images: Tensor) -> Tensor:
+        found = self.predict(resize_image(images, self.size))
+        return tf.image.resize(found, tf.shape(images)[1:3])
+
+    def _masks(self, *files: Tensor) -> Tensor:
         resized, own_sizes = tf.map_fn(
             self._read,
             files,
@@ -101,20 +133,10 @@ class ServingGraph:
                 tf.TensorSpec((2,), tf.int32),
             ),
         )
-        masks = tf.map_fn(
+        return tf.map_fn(
             self._encode,
-            (self._probability(resized), own_sizes),
+            (self.predict(resized), own_sizes),
             fn_output_signature=tf.TensorSpec((), tf.string),
-        )
-        return {"mask_png_bytes": masks}
-
-    def _probability(self, images: Tensor) -> Tensor:
-        none = tf.zeros((0, *self.size, len(self.values)))
-        # The network's border cannot be mirrored around no image.
-        return tf.cond(
-            tf.shape(images)[0] > 0,
-            lambda: self.predict(images),
-            lambda: none,
         )
 
     def _read(self, one: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -131,21 +153,13 @@ class ServingGraph:
 
     def _tiled_probability(self, images: Tensor) -> Tensor:
         classes = len(self.values)
-        none = tf.zeros((0, tf.shape(images)[1], tf.shape(images)[2], classes))
-        return tf.cond(
-            tf.shape(images)[0] > 0,
-            lambda: _one_by_one(
-                lambda image: self._tiled(image, tf.identity, classes, tf.float32),
-                images,
-                tf.TensorSpec((None, None, classes), tf.float32),
-            ),
-            lambda: none,
-        )
+        return self._tiled(images[0], tf.identity, classes, tf.float32)[tf.newaxis]
 
-    def _tiled_mask(self, one: tuple[Tensor, Tensor]) -> Tensor:
+    def _tiled_masks(self, image_bytes: Tensor, positions: Tensor) -> Tensor:
         channels, dtype = self.values[0].size, self.values.dtype
-        image = self._decode(one)
-        return tf.io.encode_png(self._tiled(image, self._written, channels, dtype))
+        image = self._decode((image_bytes[0], positions[0]))
+        mask = self._tiled(image, self._written, channels, dtype)
+        return tf.io.encode_png(mask)[tf.newaxis]
 
     def _tiled(self, image: Tensor, *made: Any) -> Tensor:
         return _Tiled(self.tiler, self.config.data, image).made(*made)
@@ -165,11 +179,6 @@ def _seen_size(data: DataConfig, own_size: Tensor) -> Any:
         return own_size
     seen = tf.round(tf.cast(own_size, tf.float64) * data.resolution)
     return tf.unstack(tf.maximum(tf.cast(seen, tf.int32), 1))
-
-
-def _one_by_one(made: Callable[[Any], Tensor], of: Any, spec: tf.TensorSpec) -> Tensor:
-    # Images that are tiled are large: no two of them at a time.
-    return tf.map_fn(made, of, fn_output_signature=spec, parallel_iterations=1)
 
 
 class _Tiled:

@@ -18,6 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_unet.config import Config, ExportConfig, UNetConfig
 from keras_unet.data.images import read_image
 from keras_unet.data_config import DataConfig
+from keras_unet.export import saved_model
 from keras_unet.export.saved_model import decode_in_graph, write_saved_model
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.segmenter import (
@@ -350,6 +351,22 @@ def test_a_tiled_run_is_tiled_within_the_graph(tmp_path, data, rest):
         wanted = as_written(classes, class_values(segmenter.config))
         for mask in masks_of(loaded, tiny_run.png(image), tiny_run.png(image)):
             assert np.mean(mask != wanted) < 0.02
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+def test_many_images_of_a_request_take_turns(tmp_path, tiled, monkeypatch):
+    monkeypatch.setattr(saved_model, "AT_ONCE", 2)
+    data = {"resolution": 1.0} if tiled else {}
+    loaded = exported(random_run.make_run(tmp_path / "run", data=data), tmp_path)
+    images = [random_run.noise((9 + index, 7)) for index in range(5)]
+    masks = masks_of(loaded, *map(tiny_run.png, images))
+    for image, mask in zip(images, masks, strict=True):
+        np.testing.assert_array_equal(mask, masks_of(loaded, tiny_run.png(image))[0])
+    same = np.stack([image[:9] for image in images])
+    found = loaded.signatures["tensor"](image=tf.constant(same))["probability"]
+    assert found.shape == (5, 9, 7, 2)
+    alone = loaded.signatures["tensor"](image=tf.constant(same[4:]))["probability"]
+    np.testing.assert_allclose(found[4:], alone, atol=1e-6)
 
 
 @pytest.mark.parametrize("tiled", [True, False])
