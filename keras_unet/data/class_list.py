@@ -1,4 +1,4 @@
-"""Names of classes, from a list that lies beside the masks.
+"""Names of classes, most often from a list that lies beside the masks.
 
 By hand, because each annotation tool writes lines of its own that no library reads.
 """
@@ -9,12 +9,13 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_unet.data_config import IGNORE
-from keras_unet.errors import BadData
+from keras_unet.data.mask_values import shown
+from keras_unet.data_config import IGNORE, DataConfig
+from keras_unet.errors import BadData, BadUsage
 
 _STEMS = (
     *("labels", "classes", "label_names", "class_names", "labelmap", "class_dict"),
@@ -112,6 +113,28 @@ def find_class_list(folders: Iterable[Path]) -> ClassList | None:
         if files:
             return ClassList(files[0], _read(files[0]))
     return None
+
+
+def plain_name(value: int, data: DataConfig) -> str:
+    """Returns what the class of one of ``data.class_values`` is called without more."""
+    first = value == data.class_values[0]
+    if first and (value == 0 or data.mask_reading in ("colours", "indices")):
+        return "background"
+    return f"class_{shown([value], data).removeprefix('0x')}"
+
+
+def named(data: DataConfig, names: tuple[str, ...]) -> DataConfig:
+    """Returns ``data`` with the names of its classes, where it has none.
+
+    Raises:
+        BadUsage: it has more or fewer than ``names``.
+    """
+    if data.class_names and len(data.class_names) != len(names):
+        raise BadUsage(
+            f"--class-names must be {len(names)} names, one a class, "
+            f"not {' '.join(data.class_names)}"
+        )
+    return replace(data, class_names=data.class_names or names)
 
 
 def _read(file: Path) -> tuple[Entry, ...]:

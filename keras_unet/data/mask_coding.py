@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keras_unet.data.class_list import ClassList
-from keras_unet.data.mask_guess import Guess, guess, has_soft_edges, is_grey_scale
+from keras_unet.data.class_list import ClassList, named, plain_name
+from keras_unet.data.mask_guess import Guess, guess, has_soft_edges, void_of
 from keras_unet.data.mask_values import GREY_STEP, MaskSet, MaskValues, shown
 from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
@@ -103,7 +103,11 @@ def _ignoring(seen: MaskSet, data: DataConfig, values: Sequence[int]) -> DataCon
 def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
     if data.mask_kind != "auto":
         given = "as --mask-kind, layout or run says"
-        return Guess(data.mask_kind, given, data.foreground_above)
+        is_open = not data.class_values and data.foreground_above is None
+        void = void_of(seen) if is_open else ()
+        classes = names.names(void, seen.coloured) if names else {}
+        void = tuple(value for value in void if value not in classes)
+        return Guess(data.mask_kind, given, data.foreground_above, ignored=void)
     if data.class_values:
         return Guess("classes", "by --class-values")
     if data.foreground_above is not None:
@@ -139,7 +143,7 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     ignored = data.ignore_values
     also = f", {shown(ignored, data)} ignored" if ignored else ""
     return Coding(
-        _named(data, _BINARY if data.targets == "mask" else _BORDERS),
+        named(data, _BINARY if data.targets == "mask" else _BORDERS),
         f"mask values: {meaning.kind}, foreground above {above}{also} "
         f"({meaning.reason})",
         tuple(notes),
@@ -147,7 +151,7 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
 
 
 def _is_soft(seen: MaskSet) -> bool:
-    return has_soft_edges(seen) or is_grey_scale(seen)
+    return has_soft_edges(seen) or seen.is_grey_scale()
 
 
 def _classes(
@@ -171,7 +175,7 @@ def _classes(
             if listed
             else f'{names.file} {unused}; write "value name" lines'
         )
-    data = _named(data, tuple(listed.get(v) or _name(v, data) for v in values))
+    data = named(data, tuple(listed.get(v) or plain_name(v, data) for v in values))
     table = ", ".join(
         f"{shown([value], data)} → {name}"
         for value, name in zip(values, data.class_names, strict=True)
@@ -213,22 +217,6 @@ def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str
         "background, class 0 (--class-values, the background's first, changes that)"
     )
     return (first, *rest), "" if first in (0, seen.black) else note
-
-
-def _name(value: int, data: DataConfig) -> str:
-    first = value == data.class_values[0]
-    if first and (value == 0 or data.mask_reading in ("colours", "indices")):
-        return "background"
-    return f"class_{shown([value], data).removeprefix('0x')}"
-
-
-def _named(data: DataConfig, names: tuple[str, ...]) -> DataConfig:
-    if data.class_names and len(data.class_names) != len(names):
-        raise BadUsage(
-            f"--class-names must be {len(names)} names, one a class, "
-            f"not {' '.join(data.class_names)}"
-        )
-    return replace(data, class_names=data.class_names or names)
 
 
 _WAYS = "indices or colours: --mask-reading indices, --mask-reading colours"

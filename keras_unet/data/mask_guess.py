@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from keras_unet.data.mask_values import MOST_CLASSES, SEVERAL, SMALL, MaskSet, ids_of
+from keras_unet.data.mask_values import LIGHT, MIXTURES, MOST_CLASSES, MaskSet
+from keras_unet.data.objects import ids_of
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
-_DARK, _LIGHT = 31, 224
+_DARK = 31
 _LOW = 10
 """The highest id that is one although no other but 0 is beside it."""
 _WIDE_IGNORE = 0xFFFF
-_MIXTURES = 6
-"""Values between others that are a soft edge, and no classes of thin lines."""
 _VOC_VOID = 0xE0E0C0
 """Colour of contours in Pascal VOC, which are no label."""
 _FEW = 0.005
@@ -68,9 +66,9 @@ def guess(seen: MaskSet) -> Guess:
 def _levels(seen: MaskSet) -> Guess:
     if has_soft_edges(seen):
         return _by_levels(seen, seen.levels(), "soft edges")
-    if is_grey_scale(seen) or len(seen.loose()) == len(seen.values):
+    if seen.is_grey_scale() or len(seen.loose()) == len(seen.values):
         raise _unknown(seen)
-    if lines := _between_regions(seen):
+    if lines := seen.between_regions():
         raise BadData(
             f"the masks hold {seen.shares()}, and {seen.shown(lines)} nowhere fills a "
             f"region. If it is a soft edge: --foreground-above {seen.values[-1] // 2}. "
@@ -87,20 +85,12 @@ def has_soft_edges(seen: MaskSet) -> bool:
         # Of many objects, levels take seconds to find.
         return False
     levels = seen.levels()
-    two = len(levels) == 2 and levels[0] <= _DARK and levels[1] >= _LIGHT
+    two = len(levels) == 2 and levels[0] <= _DARK and levels[1] >= LIGHT
     lost = {*seen.values}.difference(loose, levels)
     ends = two and seen.share(lost.intersection(seen.far_from(levels))) <= _FEW
-    if len(_between_regions(seen)) >= (3 if ends and not lost else _MIXTURES):
+    if len(seen.between_regions()) >= (3 if ends and not lost else MIXTURES):
         return True
-    return ends and not lost and all(v <= _DARK or v >= _LIGHT for v in seen.values)
-
-
-def is_grey_scale(seen: MaskSet) -> bool:
-    """Returns whether values are many, far apart and nowhere fill a region."""
-    loose = seen.loose()
-    if len(loose) < max(_MIXTURES, len(seen.values) / 2) or seen.wide:
-        return False
-    return len(loose) > SEVERAL or loose[-1] - loose[0] > SMALL
+    return ends and not lost and all(v <= _DARK or v >= LIGHT for v in seen.values)
 
 
 def _refuse_twins(seen: MaskSet) -> None:
@@ -115,16 +105,6 @@ def _refuse_twins(seen: MaskSet) -> None:
         f"values are one class: {seen.flags(most)}. If each is a class: "
         "--mask-kind classes. If each is an object: --mask-kind instances"
     )
-
-
-def _between_regions(seen: MaskSet) -> list[int]:
-    """Returns the values that fill no region and lie between two that do, far apart."""
-    regions = [value for value in seen.values if seen.is_region(value)]
-    low, high = (regions[0], regions[-1]) if regions else (0, 0)
-    lines = [value for value in seen.loose() if low < value < high]
-    # All values between two small ones are more likely to be steps from one to another.
-    steps = len(regions) == 2 and 1 < len(lines) == high - low - 1
-    return lines if (steps or high - low > SMALL) and not seen.wide else []
 
 
 def _is_two(seen: MaskSet, values: Sequence[int] | None = None) -> bool:
@@ -148,42 +128,43 @@ def _strays(seen: MaskSet) -> Guess | None:
     return Guess("binary", reason, solid[-1] // 2, note=note)
 
 
-def _with_void(seen: MaskSet) -> Guess | None:
-    """Returns what high values apart from ids mean; None if there are none.
+def void_of(seen: MaskSet) -> tuple[int, ...]:
+    """Returns the values that clearly are no label, whatever the others number.
 
-    255, and 65535 of 16 bits, are no label beside several ids; else it is a question.
+    Beside several ids that is 255, or 65535 of 16 bits; else these are a question.
     """
-    rest, high = _ids_and_high(seen)
-    known = high in ([IGNORE], [_WIDE_IGNORE])
-    scaled = high == [IGNORE, _WIDE_IGNORE]  # As of 8 bits, and of 16.
-    if not rest or not high or (seen.wide and not (known or scaled)):
+    if seen.lossy or not seen.values:
+        return ()
+    if seen.coloured:
+        several = len(seen.values) > 2
+        return (_VOC_VOID,) if several and _VOC_VOID in seen.values else ()
+    rest, high = seen.ids_and_high()
+    known = rest and high in ([IGNORE], [_WIDE_IGNORE])
+    return tuple(high) if known and _are_ids(seen, rest, high[0]) else ()
+
+
+def _with_void(seen: MaskSet) -> Guess | None:
+    """Returns what high values apart from ids mean; None if there are none."""
+    rest, high = seen.ids_and_high()
+    known = [IGNORE], [_WIDE_IGNORE], [IGNORE, _WIDE_IGNORE]  # As of 8 bits, and of 16.
+    if not rest or not high or (seen.wide and high not in known):
         return None
-    if not known or not _are_ids(seen, rest, high[0]):
+    if not void_of(seen):
         raise _doubt(seen, rest, high)
-    seen.drop(high)
-    reason = f"{seen.shown(rest)}, and {high[0]} for ignored"
-    if _is_two(seen):
-        return Guess("binary", reason, rest[-1] // 2, ignored=tuple(high))
-    found = _ids(seen)
-    reason = f"{found.reason}, and {high[0]}"
-    return replace(found, reason=reason, ignored=tuple(high))
+    found = _apart_from(seen, high, _ids)
+    return replace(found, reason=f"{found.reason}, and {high[0]}")
 
 
-def _ids_and_high(seen: MaskSet) -> tuple[list[int], list[int]]:
-    """Returns ids and few values far above them; no high ones if they are none."""
-    *below, top = seen.values
-    steps = [b - a for a, b in itertools.pairwise([0, *below])]
-    if len(below) > SEVERAL and top - below[-1] > 3 * max(steps):
-        return below, [top]
-    rest = [value for value in seen.values if value <= SMALL]
-    high = [value for value in seen.values if value > SMALL]
-    alone = rest == [0] and not (len(high) == 2 and min(high) >= _LIGHT)
-    noise = len(rest) == 1 and not all(map(seen.is_region, high))
-    if alone or noise or len(high) > 3:
-        return rest, []
-    steps = [b - a for a, b in itertools.pairwise([0, *rest])] or [0]
-    far = high and high[0] - rest[-1] > 1.5 * max(steps) if rest else False
-    return rest, high if far else []
+def _apart_from(
+    seen: MaskSet, void: Sequence[int], meaning: Callable[[MaskSet], Guess]
+) -> Guess:
+    """Returns what the values but ``void`` mean; a question about them names it."""
+    seen.drop(void)
+    try:
+        return replace(meaning(seen), ignored=tuple(void))
+    except BadData as error:
+        no_label = f"What is no label: --ignore-values {seen.shown(void)}"
+        raise BadData(f"{error}. {no_label}") from error
 
 
 def _are_ids(seen: MaskSet, rest: Sequence[int], void: int) -> bool:
@@ -271,6 +252,8 @@ def _unknown(seen: MaskSet) -> BadData:
 
 
 def _ids(seen: MaskSet) -> Guess:
+    if _is_two(seen):
+        return Guess("binary", f"only {seen.shown(seen.values)}")
     values, kind = seen.values, ids_of(seen)
     if kind == "instances":
         most = max(len(mask.keys() - {seen.background()}) for mask in seen.per_mask)
@@ -295,10 +278,9 @@ def _either(seen: MaskSet) -> BadData:
 def _colours(seen: MaskSet) -> Guess:
     if seen.lossy:
         return _lossy(seen)
-    if _VOC_VOID in seen.values and len(seen.values) > 2:
-        seen.drop([_VOC_VOID])
+    if void := void_of(seen):
         note = "0xe0e0c0, the colour of Pascal VOC's contours, is ignored"
-        return replace(_colours(seen), ignored=(_VOC_VOID,), note=note)
+        return replace(_apart_from(seen, void, _colours), note=note)
     strays = seen.strays()
     if strays and len(seen.values) - len(strays) == 2:
         return _by_levels(seen, sorted({*seen.values} - {*strays}), "odd pixels")
@@ -308,7 +290,7 @@ def _colours(seen: MaskSet) -> Guess:
 def _mixed_colours(seen: MaskSet) -> Guess | None:
     """Returns the meaning of colours with soft edges; None if there are none."""
     values = seen.values
-    if len(values) <= MOST_CLASSES and len(seen.loose()) < _MIXTURES:
+    if len(values) <= MOST_CLASSES and len(seen.loose()) < MIXTURES:
         return None
     levels = seen.levels()
     if not 1 < len(levels) <= MOST_CLASSES:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_unet.data_config import IGNORE, DataConfig, Reading
+from keras_unet.data_config import DataConfig, Reading
 from keras_unet.errors import BadData
 
 GREY_STEP = 0x010101
@@ -115,9 +116,10 @@ _HALO, _WEAK = 24, 0.2
 """How far JPEG strays from a colour, and how little of it does."""
 SMALL = 63
 """Up to it values may be ids: near each other, unlike in meaning, far from 255."""
-_NEARLY = 0.9
-_MANY = 6
-"""Ids of one mask, counted through, that are hardly classes any more."""
+LIGHT = 224
+"""From it on a level is nearly white."""
+MIXTURES = 6
+"""Values between others that are a soft edge, and no classes of thin lines."""
 SEVERAL = 8
 """Values of which one far above the others stands out."""
 _ODD = 1e-4
@@ -197,6 +199,38 @@ class MaskSet:
     def loose(self) -> list[int]:
         """Returns the values that fill no areas."""
         return [value for value in self.values if not self.is_region(value)]
+
+    def is_grey_scale(self) -> bool:
+        """Returns whether values are many, far apart and nowhere fill a region."""
+        loose = self.loose()
+        if len(loose) < max(MIXTURES, len(self.values) / 2) or self.wide:
+            return False
+        return len(loose) > SEVERAL or loose[-1] - loose[0] > SMALL
+
+    def between_regions(self) -> list[int]:
+        """Returns values that fill no region and lie between two that do, far apart."""
+        regions = [value for value in self.values if self.is_region(value)]
+        low, high = (regions[0], regions[-1]) if regions else (0, 0)
+        lines = [value for value in self.loose() if low < value < high]
+        # All values between two small ones are more likely to be steps.
+        steps = len(regions) == 2 and 1 < len(lines) == high - low - 1
+        return lines if (steps or high - low > SMALL) and not self.wide else []
+
+    def ids_and_high(self) -> tuple[list[int], list[int]]:
+        """Returns ids and few values far above them; no high ones if they are none."""
+        *below, top = self.values
+        steps = [b - a for a, b in itertools.pairwise([0, *below])]
+        if len(below) > SEVERAL and top - below[-1] > 3 * max(steps):
+            return below, [top]
+        rest = [value for value in self.values if value <= SMALL]
+        high = [value for value in self.values if value > SMALL]
+        alone = rest == [0] and not (len(high) == 2 and min(high) >= LIGHT)
+        noise = len(rest) == 1 and not all(map(self.is_region, high))
+        if alone or noise or len(high) > 3:
+            return rest, []
+        steps = [b - a for a, b in itertools.pairwise([0, *rest])] or [0]
+        far = high and high[0] - rest[-1] > 1.5 * max(steps) if rest else False
+        return rest, high if far else []
 
     def strays(self) -> list[int]:
         """Returns values of so few pixels in so few files that they may be slips."""
@@ -314,37 +348,3 @@ class MaskSet:
 
     def _points(self, values: Sequence[int]) -> npt.NDArray[np.int64]:
         return coordinates(values, self.data.mask_reading)
-
-
-def ids_of(seen: MaskSet) -> Literal["classes", "instances", "either", "unknown"]:
-    """Returns what the ids are; either and unknown are questions.
-
-    Ids number objects if nearly each is one connected piece of its mask and they are
-    counted through in each mask, which hold more or fewer of them, or if they are very
-    many; they are classes if they are few and recur.
-    """
-    zero = seen.background()
-    found = [{v: p for v, p in mask.items() if v != zero} for mask in seen.per_mask]
-    found = [mask for mask in found if mask]
-    ids = {value for mask in found for value in mask}
-    if not ids:
-        return "classes"
-    pieces = [p for mask in found for p in mask.values()]
-    counts = [len(mask) for mask in found]
-    spread, many = max(counts) - min(counts), max(counts) >= _MANY
-    through = sum(max(mask) == len(mask) for mask in found) >= _NEARLY * len(found)
-    if sum(p == 1 for p in pieces) < _NEARLY * len(pieces):
-        if through and many and spread > 2:
-            return "either"
-        small = len(ids) <= MOST_CLASSES
-        recur = len(pieces) >= 1.5 * len(ids) and max(ids) < IGNORE
-        return "classes" if small or recur else "unknown"
-    if seen.coloured:
-        return "either" if many and spread > 2 else "classes"
-    if many and spread > 2 and (through or (seen.wide and len(ids) > SEVERAL)):
-        return "instances"
-    if through and (spread > 1 or len(found) < 3) and max(counts) > 2:
-        return "either"
-    if len(ids) > MOST_CLASSES:
-        return "instances" if seen.wide else "unknown"
-    return "either" if seen.wide else "classes"

@@ -1,11 +1,11 @@
-"""Objects of their own: masks of one a file (Data Science Bowl 2018), pieces of one."""
+"""Objects: masks of one a file (Data Science Bowl 2018), pieces of one, ids of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,16 @@ from keras_unet.data.folders import (
     normal,
     subfolders,
 )
+from keras_unet.data.mask_values import MOST_CLASSES, SEVERAL, MaskSet
 from keras_unet.data.pair import Found, Pair, Problem
+from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.types import Mask
 
 _IMAGES, _MASKS = "images", "masks"
+_NEARLY = 0.9
+_MANY = 6
+"""Ids of one mask, counted through, that are hardly classes any more."""
 
 
 def holds_objects(folder: Path) -> bool:
@@ -206,3 +211,37 @@ def _require_16_bits(count: int) -> None:
             f"has {count} pieces, and {0xFFFF} is the most that the 16 bits of "
             "--instances can number"
         )
+
+
+def ids_of(seen: MaskSet) -> Literal["classes", "instances", "either", "unknown"]:
+    """Returns what the ids are; either and unknown are questions.
+
+    Ids number objects if nearly each is one connected piece of its mask and they are
+    counted through in each mask, which hold more or fewer of them, or if they are very
+    many; they are classes if they are few and recur.
+    """
+    zero = seen.background()
+    found = [{v: p for v, p in mask.items() if v != zero} for mask in seen.per_mask]
+    found = [mask for mask in found if mask]
+    ids = {value for mask in found for value in mask}
+    if not ids:
+        return "classes"
+    pieces = [p for mask in found for p in mask.values()]
+    counts = [len(mask) for mask in found]
+    spread, many = max(counts) - min(counts), max(counts) >= _MANY
+    through = sum(max(mask) == len(mask) for mask in found) >= _NEARLY * len(found)
+    if sum(p == 1 for p in pieces) < _NEARLY * len(pieces):
+        if through and many and spread > 2:
+            return "either"
+        small = len(ids) <= MOST_CLASSES
+        recur = len(pieces) >= 1.5 * len(ids) and max(ids) < IGNORE
+        return "classes" if small or recur else "unknown"
+    if seen.coloured:
+        return "either" if many and spread > 2 else "classes"
+    if many and spread > 2 and (through or (seen.wide and len(ids) > SEVERAL)):
+        return "instances"
+    if through and (spread > 1 or len(found) < 3) and max(counts) > 2:
+        return "either"
+    if len(ids) > MOST_CLASSES:
+        return "instances" if seen.wide else "unknown"
+    return "either" if seen.wide else "classes"

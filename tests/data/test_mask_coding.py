@@ -183,6 +183,18 @@ def test_values_below_0_are_no_class_where_others_remain():
         code(blocks(-1, 1))
 
 
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_contours_of_pascal_voc_are_ignored_whatever_the_colours_are(kind):
+    masks = [blocks(0, 0x800000, 0x008000, 0xE0E0C0)] * 2
+    coding = code(*masks, reading="colours", mask_kind=kind)
+    assert coding.data.ignore_values == (0xE0E0C0,)
+
+
+def test_255_among_ids_that_are_counted_through_is_an_object():
+    data = code(blocks(*range(256)), mask_kind="instances").data
+    assert data.ignore_values == ()
+
+
 RED, GREEN, WHITE = 0xFF0000, 0x00FF00, 0xFFFFFF
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from keras_unet.data.mask_guess import Guess, guess
 from keras_unet.data.mask_pixels import count_values
-from keras_unet.data.mask_values import MaskSet, MaskValues, Stats, ids_of
+from keras_unet.data.mask_values import MaskSet, MaskValues, Stats
+from keras_unet.data.objects import ids_of
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 

@@ -558,6 +558,32 @@ def test_a_list_that_does_not_name_255_leaves_it_ignored(tmp_path):
     assert report.resolved.ignore_values == (255,)
 
 
+@pytest.mark.parametrize(
+    ("kind", "objects"), [("classes", (7, 11, 26)), ("instances", (1, 2, 3))]
+)
+def test_255_beside_ids_is_ignored_whatever_they_are_said_to_be(
+    tmp_path, kind, objects
+):
+    root = write_set(tmp_path, scenes(*objects, 255), grey)
+    report, ids = check(root, mask_kind=kind)
+    assert report.resolved.ignore_values == (255,)
+    for mask, label in zip(ids, scenes(*objects, 255), strict=True):
+        np.testing.assert_array_equal(mask == 255, label == 255)
+
+
+def test_255_is_a_class_where_a_list_names_it(tmp_path):
+    root = write_set(tmp_path, scenes(1, 2, 255), grey)
+    (root / "labels.txt").write_text("0 rest\n1 cat\n2 dog\n255 edge\n")
+    resolved = check(root, mask_kind="classes")[0].resolved
+    assert resolved.class_names == ("rest", "cat", "dog", "edge")
+
+
+def test_a_question_about_ids_names_255_which_is_none(tmp_path):
+    root = write_set(tmp_path, scenes(1, 2, 3, 255), sixteen_bits)
+    question = the_question(check(root)[0])
+    assert question.endswith("classes. What is no label: --ignore-values 255")
+
+
 def test_a_threshold_outweighs_a_list_of_classes(tmp_path):
     root = write_set(tmp_path, scenes(1, 2), grey)
     (root / "labels.txt").write_text("background\ncat\ndog\n")
