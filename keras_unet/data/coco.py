@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -18,7 +19,7 @@ from keras_unet.console import how_to_install, is_installed
 from keras_unet.data.class_list import BACKGROUND
 from keras_unet.data.folders import name_of, opened
 from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
-from keras_unet.data_config import IGNORE
+from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
 from keras_unet.types import Values
 
@@ -200,8 +201,10 @@ def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
     return Found(tuple(pairs), tuple(problems), every[0].notes, says)
 
 
-def decode(text: str, shape: tuple[int, int]) -> Values:
+def decode(text: str, shape: tuple[int, int], data: DataConfig) -> Values:
     """Returns the values (h, w) of an image's annotations, as ``find_annotated`` says.
+
+    Where instances are wanted, each object has a number of its own instead.
 
     Raises:
         BadData: the image has another size, or an outline is damaged.
@@ -210,9 +213,14 @@ def decode(text: str, shape: tuple[int, int]) -> Values:
     height, width = content["size"]
     if (height, width) != shape:
         raise BadData(f"is of {width}×{height}, the image is {shape[1]}×{shape[0]}")
-    widest = max([0, *(value for value, _ in content["objects"])])
+    objects = content["objects"]
+    if data.mask_kind == "instances":
+        ignored = data.ignore_values  # Crowds have one of these.
+        numbers = (n for n in itertools.count(1) if n not in ignored)
+        objects = [(v if v in ignored else next(numbers), o) for v, o in objects]
+    widest = max([0, *(value for value, _ in objects)])
     values = np.zeros(shape, np.uint8 if widest < 256 else np.int32)
-    for value, outline in content["objects"]:
+    for value, outline in objects:
         values[_drawn(outline, shape) > 0] = value
     return values
 

@@ -170,7 +170,7 @@ def look_at(pair: Pair, data: DataConfig, cache: LookCache) -> Seen:
             mask = _look_into(pair.mask, data, True, cache)
             notices += _about_name(pair.mask, mask)
         elif image is not None:
-            mask = _look_at_runs(pair, image, cache)
+            mask = _look_at_runs(pair, image, data, cache)
             notices += _about_upright(pair.image, image)
     except Unreadable as error:
         problems.append(Problem(error.file, error.cause))
@@ -234,7 +234,7 @@ def _look_into(path: Path, data: DataConfig, is_mask: bool, cache: LookCache) ->
     return cache.once(_key(path, data, is_mask), look)
 
 
-def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
+def _look_at_runs(pair: Pair, image: Look, data: DataConfig, cache: LookCache) -> Look:
     """Returns what is in the pair's run lengths.
 
     Raises:
@@ -244,10 +244,11 @@ def _look_at_runs(pair: Pair, image: Look, cache: LookCache) -> Look:
     fingerprint = Fingerprint.of_text(pair.run_lengths or "")
 
     def look() -> Look:
-        stats = count_values(decode_runs(pair, shape))
+        stats = count_values(decode_runs(pair, shape, data))
         return Look(fingerprint, values=MaskValues({"levels": stats}))
 
-    return cache.once(f"runs {pair.coding} {shape} {fingerprint.sha256}", look)
+    ids = data.ignore_values if data.mask_kind == "instances" else ""
+    return cache.once(f"runs {pair.coding}{ids} {shape} {fingerprint.sha256}", look)
 
 
 def _look_at_objects(folder: Path, data: DataConfig, cache: LookCache) -> Look:

@@ -120,7 +120,7 @@ def read_values(
     """
     if pair.mask is None:
         shape = image_shape(pair.image, data.max_pixels)
-        return nearest_pixels(decode_runs(pair, shape), size)
+        return nearest_pixels(decode_runs(pair, shape, data), size)
     if pair.mask.is_dir():
         return nearest_pixels(read_objects_of(pair.mask, data), size)
     with opened(pair.mask) as file:
@@ -159,7 +159,7 @@ def read_objects_of(folder: Path, data: DataConfig) -> Values:
     return values
 
 
-def decode_runs(pair: Pair, shape: tuple[int, int]) -> Values:
+def decode_runs(pair: Pair, shape: tuple[int, int], data: DataConfig) -> Values:
     """Returns the values (h, w) that the pair's run lengths or annotations say.
 
     Raises:
@@ -169,7 +169,7 @@ def decode_runs(pair: Pair, shape: tuple[int, int]) -> Values:
         raise Unreadable(pair.image, "has neither a mask file nor run lengths")
     try:
         if pair.coding == "coco":
-            return coco.decode(pair.run_lengths, shape)
+            return coco.decode(pair.run_lengths, shape, data)
         columns = pair.coding == "columns"
         return rle.decode_objects(pair.run_lengths, shape, columns)
     except BadData as error:

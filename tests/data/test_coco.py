@@ -217,6 +217,19 @@ def test_crowds_are_ignored_whatever_kind_the_masks_are_said_to_be(tmp_path):
     assert read_mask(pair, resolved).tolist() == [[1, 1, 255, 255]] * 2
 
 
+def test_outlines_are_numbered_where_instances_are_wanted(tmp_path):
+    outlines = [[[x, 0, x + 1, 0, x + 1, 2, x, 2]] for x in range(3)]
+    crowd = {"segmentation": {"counts": [0, 8], "size": [2, 4]}, "iscrowd": 1}
+    objects = [{"segmentation": outline} for outline in outlines]
+    data = annotated(tmp_path, *objects, crowd)
+    for kind, row in [("classes", [3, 3, 3, 255]), ("instances", [1, 2, 3, 255])]:
+        wanted = replace(data, mask_kind="auto" if kind == "classes" else kind)
+        resolved = check_data(find(wanted), wanted).resolved
+        assert resolved.mask_kind == kind
+        [pair] = find(wanted).pairs
+        assert read_values(pair, resolved).tolist() == [row] * 2
+
+
 def test_what_is_annotated_is_foreground_if_so_wished(tmp_path):
     data = replace(annotated(tmp_path, {"segmentation": LEFT}), foreground_above=0)
     report = check_data(find(data), data)
