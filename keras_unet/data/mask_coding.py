@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_unet.data.class_list import ClassList, named, plain_name
 from keras_unet.data.mask_guess import Guess, guess, has_soft_edges, void_of
 from keras_unet.data.mask_values import GREY_STEP, MaskSet, MaskValues, shown
+from keras_unet.data.objects import about_numbers
 from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
 
@@ -129,7 +130,8 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
         halved = is_level and (len(seen.values) <= 2 or _is_soft(seen))
         above = highest // 2 if halved else 0
     data = replace(data, foreground_above=above)
-    notes = []
+    by_flag = meaning.kind == "instances" and meaning.above is None
+    notes = about_numbers(seen) if by_flag else []
     if len(seen.values) == 2 and 2 * seen.border[highest] > seen.border.total():
         notes.append(
             "the foreground fills most of the masks' borders; if it is the background: "

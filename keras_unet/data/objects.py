@@ -245,3 +245,20 @@ def ids_of(seen: MaskSet) -> Literal["classes", "instances", "either", "unknown"
     if len(ids) > MOST_CLASSES:
         return "instances" if seen.wide else "unknown"
     return "either" if seen.wide else "classes"
+
+
+def about_numbers(seen: MaskSet) -> list[str]:
+    """Returns what is to be said of ids that are said to number objects, and may not.
+
+    Each number counts as one object, whatever its pieces.
+    """
+    found = [[p for v, p in mask.items() if v > 0] for mask in seen.per_mask]
+    pieces = [count for mask in found for count in mask]
+    if all(len(mask) < 2 for mask in found):
+        seem = "no mask holds two numbers"
+    elif 2 * sum(count > 1 for count in pieces) > len(pieces):
+        seem = "most numbers are several pieces of a mask"
+    else:
+        return []
+    one = "a number counts as one object; if each piece is one: --mask-kind binary"
+    return [f"{seem}, and {one}"]

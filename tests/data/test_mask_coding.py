@@ -190,6 +190,20 @@ def test_contours_of_pascal_voc_are_ignored_whatever_the_colours_are(kind):
     assert coding.data.ignore_values == (0xE0E0C0,)
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((0, 255, 0, 255), "no mask holds two numbers"),
+        ((0, 1, 2, 0, 1, 2, 0), "most numbers are several pieces"),
+    ],
+)
+def test_given_instances_that_number_no_objects_are_said(values, told):
+    [note] = code(blocks(*values), mask_kind="instances").notes
+    assert note.startswith(told)
+    assert note.endswith("if each piece is one: --mask-kind binary")
+    assert code(blocks(0, 1, 2), blocks(0, 1), mask_kind="instances").notes == ()
+
+
 def test_255_among_ids_that_are_counted_through_is_an_object():
     data = code(blocks(*range(256)), mask_kind="instances").data
     assert data.ignore_values == ()
