@@ -70,13 +70,9 @@ class ClassList:
         return {value: found[value].name for value in values if value in found}
 
     def knows(self, values: Sequence[int], coloured: bool) -> bool:
-        """Returns whether the list names each of the masks' values.
-
-        0 may be without a name, and so may 255 and 65535, which then are no label.
-        """
+        """Returns whether the list names each of the values, 0 excepted."""
         names = self.names(values, coloured)
-        unnamed = {0} if coloured else {0, IGNORE, 0xFFFF}
-        return bool(names) and not {*values} - names.keys() - unnamed
+        return bool(names) and not {*values} - names.keys() - {0}
 
     def ignored(self, values: Sequence[int], coloured: bool) -> tuple[int, ...]:
         """Returns the masks' values of which the list says that they are no class."""
@@ -110,9 +106,16 @@ def find_class_list(folders: Iterable[Path]) -> ClassList | None:
                 f"{files[0]} and {files[1].name} both name classes: leave one of them "
                 "there, or give --class-names"
             )
-        if files:
-            return ClassList(files[0], _read(files[0]))
+        if files and _may_be_classes(entries := _read(files[0])):
+            return ClassList(files[0], entries)
     return None
+
+
+def _may_be_classes(entries: Sequence[Entry]) -> bool:
+    """Returns whether they are no table of images, nor a list of files."""
+    names = [entry.name for entry in entries if not entry.ignored]
+    told = any(e.colour is not None or e.value is not None for e in entries)
+    return len({*names}) == len(names) and (told or len(names) <= IGNORE)
 
 
 def plain_name(value: int, data: DataConfig) -> str:

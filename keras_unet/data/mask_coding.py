@@ -102,22 +102,26 @@ def _ignoring(seen: MaskSet, data: DataConfig, values: Sequence[int]) -> DataCon
 
 
 def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
+    is_open = not data.class_values and data.foreground_above is None
+    void = _void_of(seen, names) if is_open else ()
     if data.mask_kind != "auto":
         given = "as --mask-kind, layout or run says"
-        is_open = not data.class_values and data.foreground_above is None
-        void = void_of(seen) if is_open else ()
-        classes = names.names(void, seen.coloured) if names else {}
-        void = tuple(value for value in void if value not in classes)
         return Guess(data.mask_kind, given, data.foreground_above, ignored=void)
     if data.class_values:
         return Guess("classes", "by --class-values")
     if data.foreground_above is not None:
         return Guess("binary", "by --foreground-above", data.foreground_above)
-    if names and names.knows(seen.values, seen.coloured):
-        known = {*names.names(seen.values, seen.coloured), 0}
-        void = tuple(value for value in seen.values if value not in known)
+    others = [value for value in seen.values if value not in void]
+    if names and names.knows(others, seen.coloured):
         return Guess("classes", f"named in {names.file.name}", ignored=void)
     return guess(seen)
+
+
+def _void_of(seen: MaskSet, names: ClassList | None) -> tuple[int, ...]:
+    """Returns the values that clearly are no label, and that no list names."""
+    listed = names.names(seen.values, seen.coloured) if names else {}
+    are_named = {*seen.values[:-1]} <= {0, *listed}
+    return tuple(v for v in void_of(seen, are_named) if v not in listed)
 
 
 _BINARY, _BORDERS = ("background", "foreground"), ("background", "cell", "border")

@@ -128,10 +128,11 @@ def _strays(seen: MaskSet) -> Guess | None:
     return Guess("binary", reason, solid[-1] // 2, note=note)
 
 
-def void_of(seen: MaskSet) -> tuple[int, ...]:
+def void_of(seen: MaskSet, are_named: bool = False) -> tuple[int, ...]:
     """Returns the values that clearly are no label, whatever the others number.
 
-    Beside several ids that is 255, or 65535 of 16 bits; else these are a question.
+    Beside several ids, or two that ``are_named``, that is 255, or 65535 of 16 bits;
+    else these are a question.
     """
     if seen.lossy or not seen.values:
         return ()
@@ -140,7 +141,8 @@ def void_of(seen: MaskSet) -> tuple[int, ...]:
         return (_VOC_VOID,) if several and _VOC_VOID in seen.values else ()
     rest, high = seen.ids_and_high()
     known = rest and high in ([IGNORE], [_WIDE_IGNORE])
-    return tuple(high) if known and _are_ids(seen, rest, high[0]) else ()
+    void = known and _are_ids(seen, rest, high[0], are_named)
+    return tuple(high) if void else ()
 
 
 def _with_void(seen: MaskSet) -> Guess | None:
@@ -167,7 +169,7 @@ def _apart_from(
         raise BadData(f"{error}. {no_label}") from error
 
 
-def _are_ids(seen: MaskSet, rest: Sequence[int], void: int) -> bool:
+def _are_ids(seen: MaskSet, rest: Sequence[int], void: int, are_named: bool) -> bool:
     """Returns whether values beside ``void`` are clearly ids."""
     if seen.data.mask_reading == "indices":
         return True
@@ -181,7 +183,8 @@ def _are_ids(seen: MaskSet, rest: Sequence[int], void: int) -> bool:
         # Where 255 is without 1, it may be the foreground.
         alone, both = masks.count({void}), masks.count({1, void})
         return not noise and both > alone and not ({1} in masks and alone)
-    return not noise and (len(rest) > 2 or (len(rest) == 2 and rest[-1] <= _LOW))
+    several = len(rest) > 2 or (len(rest) == 2 and (are_named or rest[-1] <= _LOW))
+    return several and not noise
 
 
 def _doubt(seen: MaskSet, rest: Sequence[int], high: Sequence[int]) -> BadData:

@@ -99,3 +99,16 @@ def test_two_lists_are_a_question(tmp_path):
 
 def test_no_list_is_no_error(tmp_path):
     assert find_class_list([tmp_path, tmp_path / "missing"]) is None
+
+
+FILES = "\n".join(f"{number}.png" for number in range(300))
+
+
+@pytest.mark.parametrize("text", ["id,label\n1,cat\n2,dog\n3,cat\n", FILES])
+def test_tables_of_images_and_lists_of_files_name_no_classes(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above/classes.txt").write_text("cat\ndog\n")
+    found = find_class_list([tmp_path, tmp_path / "above"])
+    assert found is not None
+    assert found.file == tmp_path / "above/classes.txt"

@@ -584,6 +584,24 @@ def test_a_question_about_ids_names_255_which_is_none(tmp_path):
     assert question.endswith("classes. What is no label: --ignore-values 255")
 
 
+def test_255_is_the_foreground_whatever_a_list_of_two_classes_counts(tmp_path):
+    root = write_set(tmp_path / "one", scenes(255), grey)
+    (root / "classes.txt").write_text("background\npolyp\n")
+    report, ids = check(root)
+    assert (report.problems, report.resolved.mask_kind) == ((), "binary")
+    np.testing.assert_array_equal(ids[0], scenes(255)[0] == 255)
+    root = write_set(tmp_path / "mixed", [*scenes(1), *scenes(255)], grey)
+    (root / "classes.txt").write_text("background\npolyp\n")
+    assert "What 255 means cannot be told" in the_question(check(root)[0])
+
+
+def test_255_beside_two_values_that_a_list_names_is_ignored(tmp_path):
+    root = write_set(tmp_path, scenes(40, 255), grey)
+    (root / "labels.csv").write_text("id,name\n0,rest\n40,car\n")
+    resolved = check(root)[0].resolved
+    assert (resolved.class_values, resolved.ignore_values) == ((0, 40), (255,))
+
+
 def test_a_threshold_outweighs_a_list_of_classes(tmp_path):
     root = write_set(tmp_path, scenes(1, 2), grey)
     (root / "labels.txt").write_text("background\ncat\ndog\n")
