@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_unet.data.mask_values import shown
+from keras_unet.data.mask_values import MaskSet, shown
 from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData, BadUsage
 
@@ -22,6 +22,7 @@ _STEMS = (
     "_classes",
 )
 _SUFFIXES = (".txt", ".csv", ".json")
+_FROM_0 = "codes.txt"
 _NAME = ("name", "class", "label", "readable", "class_name", "label_name")
 _VALUE = (
     *("value", "id", "index", "class_id", "label_id", "labelid"),
@@ -64,7 +65,8 @@ class ClassList:
         """Returns the names of those of the masks' values that the list knows.
 
         Bare names are numbered by their lines: from 0 if the first one is a background,
-        from 1 if the masks hold as many values above 0; else they are not used.
+        from 1 if the masks hold as many values above 0; else they are not used. Those
+        of fast.ai's codes.txt are numbered from 0.
         """
         found = self._numbered(values, coloured)
         return {value: found[value].name for value in values if value in found}
@@ -79,17 +81,40 @@ class ClassList:
         found = self._numbered(values, coloured)
         return tuple(v for v in values if v in found and found[v].ignored)
 
+    def require_one_count(self, seen: MaskSet) -> None:
+        """Refuses bare names that may be of the values from 0, or of those from 1.
+
+        Raises:
+            BadData: they are numbered from 1, and 0 hardly is the background.
+        """
+        listed = self.names(seen.values, seen.coloured)
+        from_1 = self.is_bare and {*seen.values} - listed.keys() == {0}
+        if not from_1 or len(listed) < 2 or seen.border[0] == max(seen.border.values()):
+            return
+        last = seen.values[-1]
+        raise BadData(
+            f"{self.file}: its {last} names may be of the values 1 to {last}, or of 0 "
+            f"to {last - 1}, and {last} be no label. Write its value before each name, "
+            f"from 1 on, or from 0 on and with --ignore-values {last}"
+        )
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it has names alone, without values or colours."""
+        return all(e.value is None and e.colour is None for e in self.entries)
+
     def _numbered(self, values: Sequence[int], coloured: bool) -> dict[int, Entry]:
-        key = "colour" if coloured else "value"
-        told = [e for e in self.entries if e.colour is not None or e.value is not None]
-        if told or coloured:
-            found = {getattr(entry, key): entry for entry in told}
+        if coloured or not self.is_bare:
+            key = "colour" if coloured else "value"
+            found = {getattr(entry, key): entry for entry in self.entries}
             return {value: entry for value, entry in found.items() if value is not None}
         no_line = bool(self.entries) and self.entries[0].name.lower() == _NO_LINE
-        bare = self.entries[no_line:]
+        bare, highest = self.entries[no_line:], max(values, default=0)
         if bare and (bare[0].name.lower() in BACKGROUND or bare[0].ignored):
             return dict(enumerate(bare))
-        return dict(enumerate(bare, 1)) if max(values, default=0) == len(bare) else {}
+        if self.file.name == _FROM_0:
+            return dict(enumerate(bare)) if highest < len(bare) else {}
+        return dict(enumerate(bare, 1)) if highest == len(bare) else {}
 
 
 def find_class_list(folders: Iterable[Path]) -> ClassList | None:
@@ -99,23 +124,23 @@ def find_class_list(folders: Iterable[Path]) -> ClassList | None:
         BadData: there are several in one folder, or one cannot be read.
     """
     for folder in dict.fromkeys(folders):
-        names = [stem + suffix for stem in _STEMS for suffix in _SUFFIXES]
+        names = [_FROM_0, *(s + suffix for s in _STEMS for suffix in _SUFFIXES)]
         files = [folder / name for name in names if (folder / name).is_file()]
         if len(files) > 1:
             raise BadData(
                 f"{files[0]} and {files[1].name} both name classes: leave one of them "
                 "there, or give --class-names"
             )
-        if files and _may_be_classes(entries := _read(files[0])):
-            return ClassList(files[0], entries)
+        if files and _may_be_classes(found := ClassList(files[0], _read(files[0]))):
+            return found
     return None
 
 
-def _may_be_classes(entries: Sequence[Entry]) -> bool:
-    """Returns whether they are no table of images, nor a list of files."""
-    names = [entry.name for entry in entries if not entry.ignored]
-    told = any(e.colour is not None or e.value is not None for e in entries)
-    return len({*names}) == len(names) and (told or len(names) <= IGNORE)
+def _may_be_classes(found: ClassList) -> bool:
+    """Returns whether it is no table of images, nor a list of files."""
+    names = [entry.name for entry in found.entries if not entry.ignored]
+    fits = len(names) <= IGNORE or not found.is_bare
+    return fits and len({*names}) == len(names)
 
 
 def plain_name(value: int, data: DataConfig) -> str:

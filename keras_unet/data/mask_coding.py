@@ -165,6 +165,8 @@ def _classes(
 ) -> Coding:
     values, note = data.class_values, ""
     if not values:
+        if names:
+            names.require_one_count(seen)
         values, note = _ordered(seen, meaning.levels or seen.values)
     if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):
         raise BadUsage(

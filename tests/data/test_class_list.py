@@ -112,3 +112,11 @@ def test_tables_of_images_and_lists_of_files_name_no_classes(tmp_path, text):
     found = find_class_list([tmp_path, tmp_path / "above"])
     assert found is not None
     assert found.file == tmp_path / "above/classes.txt"
+
+
+def test_the_codes_of_fast_ai_are_numbered_from_0(tmp_path):
+    (tmp_path / "codes.txt").write_text("sky\ncar\n")
+    found = find_class_list([tmp_path])
+    assert found is not None
+    assert found.names((0, 1), coloured=False) == {0: "sky", 1: "car"}
+    assert found.names((0, 1, 2), coloured=False) == {}

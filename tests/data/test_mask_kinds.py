@@ -602,6 +602,20 @@ def test_255_beside_two_values_that_a_list_names_is_ignored(tmp_path):
     assert (resolved.class_values, resolved.ignore_values) == ((0, 40), (255,))
 
 
+def test_names_that_may_count_from_0_or_from_1_are_a_question(tmp_path):
+    """SegNet's CamVid has classes 0 to 10, and 11 for what is none."""
+    labels = [np.where(label == 0, 1, label % 3) for label in scenes(3, 2)]
+    root, names = write_set(tmp_path, labels, grey), tmp_path / "classes.txt"
+    names.write_text("sky\nroad\n")
+    question = the_question(check(root)[0])
+    assert "its 2 names may be of the values 1 to 2, or of 0 to 1" in question
+    names.write_text("1 sky\n2 road\n")
+    assert check(root)[0].resolved.class_names == ("background", "sky", "road")
+    names.write_text("0 sky\n1 road\n")
+    resolved = check(root, ignore_values=(2,))[0].resolved
+    assert (resolved.class_names, resolved.class_values) == (("sky", "road"), (0, 1))
+
+
 def test_a_threshold_outweighs_a_list_of_classes(tmp_path):
     root = write_set(tmp_path, scenes(1, 2), grey)
     (root / "labels.txt").write_text("background\ncat\ndog\n")
