@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keras_unet.data.class_list import ClassList, named, plain_name
-from keras_unet.data.mask_guess import Guess, guess, has_soft_edges, void_of
+from keras_unet.data.class_list import BACKGROUND, ClassList, named, plain_name
+from keras_unet.data.mask_guess import Guess, guess, is_soft, void_of
 from keras_unet.data.mask_values import GREY_STEP, MaskSet, MaskValues, shown
 from keras_unet.data.objects import about_numbers
 from keras_unet.data_config import IGNORE, DataConfig, Reading
@@ -131,7 +131,7 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     above, highest = meaning.above, max(seen.values, default=0)
     if above is None:
         is_level = meaning.kind == "binary" and highest <= IGNORE
-        halved = is_level and (len(seen.values) <= 2 or _is_soft(seen))
+        halved = is_level and (len(seen.values) <= 2 or is_soft(seen))
         above = highest // 2 if halved else 0
     data = replace(data, foreground_above=above)
     by_flag = meaning.kind == "instances" and meaning.above is None
@@ -144,7 +144,7 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     bright = [value for value in seen.values if value > above]
     dark = [value for value in seen.values if value <= above]
     for values, what in (dark, "background"), (bright, "foreground"):
-        if meaning.kind == "binary" and len(values) > 1 and not _is_soft(seen):
+        if meaning.kind == "binary" and len(values) > 1 and not is_soft(seen):
             notes.append(f"{shown(values, data)} all count as {what}")
     ignored = data.ignore_values
     also = f", {shown(ignored, data)} ignored" if ignored else ""
@@ -156,10 +156,6 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     )
 
 
-def _is_soft(seen: MaskSet) -> bool:
-    return has_soft_edges(seen) or seen.is_grey_scale()
-
-
 def _classes(
     data: DataConfig, seen: MaskSet, meaning: Guess, names: ClassList | None
 ) -> Coding:
@@ -167,7 +163,7 @@ def _classes(
     if not values:
         if names:
             names.require_one_count(seen)
-        values, note = _ordered(seen, meaning.levels or seen.values)
+        values, note = _ordered(seen, meaning.levels or seen.values, names)
     if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):
         raise BadUsage(
             f"--class-values must be 1 to {IGNORE} different values, "
@@ -204,20 +200,30 @@ def _classes(
     )
 
 
-def _ordered(seen: MaskSet, values: Sequence[int]) -> tuple[tuple[int, ...], str]:
+_NEARLY_ALL = 0.98
+"""Share of the borders of a value that may be the background although there is 0."""
+
+
+def _ordered(
+    seen: MaskSet, values: Sequence[int], names: ClassList | None
+) -> tuple[tuple[int, ...], str]:
     """Returns the values, the background's first, and what is to be said of that."""
     first = seen.background() if values else 0
     if first not in values:
         return tuple(values), ""
     most = max(values, key=lambda value: (seen.border[value], value == first))
-    if most != first != 0:
+    fills = seen.border[most] > _NEARLY_ALL * seen.border.total()
+    called = names.names(values, seen.coloured).get(most, "") if names else ""
+    if most != first and (first or (fills and called.lower() in ("", *BACKGROUND))):
+        black = ", black in their palette," if first else ""
+        snap = " --snap-values" if len(values) < len(seen.values) else ""
         ways = (
-            f"--class-values {' '.join(map(str, sorted(values, key=one.__ne__)))}"
+            f"--class-values {' '.join(map(str, sorted(values, key=one.__ne__)))}{snap}"
             for one in (first, most)
         )
         raise BadData(
-            f"the masks' background may be {first}, black in their palette, or {most}, "
-            f"which fills most of their borders: {' or '.join(ways)}"
+            f"the masks' background may be {first}{black} or {most}, which fills most "
+            f"of their borders: {' or '.join(ways)}"
         )
     rest = (value for value in values if value != first)
     note = (

@@ -64,7 +64,7 @@ def guess(seen: MaskSet) -> Guess:
 
 
 def _levels(seen: MaskSet) -> Guess:
-    if has_soft_edges(seen):
+    if _has_soft_edges(seen):
         return _by_levels(seen, seen.levels(), "soft edges")
     if seen.is_grey_scale() or len(seen.loose()) == len(seen.values):
         raise _unknown(seen)
@@ -78,7 +78,12 @@ def _levels(seen: MaskSet) -> Guess:
     return _ids(seen)
 
 
-def has_soft_edges(seen: MaskSet) -> bool:
+def is_soft(seen: MaskSet) -> bool:
+    """Returns whether values are no classes, but between two that are."""
+    return _has_soft_edges(seen) or seen.is_grey_scale()
+
+
+def _has_soft_edges(seen: MaskSet) -> bool:
     """Returns whether values lie between others that fill regions."""
     loose = seen.loose()
     if not loose:

@@ -363,6 +363,20 @@ def test_black_on_white_in_a_palette_is_a_question(tmp_path):
     assert check(root, class_values=(0, 1, 2))[0].problems == ()
 
 
+def test_a_grey_level_around_all_others_beside_0_is_a_question(tmp_path):
+    """REFUGE has 0 for the cup, 128 for the disc around it, 255 for the rest."""
+    labels = [np.where(label == 0, 255, label % 255) for label in scenes(255, 128)]
+    root = write_set(tmp_path, labels, grey)
+    way = "0 or 255, which fills most of their borders: --class-values 0 128 255 or "
+    assert f"{way}--class-values 255 0 128" in the_question(check(root)[0])
+    report, ids = check(root, class_values=(255, 0, 128))
+    assert_read(report, ids, labels)
+    (root / "labels.txt").write_text("0 rest\n128 disc\n255 edge\n")
+    assert check(root)[0].resolved.class_values == (0, 128, 255)
+    (root / "labels.txt").write_text("0 cup\n128 disc\n255 background\n")
+    assert way in the_question(check(root)[0])
+
+
 def test_values_that_a_threshold_makes_background_are_said(tmp_path):
     root = write_set(tmp_path, [*scenes(1), *scenes(255)], grey)
     notes = check(root, foreground_above=127)[0].notes
