@@ -95,7 +95,7 @@ class LookCache:
         That is kept, but of a file that was changed a moment ago, or has no key.
         """
         kept = self._execute("SELECT found FROM looks WHERE key = ?", key)
-        if kept:
+        with contextlib.suppress(LookupError, msgspec.DecodeError):
             return msgspec.json.decode(kept[0][0], type=Look)
         found = look()
         if key and time.time() - found.fingerprint.modified / 1e9 > _FRESH:

@@ -145,6 +145,18 @@ def test_a_damaged_file_is_made_anew(cache):
         assert [ask(memory, "a", 3), ask(memory, "a", 4)] == [3, 3]
 
 
+def test_a_damaged_row_is_looked_at_again(cache):
+    with opened() as memory:
+        ask(memory, "a", 1)
+        ask(memory, "b", 2)
+    (file,) = cache.iterdir()
+    with closing(sqlite3.connect(file)) as table, table:
+        table.execute("UPDATE looks SET found = substr(found, 1, 9) WHERE key = 'a'")
+    with opened() as memory:
+        assert [ask(memory, "a", 3), ask(memory, "a", 4)] == [3, 3]
+        assert ask(memory, "b", 5) == 2
+
+
 def test_where_nothing_can_be_kept_nothing_is_remembered(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
