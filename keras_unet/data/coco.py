@@ -198,7 +198,7 @@ def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
     if any(f.says["class_values"] != says["class_values"] for f in every):
         files = " and ".join(map(str, founds))
         raise BadData(f"{files}: have different categories")
-    return Found(tuple(pairs), tuple(problems), every[0].notes, says)
+    return Found(tuple(pairs), tuple(problems), every[0].notes, says).by_source()
 
 
 def decode(text: str, shape: tuple[int, int], data: DataConfig) -> Values:

@@ -13,7 +13,6 @@ from keras_unet.data import coco, objects
 from keras_unet.data.folders import (
     by_stem,
     holds_files,
-    in_cars,
     list_files,
     match_names,
     match_neighbours,
@@ -76,7 +75,7 @@ def _among_images(folder: Path) -> Iterator[Layout]:
         found = match_names(folder, masks[0], deep=False)
         if found.pairs:
             name = f"images, and {masks[0].name}/ beside them"
-            yield Layout(name, lambda: in_cars(found))
+            yield Layout(name, found.grouped)
 
 
 class _Sides(NamedTuple):
@@ -162,7 +161,7 @@ def _match_sides(sides: list[_Sides]) -> Found:
     if len(sides) == 1:
         _, images, masks = sides[0]
         kaggles = (images.name, masks.name) == ("train", "train_masks")
-        return in_cars(match_names(images, masks), known=kaggles)
+        return match_names(images, masks).grouped(known=kaggles)
     founds = [match_names(side.images, side.masks) for side in sides]
     pairs = [
         # Names of the parts' own: 0001.png of train/ is not that of val/.
@@ -170,7 +169,8 @@ def _match_sides(sides: list[_Sides]) -> Found:
         for side, found in zip(sides, founds, strict=True)
         for pair in found.pairs
     ]
-    return Found(tuple(pairs), tuple(p for found in founds for p in found.problems))
+    problems = tuple(p for found in founds for p in found.problems)
+    return Found(tuple(pairs), problems).by_source()
 
 
 def _tables(folder: Path) -> Iterator[Layout]:
@@ -194,7 +194,7 @@ def _table(folder: Path, images: Path, table: Path) -> Layout:
     kaggles = (images.name, table.name) == ("train", "train_masks.csv")
 
     def find() -> Found:
-        return in_cars(find_run_lengths(by_stem(images), table), known=kaggles)
+        return find_run_lengths(by_stem(images), table).grouped(known=kaggles)
 
     return Layout(name, find)
 

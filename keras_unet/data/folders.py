@@ -6,14 +6,13 @@ import os
 import re
 import stat
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from keras_unet.data.pair import Found, Pair, Problem
+from keras_unet.data.pair import MASK_SUFFIX, Found, Pair, Problem
 from keras_unet.errors import BadData, Undecodable, Unreadable
 
 BESIDE_IMAGES = {
@@ -173,13 +172,10 @@ MASK_WORDS = (
 )
 """What the name of a mask has before or after its image's, side by side in a folder."""
 
-MASK_SUFFIX = "_mask"
 _AROUND = r"(.+)[_\-. ](?:{0})|(?:{0})[_\-. ](.+)"
 _MASKS = re.compile(_AROUND.format("|".join(MASK_WORDS)), re.IGNORECASE)
 _IMAGES = re.compile(_AROUND.format("sat|image|img|rgb|photo"), re.IGNORECASE)
 _PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif"}
-_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
-_CARS = 3
 
 
 def match_names(images: Path, masks: Path, deep: bool = True) -> Found:
@@ -297,7 +293,7 @@ def match_neighbours(folder: Path, deep: bool = False) -> Found:
             pairs.append(pair)
         else:
             problems.append(pair)
-    return in_cars(Found(tuple(pairs), tuple(problems)))
+    return Found(tuple(pairs), tuple(problems)).grouped()
 
 
 def _less(name: str, words: re.Pattern[str]) -> str:
@@ -321,29 +317,3 @@ def _neighbours(images: list[Path], masks: list[Path], folder: Path) -> Pair | P
     if not masks:
         return Problem(images[0], "has no mask beside it, such as a_mask.png of a.jpg")
     return Pair(images[0], masks[0], name_of(images[0], folder))
-
-
-def in_cars(found: Found, known: bool = False) -> Found:
-    """Returns the pairs by car where names are Carvana's: ``known``, or as it seems."""
-    if not known and not _shows_cars(found.every):
-        return found
-    pairs = tuple(replace(pair, group=car_of(pair.image)) for pair in found.every)
-    note = "groups: by what comes before _01, _02, ... in the names (see --group-by)"
-    return replace(found, every=pairs, notes=found.notes + (note,) * (not known))
-
-
-def car_of(image: Path) -> str:
-    """Returns the car of ``<car>_<view>.jpg``; without a view, the whole stem."""
-    return re.sub(r"_\d+$", "", stem_of(image))
-
-
-def _shows_cars(pairs: Sequence[Pair]) -> bool:
-    """Returns whether some cars have several of ``<car>_01.jpg`` to ``<car>_16.jpg``.
-
-    The masks are called ``<car>_01_mask``, or are lines of a table.
-    """
-    views = [_VIEW.fullmatch(stem_of(pair.image)) for pair in pairs]
-    cars = Counter(view[1] for view in views if view)
-    named = all(stem_of(p.mask).endswith(MASK_SUFFIX) for p in pairs if p.mask)
-    whole = named and all(views) and not any(pair.part for pair in pairs)
-    return whole and len(cars) >= _CARS and min(cars.values()) > 1

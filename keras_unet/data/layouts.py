@@ -16,7 +16,6 @@ from keras_unet.data import coco
 from keras_unet.data.folder_layouts import PARTS, PASCALS, layouts_of, names_in
 from keras_unet.data.folders import (
     by_stem,
-    in_cars,
     match_names,
     match_neighbours,
     no_folder,
@@ -120,9 +119,9 @@ def _source(data: DataConfig) -> Found:
 def _two_named(images: Path, masks: Path) -> Found:
     suffix = masks.suffix.lower()
     if suffix == ".json" and masks.is_file():
-        return coco.find_annotated(masks, [images])
+        return coco.find_annotated(masks, [images]).by_source()
     if suffix == ".csv" and masks.is_file():
-        return in_cars(find_run_lengths(by_stem(images), masks))
+        return find_run_lengths(by_stem(images), masks).grouped()
     if images.resolve() == masks.resolve():
         found = match_neighbours(images, deep=True)
         if found.pairs:
@@ -131,7 +130,7 @@ def _two_named(images: Path, masks: Path) -> Found:
             f"{images}: is --images and --masks, but has no image with its mask beside "
             "it, such as a.jpg with a.png or a_mask.png"
         )
-    return in_cars(match_names(images, masks))
+    return match_names(images, masks).grouped()
 
 
 def _with_lists(found: Found, folder: Path) -> Found:

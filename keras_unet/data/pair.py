@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,6 +79,33 @@ class Found:
     def _of(self, *parts: str) -> tuple[Pair, ...]:
         return tuple(pair for pair in self.every if pair.part in parts)
 
+    def grouped(self, known: bool = False) -> Found:
+        """Returns the pairs, which are their own groups, by what their names say.
+
+        That is the car where names are Carvana's: ``known``, or as it seems; or the
+        image of which Roboflow made several.
+        """
+        if not known and not _shows_cars(self.every):
+            return self.by_source()
+        pairs = tuple(replace(p, group=car_of(_name(p))) for p in self.every)
+        note = "groups: by what comes before _01, _02, ... in the names"
+        note += " (see --group-by)"
+        return replace(self, every=pairs, notes=self.notes + (note,) * (not known))
+
+    def by_source(self) -> Found:
+        """Returns ``a_jpg.rf.<code>`` in one group ``a_jpg``, if any has several."""
+        sources = [_VERSION.sub("", pair.group) for pair in self.every]
+        if len({*sources}) == len({pair.group for pair in self.every}):
+            return self
+        # What has the name in another part is another image.
+        starts = [pair.part and f"{pair.part}/" for pair in self.every]
+        pairs = tuple(
+            replace(pair, group=start + source.removeprefix(start))
+            for pair, start, source in zip(self.every, starts, sources, strict=True)
+        )
+        note = "groups: by what comes before .rf. in the names (see --group-by)"
+        return replace(self, every=pairs, notes=(*self.notes, note))
+
     def settle(self, data: DataConfig) -> DataConfig:
         """Returns ``data`` with what it leaves open and the folder answers.
 
@@ -105,6 +133,34 @@ class Found:
         default = DataConfig()
         is_open = {n for n in says if getattr(data, n) == getattr(default, n)}
         return replace(data, **{name: says[name] for name in is_open})
+
+
+MASK_SUFFIX = "_mask"
+_VIEW = re.compile(r"(.+)_(0[1-9]|1[0-6])")
+_CARS = 3
+_VERSION = re.compile(r"\.rf\.\w+$")
+
+
+def _name(pair: Pair) -> str:
+    """Returns the image's name without its suffix, of a pair that is its own group."""
+    return pair.group.rpartition("/")[2]
+
+
+def car_of(name: str) -> str:
+    """Returns the car of ``<car>_<view>``; without a view, all of the name."""
+    return re.sub(r"_\d+$", "", name)
+
+
+def _shows_cars(pairs: Sequence[Pair]) -> bool:
+    """Returns whether some cars have several of ``<car>_01.jpg`` to ``<car>_16.jpg``.
+
+    The masks are called ``<car>_01_mask``, or are lines of a table.
+    """
+    views = [_VIEW.fullmatch(_name(pair)) for pair in pairs]
+    cars = Counter(view[1] for view in views if view)
+    named = all(pair.mask.stem.endswith(MASK_SUFFIX) for pair in pairs if pair.mask)
+    whole = named and all(views) and not any(pair.part for pair in pairs)
+    return whole and len(cars) >= _CARS and min(cars.values()) > 1
 
 
 def require_agreed(

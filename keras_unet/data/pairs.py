@@ -339,5 +339,5 @@ def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], part: str) -> 
     if shared:
         raise BadData(
             f"{given[0].image.parent}: group {shared[0]} of --{part} is also in "
-            "the rest of the data"
+            "the rest of the data (what a group is, --group-by says)"
         )

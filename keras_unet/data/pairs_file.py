@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast, get_args
 
 from keras_unet.data import coco
-from keras_unet.data.folders import in_cars, kind_of, normal, opened, stem_of
+from keras_unet.data.folders import kind_of, normal, opened, stem_of
 from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Part, Problem, require_agreed
 from keras_unet.errors import BadData
@@ -169,7 +169,7 @@ def find_listed(file: Path) -> Found:
             group = pair.group if times[pair.group] == 1 else whole
             pairs.append(replace(pair, group=row.get("group") or group, part=part))
     found = Found(tuple(pairs), tuple(problems), says=says)
-    return found if any(row.get("group") for _, row in rows) else in_cars(found)
+    return found if any(row.get("group") for _, row in rows) else found.grouped()
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:

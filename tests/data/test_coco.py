@@ -294,6 +294,22 @@ def test_images_that_share_an_id_are_named(tmp_path):
     assert ["has the id 7 of another image" in p.cause for p in problems] == [True] * 2
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_what_roboflow_made_of_one_image_is_kept_together(tmp_path, named):
+    names = ["a_jpg.rf.1f.jpg", "a_jpg.rf.2e.jpg"]
+    images = [
+        {"id": place, "file_name": name, "width": 4, "height": 2}
+        for place, name in enumerate(names)
+    ]
+    data = annotated(tmp_path, images=images)
+    for name in names:
+        Image.new("L", (4, 2)).save(tmp_path / "images" / name)
+    if named:
+        file = tmp_path / "annotations.json"
+        data = DataConfig(images=tmp_path / "images", masks=file)
+    assert [pair.group for pair in find(data).every] == ["a_jpg"] * 2
+
+
 def test_an_image_that_is_not_there_is_named(tmp_path):
     images = [{"id": 7, "file_name": "b.png", "width": 4, "height": 2}]
     [problem] = find(annotated(tmp_path, images=images)).problems

@@ -7,7 +7,6 @@ from PIL import Image
 
 from keras_unet.data.folders import (
     by_stem,
-    car_of,
     list_files,
     match_names,
     match_neighbours,
@@ -267,11 +266,3 @@ def test_a_pipe_is_named_and_never_opened(tmp_path):
         opened(tmp_path / "a.png"),
     ):
         pass
-
-
-@pytest.mark.parametrize(
-    ("name", "car"),
-    [("0cdf_01.jpg", "0cdf"), ("my_car_16.jpg", "my_car"), ("x.jpg", "x")],
-)
-def test_the_group_is_the_car(name, car):
-    assert car_of(Path(name)) == car

@@ -146,6 +146,32 @@ def test_an_expression_or_a_column_of_groups_holds_for_carvanas_names_too(cars):
     assert [pair.group for pair in find(BY_CAR["pairs"]).every] == CARS
 
 
+VERSIONS = ["a_jpg.rf.1f", "a_jpg.rf.2e", "b_jpg.rf.30"]
+
+
+@pytest.mark.parametrize("given", ["two folders", "one folder", "pairs"])
+def test_what_roboflow_made_of_one_image_is_kept_together(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path, *(f"{at}/{n}.jpg" for at in "xz" for n in VERSIONS))
+    draw(tmp_path, *(f"{at}/{n}_mask.png" for at in "yz" for n in VERSIONS))
+    rows = [f"x/{n}.jpg,y/{n}_mask.png" for n in VERSIONS]
+    Path("pairs.csv").write_text("\n".join(["image,mask", *rows]))
+    found = find(BY_CAR[given])
+    assert [pair.group for pair in found.every] == ["a_jpg", "a_jpg", "b_jpg"]
+    assert "groups: by what comes before .rf." in found.notes[-1]
+
+
+def test_roboflows_names_are_groups_within_the_parts_of_a_layout(tmp_path):
+    root = divided(tmp_path, train="x", val="y", test="z")
+    draw(root, *(f"train{kind}/{n}.png" for kind in ("", "annot") for n in VERSIONS))
+    draw(root, *(f"val{kind}/{VERSIONS[0]}.png" for kind in ("", "annot")))
+    groups = [pair.group for pair in find(DataConfig(data=root)).every]
+    assert groups == [
+        *("train/a_jpg", "train/a_jpg", "train/b_jpg", "train/x"),
+        *("validation/a_jpg", "validation/y", "test/z"),
+    ]
+
+
 def test_a_run_that_split_a_car_keeps_the_split_that_it_has(cars):
     run = RunFolder(cars / "run")
     data = replace(BY_CAR["two folders"], group_by=".*_..")

@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from keras_unet.data.pair import Fingerprint, Problem, Record, listing
+import pytest
+
+from keras_unet.data.pair import Fingerprint, Problem, Record, car_of, listing
 
 
 def test_problems_of_one_cause_are_told_together():
@@ -30,3 +32,10 @@ def test_a_file_is_known_by_size_time_and_content(tmp_path):
 def test_a_record_is_known_by_its_checksum():
     record = Record(Path("a.tfrecord"), 12, 7, 0xABC)
     assert record.fingerprint == Fingerprint(7, 0, "crc32 00000abc")
+
+
+@pytest.mark.parametrize(
+    ("name", "car"), [("0cdf_01", "0cdf"), ("my_car_16", "my_car"), ("x", "x")]
+)
+def test_the_group_is_the_car(name, car):
+    assert car_of(name) == car
