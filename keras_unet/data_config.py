@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +43,8 @@ class DataConfig:
         test: the same for the test pairs.
         run_lengths: order of masks that are run lengths; auto looks at them.
         group_by: regular expression; what its first group (or the whole match) finds
-            in a file name is the image's group. Groups are never split.
+            in a file name, or if in none in the paths within the set (folder/name), is
+            the image's group. Groups are never split.
         image_size: height and width in pixels to which whole images are brought before
             the network sees them.
         resolution: instead of --image-size, the share of its own size at which each
@@ -190,6 +196,53 @@ def _refuse_two_kinds(data: DataConfig) -> None:
     both = [value for value in data.class_values if value in data.ignore_values]
     if both:
         raise BadUsage(f"--class-values and --ignore-values both name {both[0]}")
+
+
+_SECONDS = 1
+_CODE = """
+import json, re, sys
+print(flush=True)
+pattern, names = json.load(sys.stdin)
+pattern = re.compile(pattern)
+matches = map(pattern.search, names)
+group = min(1, pattern.groups)
+json.dump([match and match.group(group) for match in matches], sys.stdout)
+"""
+
+
+def find_groups(group_by: str, names: Sequence[str]) -> list[str | None]:
+    """Returns what the first group of the expression, or all of it, finds in each name.
+
+    Raises:
+        BadUsage: it is no regular expression, or takes more than a second in all.
+    """
+    try:
+        re.compile(group_by)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise BadUsage(
+            f"--group-by {group_by} is no regular expression: {error}"
+        ) from error
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _CODE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            if process.stdout:
+                process.stdout.readline()  # Its start does not count.
+            text = json.dumps([group_by, list(names)])
+            found, _ = process.communicate(text, timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise BadUsage(
+                f"--group-by {group_by} takes more than {_SECONDS} s for the "
+                f"{len(names)} names, such as {names[0]}: repeat nothing that is "
+                "repeated itself, as in (a+)+"
+            ) from None
+        finally:
+            process.kill()
+    groups: list[str | None] = json.loads(found)
+    return groups
 
 
 @dataclass(frozen=True)

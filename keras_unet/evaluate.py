@@ -158,7 +158,8 @@ def choose(
     data = _elsewhere(config.data, arguments.data, arguments.white)
     prepared = prepare(data, config.model.classes)
     for note in prepared.notes:
-        print(note)
+        if "together with --group-by" not in note:  # A flag of train.
+            print(note)
     if config.data.group_by:
         prepared = _regrouped(prepared, config.data.group_by)
     pairs = prepared.every if part == "all" else getattr(prepared.split(), part)
@@ -167,10 +168,9 @@ def choose(
 
 def _regrouped(prepared: Prepared, group_by: str) -> Prepared:
     """Returns the pairs in the run's kind of groups, if their names have such ones."""
-    from keras_unet.data.folders import normal
-    from keras_unet.data.layouts import find_groups
+    from keras_unet.data.layouts import groups_of
 
-    groups = find_groups(group_by, [normal(p.image.name) for p in prepared.every])
+    groups = groups_of(prepared.every, group_by, prepared.data)
     fits = sum(name is not None for name in groups)
     if fits < len(groups):
         print(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,57 +23,18 @@ from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
 from keras_unet.data.rle import with_order
-from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadData, BadUsage
+from keras_unet.data_config import PLACES, DataConfig, find_groups
+from keras_unet.errors import BadData, BadUsage, quoted
 
 _PLACES = ("", "splits", "split", "lists", "annotations", "ImageSets", PASCALS)
 _BARE: tuple[set[Part] | None, ...] = (None, {"test"})
 """The parts of images that need no mask: none, and test."""
-_SECONDS = 1
-_CODE = """
-import json, re, sys
-print(flush=True)
-pattern, names = json.load(sys.stdin)
-pattern = re.compile(pattern)
-matches = map(pattern.search, names)
-group = min(1, pattern.groups)
-json.dump([match and match.group(group) for match in matches], sys.stdout)
-"""
-
-
-def find_groups(group_by: str, names: Sequence[str]) -> list[str | None]:
-    """Returns what the first group of the expression, or all of it, finds in each name.
-
-    Raises:
-        BadUsage: it is no regular expression, or takes more than a second in all.
-    """
-    try:
-        re.compile(group_by)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise BadUsage(
-            f"--group-by {group_by} is no regular expression: {error}"
-        ) from error
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _CODE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            if process.stdout:
-                process.stdout.readline()  # Its start does not count.
-            text = json.dumps([group_by, list(names)])
-            found, _ = process.communicate(text, timeout=_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise BadUsage(
-                f"--group-by {group_by} takes more than {_SECONDS} s for the "
-                f"{len(names)} names, such as {names[0]}: repeat nothing that is "
-                "repeated itself, as in (a+)+"
-            ) from None
-        finally:
-            process.kill()
-    groups: list[str | None] = json.loads(found)
-    return groups
+_SERIES = {
+    "images lie in {} folders": r"([^/]+)/[^/]*$",
+    "images have {} names, each with several numbers": r"(.+\D)\d+\D*\.",
+}
+"""Expressions that find what images of one film or patient may have in common."""
+_SEVERAL, _ALMOST = 3, 0.9
 
 
 def find(data: DataConfig) -> Found:
@@ -97,7 +55,9 @@ def find(data: DataConfig) -> Found:
         found = _with_given(found, "test", find_in(data.test))
     found = replace(found, every=tuple(sorted(found.every, key=_place)))
     if data.group_by is not None:
-        found = _regroup(found, data.group_by)
+        found = _regroup(found, data.group_by, data)
+    elif len({pair.group for pair in found.every}) == len(found.every):
+        found = replace(found, notes=(*found.notes, *_on_series(found, data)))
     if any(pair.record for pair in found.every):
         require_one_size(data)
     return with_order(found, data)
@@ -297,8 +257,8 @@ def _with_given(found: Found, part: Part, given: Found) -> Found:
     )
 
 
-def _regroup(found: Found, group_by: str) -> Found:
-    groups = find_groups(group_by, [normal(pair.image.name) for pair in found.every])
+def _regroup(found: Found, group_by: str, data: DataConfig) -> Found:
+    groups = groups_of(found.every, group_by, data)
     pairs, problems = [], list(found.problems)
     for pair, group in zip(found.every, groups, strict=True):
         if group:
@@ -307,6 +267,52 @@ def _regroup(found: Found, group_by: str) -> Found:
             cause = f"--group-by {group_by} finds nothing in its name"
             problems.append(Problem(pair.image, cause))
     return replace(found, every=tuple(pairs), problems=tuple(problems))
+
+
+def groups_of(
+    pairs: Sequence[Pair], group_by: str, data: DataConfig
+) -> list[str | None]:
+    """Returns what --group-by finds in each image's name or, if in none, in its path.
+
+    Paths begin within the folder that ``data`` names.
+
+    Raises:
+        BadUsage: as by ``find_groups``.
+    """
+    groups = find_groups(group_by, [normal(pair.image.name) for pair in pairs])
+    if any(groups):
+        return groups
+    return find_groups(group_by, [_within(pair.image, data) for pair in pairs])
+
+
+def _within(image: Path, data: DataConfig) -> str:
+    """Returns the image's path in the folder that was given, or else all of it."""
+    given = [place for name in PLACES if (place := getattr(data, name))]
+    folders = [place if place.is_dir() else place.parent for place in given]
+    holding = [folder for folder in folders if image.is_relative_to(folder)]
+    deepest = max(holding, key=lambda folder: len(folder.parts), default=Path())
+    return normal((image.relative_to(deepest) if holding else image).as_posix())
+
+
+def _on_series(found: Found, data: DataConfig) -> Iterator[str]:
+    """Yields the one note on images that may be too like their neighbours to be split.
+
+    It is a question: folders may be classes as well.
+    """
+    if any(pair.part for pair in found.every):
+        return
+    paths = [_within(pair.image, data) for pair in found.every]
+    for what, expression in _SERIES.items():
+        matches = [re.search(expression, path) for path in paths]
+        counts = Counter(match[1] for match in matches if match)
+        several = [count for count in counts.values() if count > 1]
+        if len(several) >= _SEVERAL and sum(several) >= _ALMOST * len(paths):
+            yield (
+                f"{what.format(len(several))}: if those of one are alike, such as "
+                "frames of a film or slices of a patient, keep them together with "
+                f"--group-by {quoted(expression)}"
+            )
+            return
 
 
 def _look_into(folder: Path) -> Found:
