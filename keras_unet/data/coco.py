@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 
 from keras_unet.console import how_to_install, is_installed
 from keras_unet.data.class_list import BACKGROUND
-from keras_unet.data.folders import name_of, opened
+from keras_unet.data.folders import IMAGES, PARTS, name_of, opened, subfolders
 from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData
@@ -199,6 +200,46 @@ def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
         files = " and ".join(map(str, founds))
         raise BadData(f"{files}: have different categories")
     return Found(tuple(pairs), tuple(problems), every[0].notes, says).by_source()
+
+
+def layouts_in(folder: Path) -> Iterator[tuple[str, Callable[[], Found]]]:
+    """Yields name and pairs of each layout: one file, or one for each part."""
+    places = [folder, folder / "annotations", *subfolders(folder)]
+    files = {
+        file: _part_in(file.relative_to(folder))
+        for place in dict.fromkeys(places)
+        if place.is_dir()
+        for file in sorted(place.glob("*.json"))
+        if is_annotations(file)
+    }
+    of_objects = {f: p for f, p in files.items() if f.name.startswith("instances")}
+    files = of_objects or files
+    parts = set(files.values())
+    split = len(parts) == len(files) > 1 and "train" in parts and "" not in parts
+    for group in [files] if split else [dict[Path, Part]({file: ""}) for file in files]:
+        names = " ".join(str(file.relative_to(folder)) for file in group)
+        own = ", with their own split" if split else ""
+        name = f"COCO's annotations in {names}{own}"
+        yield name, functools.partial(_find_parts, folder, group)
+
+
+def _part_in(path: Path) -> Part:
+    """Returns the part that a path speaks of, such as instances_val2017.json."""
+    words = re.findall("[a-z]+", str(path).lower())
+    known: list[Part] = [PARTS[word] for word in words if word in PARTS]
+    return known[0] if known else ""
+
+
+def _find_parts(folder: Path, files: Mapping[Path, Part]) -> Found:
+    inside = subfolders(folder)
+    founds = {}
+    for file, part in files.items():
+        own = [f for f in inside if part and _part_in(Path(f.name)) == part]
+        named = [f for f in inside if f.name.lower() in IMAGES]
+        deeper = [f / g.name for f in named for g in subfolders(f)]
+        places = [file.parent, *own, *named, *deeper, folder, *inside]
+        founds[file] = find_annotated(file, places)
+    return merged(founds, files)
 
 
 def decode(text: str, shape: tuple[int, int], data: DataConfig) -> Values:

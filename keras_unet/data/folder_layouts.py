@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from keras_unet.data import coco, objects
 from keras_unet.data.folders import (
+    IMAGES,
+    PARTS,
     by_stem,
     holds_files,
     list_files,
@@ -24,24 +25,17 @@ from keras_unet.data.folders import (
 from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.pairs_file import find_run_lengths, is_table
 
-_IMAGES = {
-    *("images", "image", "imgs", "img", "photos", "pictures", "inputs", "input"),
-    "imagestr",  # nnU-Net's
-}
 _MASKS = {
     *("masks", "mask", "labels", "label", "annotations", "annotation", "annot"),
     *("annots", "gt", "gts", "groundtruth", "ground_truth", "truth", "targets"),
     *("target", "segmentations", "segmentation", "seg"),
-    "labelstr",
     # Of retinas, whose mask/ is the field of view.
     *("manual", "manual1", "manual2", "1st_manual", "2nd_manual", "vessel", "vessels"),
 }
-PARTS: dict[str, Part] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+_NNUNETS: dict[str, tuple[Part, str]] = {
+    **{"imagestr": ("train", "images"), "labelstr": ("train", "labels")},
+    **{"imagests": ("test", "images"), "labelsts": ("test", "labels")},
 }
-"""The words by which folders and lists are called, and the part that each means."""
 PASCALS = "ImageSets/Segmentation"
 
 
@@ -55,11 +49,12 @@ class Layout(NamedTuple):
 def layouts_of(folder: Path) -> list[Layout]:
     """Returns the layouts that a folder fits, or else its only subfolder does."""
     inside = subfolders(folder)
-    fitting = [*_in_folders(folder), *_voc(folder), *_annotated(folder)]
+    fitting = [*_in_folders(folder), *_voc(folder)]
+    fitting += [Layout(name, find) for name, find in coco.layouts_in(folder)]
     fitting += [] if fitting else _tables(folder)
     if not fitting and objects.holds_objects(folder):
         name = "a folder for each image, with images/ and masks/"
-        fitting = [Layout(name, functools.partial(objects.find_objects, folder))]
+        fitting = [Layout(name, functools.partial(_find_objects, folder))]
     fitting += _side_by_side(folder, deep=False)
     fitting += [] if fitting else _among_images(folder)
     if not fitting and len(inside) == 1:
@@ -92,8 +87,7 @@ def _in_folders(folder: Path) -> Iterator[Layout]:
     whole = [side for side in sides if side.part == ""]
     parts = [side for side in sides if side.part]
     for side in whole:
-        divided = list(_divided(side))
-        yield _layout(folder, divided or [side])
+        yield _layout(folder, *_divided(side))
     if any(side.part == "train" for side in parts):
         doubled = len({side.part for side in parts}) < len(parts)
         for several in [[side] for side in parts] if doubled else [parts]:
@@ -107,7 +101,7 @@ def _named_sides(folder: Path) -> Iterator[_Sides]:
         part, kind = _meaning(inside.name)
         if kind in _MASKS:
             masks.append((part, inside))
-        elif kind in _IMAGES or (part and not kind):
+        elif kind in IMAGES or (part and not kind):
             images.append((part, inside))
     for part, image in images:
         for same, mask in masks:
@@ -118,6 +112,8 @@ def _named_sides(folder: Path) -> Iterator[_Sides]:
 def _meaning(name: str) -> tuple[Part, str]:
     """Returns the part and the rest that a folder's name consists of."""
     name = name.lower()
+    if name in _NNUNETS:
+        return _NNUNETS[name]
     start, end = name, ""
     for word in sorted(PARTS, key=len, reverse=True):
         if name.startswith(word):
@@ -127,41 +123,95 @@ def _meaning(name: str) -> tuple[Part, str]:
     return (PARTS[end], start) if end else ("", name)
 
 
+def _are_parts(names: Collection[str]) -> bool:
+    """Returns whether folders are called by parts, and are alike but for that word.
+
+    ``train2017`` and ``val2017`` are, and ``train_set`` and ``test_set``.
+    """
+    parts, rests = ({meant[i] for meant in map(_meaning, names)} for i in (0, 1))
+    return "train" in parts and "" not in parts and len(rests) == 1
+
+
+def _about_parts(names: Collection[str]) -> tuple[str, ...]:
+    """Returns the note that folders are no split, where some are called like one."""
+    parts = {name: _meaning(name)[0] for name in sorted(names)}
+    if not {"train"} < {*parts.values()} - {""} or _are_parts(names):
+        return ()
+    first, more = "/ ".join(list(parts)[:4]), " …" * (len(parts) > 4)
+    return (
+        f"split: {first}/{more} are pooled: not all are parts, alike but for that word "
+        "(--validation and --test name such)",
+    )
+
+
 def _divided_sides(folder: Path) -> Iterator[_Sides]:
     """Yields train/images and train/masks, val/images and val/masks, ..."""
-    for inside in subfolders(folder):
-        part, rest = _meaning(inside.name)
-        if part and not rest:
-            for side in _named_sides(inside):
-                if side.part == "":
-                    yield side._replace(part=part)
+    inside = subfolders(folder)
+    parts = [f for f in inside if not _meaning(f.name)[1]]
+    if not parts and len(inside) > 1 and _are_parts([f.name for f in inside]):
+        parts = inside
+    for one in parts:
+        for side in _named_sides(one):
+            if side.part == "":
+                yield side._replace(part=_meaning(one.name)[0])
 
 
-def _divided(side: _Sides) -> Iterator[_Sides]:
-    """Yields images/train and masks/train, ... if images/ consists of parts."""
+def _divided(side: _Sides) -> tuple[list[_Sides], tuple[str, ...]]:
+    """Returns images/train and masks/train, ... if images/ consists of parts, or all.
+
+    Also returns what is to be said of it.
+    """
     images, masks = (
         {_meaning(inside.name): inside for inside in subfolders(parent)}
         for parent in side[1:]
     )
-    if all(part and not rest for part, rest in images) and ("train", "") in masks:
-        for key in images.keys() & masks.keys():
-            yield _Sides(key[0], images[key], masks[key])
+    names = [inside.name for inside in images.values()]
+    sides = [
+        _Sides(key[0], image, masks[key])
+        for key, image in images.items()
+        if key in masks
+    ]
+    if not _are_parts(names) or not any(side.part == "train" for side in sides):
+        return [side], _about_parts(names)
+    bare = [image for key, image in images.items() if key not in masks]
+    return sides, tuple(f"{image}: has no masks, and is left out" for image in bare)
 
 
-def _layout(folder: Path, sides: list[_Sides]) -> Layout:
+def match_folders(images: Path, masks: Path) -> Found:
+    """Returns the pairs of two folders, by part where both consist of parts.
+
+    Raises:
+        BadData: as by ``match_names``.
+    """
+    whole = _Sides("", images, masks)
+    sides, notes = _divided(whole)
+    if len(sides) > 1:
+        names = " ".join(f"{side.images.name}/" for side in sides)
+        notes = (f"split: its own, by {names}", *notes)
+    elif sides != [whole]:
+        sides, notes = [whole], ()
+    found = _match_sides(sides)
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _layout(folder: Path, sides: list[_Sides], notes: tuple[str, ...] = ()) -> Layout:
     order: list[Part] = ["", "train", "validation", "test"]
     sides = sorted(sides, key=lambda side: order.index(side.part))
     names = [path.relative_to(folder) for side in sides for path in side[1:]]
     split = ", with its own split" if len(sides) > 1 else ""
     name = f"{' '.join(f'{name}/' for name in names)}{split}"
-    return Layout(name, lambda: _match_sides(sides))
+    kaggles = [path.name for path in sides[0][1:]] == ["train", "train_masks"]
+
+    def find() -> Found:
+        found = _match_sides(sides, known=kaggles)
+        return replace(found, notes=(*found.notes, *notes))
+
+    return Layout(name, find)
 
 
-def _match_sides(sides: list[_Sides]) -> Found:
+def _match_sides(sides: list[_Sides], known: bool = False) -> Found:
     if len(sides) == 1:
-        _, images, masks = sides[0]
-        kaggles = (images.name, masks.name) == ("train", "train_masks")
-        return match_names(images, masks).grouped(known=kaggles)
+        return match_names(*sides[0][1:]).grouped(known)
     founds = [match_names(side.images, side.masks) for side in sides]
     pairs = [
         # Names of the parts' own: 0001.png of train/ is not that of val/.
@@ -184,7 +234,7 @@ def _tables(folder: Path) -> Iterator[Layout]:
     ]
     for inside in subfolders(folder):
         part, kind = _meaning(inside.name)
-        if part in ("", "train") and (kind in _IMAGES or (part and not kind)):
+        if part in ("", "train") and (kind in IMAGES or (part and not kind)):
             for table in tables:
                 yield _table(folder, inside, table)
 
@@ -249,44 +299,8 @@ def names_in(file: Path) -> list[str]:
     return [normal(line.strip()) for line in text.splitlines() if line.strip()]
 
 
-def _annotated(folder: Path) -> Iterator[Layout]:
-    """Yields COCO's layouts: files of annotations, one or one for each part."""
-    places = [folder, folder / "annotations", *subfolders(folder)]
-    files = {
-        file: _part_in(file.relative_to(folder))
-        for place in dict.fromkeys(places)
-        if place.is_dir()
-        for file in sorted(place.glob("*.json"))
-        if coco.is_annotations(file)
-    }
-    of_objects = {f: p for f, p in files.items() if f.name.startswith("instances")}
-    files = of_objects or files
-    parts = set(files.values())
-    split = len(parts) == len(files) > 1 and "train" in parts and "" not in parts
-    for group in [files] if split else [dict[Path, Part]({file: ""}) for file in files]:
-        names = " ".join(str(file.relative_to(folder)) for file in group)
-        own = ", with their own split" if split else ""
-        name = f"COCO's annotations in {names}{own}"
-        yield Layout(name, functools.partial(_find_annotated, folder, group))
-
-
-def _part_in(path: Path) -> Part:
-    """Returns the part that a path speaks of, such as instances_val2017.json."""
-    words = re.findall("[a-z]+", str(path).lower())
-    known: list[Part] = [PARTS[word] for word in words if word in PARTS]
-    return known[0] if known else ""
-
-
-def _find_annotated(folder: Path, files: Mapping[Path, Part]) -> Found:
-    inside = subfolders(folder)
-    founds = {}
-    for file, part in files.items():
-        own = [f for f in inside if part and _part_in(Path(f.name)) == part]
-        named = [f for f in inside if f.name.lower() in _IMAGES]
-        deeper = [f / g.name for f in named for g in subfolders(f)]
-        places = [file.parent, *own, *named, *deeper, folder, *inside]
-        founds[file] = coco.find_annotated(file, places)
-    return coco.merged(founds, files)
+def _find_objects(folder: Path) -> Found:
+    return _with_parts(objects.find_objects(folder), folder)
 
 
 def _side_by_side(folder: Path, deep: bool) -> Iterator[Layout]:
@@ -294,18 +308,18 @@ def _side_by_side(folder: Path, deep: bool) -> Iterator[Layout]:
     if found.pairs:
         pair = found.pairs[0]
         example = f"{pair.image.name} and {pair.mask.name if pair.mask else ''}"
-        found, split = _with_parts(found, folder)
+        found = _with_parts(found, folder)
+        split = ", with its own split" if any(p.part for p in found.every) else ""
         name = f"images and masks side by side, such as {example}{split}"
         yield Layout(name, lambda: found)
 
 
-def _with_parts(found: Found, folder: Path) -> tuple[Found, str]:
+def _with_parts(found: Found, folder: Path) -> Found:
     """Returns the pairs with their parts where train/, valid/, ... hold them all."""
-    places = [pair.image.relative_to(folder).parts[0] for pair in found.pairs]
-    parts = {place: _meaning(place) for place in places}
-    pure = all(part and not rest for part, rest in parts.values())
-    if not pure or len(parts) < 2 or ("train", "") not in parts.values():
-        return found, ""
-    both = zip(found.pairs, places, strict=True)
-    pairs = tuple(replace(pair, part=parts[place][0]) for pair, place in both)
-    return replace(found, every=pairs), ", with its own split"
+    paths = [pair.image.relative_to(folder) for pair in found.every]
+    places = [path.parts[0] if len(path.parts) > 1 else "" for path in paths]
+    if len({*places}) < 2 or not _are_parts({*places}):
+        return replace(found, notes=(*found.notes, *_about_parts({*places})))
+    both = zip(found.every, places, strict=True)
+    pairs = tuple(replace(pair, part=_meaning(place)[0]) for pair, place in both)
+    return replace(found, every=pairs)

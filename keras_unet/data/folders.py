@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from keras_unet.data.pair import MASK_SUFFIX, Found, Pair, Problem
+from keras_unet.data.pair import MASK_SUFFIX, Found, Pair, Part, Problem
 from keras_unet.errors import BadData, Undecodable, Unreadable
 
 BESIDE_IMAGES = {
@@ -20,6 +20,15 @@ BESIDE_IMAGES = {
     *(".jgw", ".pdf", ".pgw", ".prj", ".tfw", ".wld", ".xml", ".yaml", ".yml", ".zip"),
 }
 """Suffixes of files that commonly lie between images and are none."""
+
+IMAGES = {"images", "image", "imgs", "img", "photos", "pictures", "inputs", "input"}
+"""Names of folders of images."""
+PARTS: dict[str, Part] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The words by which folders and lists are called, and the part that each means."""
 
 Stems = dict[str, list[Path]]
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from keras_unet.data import coco
-from keras_unet.data.folder_layouts import PARTS, PASCALS, layouts_of, names_in
+from keras_unet.data.folder_layouts import PASCALS, layouts_of, match_folders, names_in
 from keras_unet.data.folders import (
+    PARTS,
     by_stem,
-    match_names,
     match_neighbours,
     no_folder,
     normal,
@@ -90,7 +90,7 @@ def _two_named(images: Path, masks: Path) -> Found:
             f"{images}: is --images and --masks, but has no image with its mask beside "
             "it, such as a.jpg with a.png or a_mask.png"
         )
-    return match_names(images, masks).grouped()
+    return match_folders(images, masks)
 
 
 def _with_lists(found: Found, folder: Path) -> Found:

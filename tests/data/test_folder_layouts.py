@@ -98,6 +98,82 @@ def test_each_part_may_have_its_images_and_masks(tmp_path, pattern):
     assert parts_of(found_in(tmp_path)) == (["a"], ["a"], ["c"])
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{part}_set/{kind}/{name}",
+        "{part}_data/{kind}/{name}",
+        "{kind}/{part}2017/{name}",
+        "{kind}/{part}_set/deeper/{name}",
+    ],
+)
+def test_parts_may_have_another_word_in_their_names_if_all_have_it(tmp_path, pattern):
+    for part, name in [("train", "a.png"), ("val", "a.png"), ("test", "c.png")]:
+        for kind in ("images", "masks"):
+            touch(tmp_path, pattern.format(part=part, kind=kind, name=name))
+    found = found_in(tmp_path)
+    assert parts_of(found) == (["a"], ["a"], ["c"])
+    assert found.notes[0].endswith("with its own split")
+    assert len(found.notes) == 1
+
+
+def test_side_by_side_too(tmp_path):
+    touch(tmp_path, *(f"{part}_set/a{e}" for part in PARTS for e in (".jpg", ".png")))
+    assert parts_of(found_in(tmp_path)) == (["a"], ["a"], ["a"])
+
+
+PARTS = ("train", "val", "test")
+
+
+def test_two_folders_that_are_named_have_the_split_that_both_have(tmp_path):
+    for part in PARTS:
+        touch(tmp_path, *(f"{kind}/{part}/{part}.png" for kind in "im"))
+    touch(tmp_path, "i/valid2/x.png", "m/valid2/x.png")
+    data = DataConfig(images=tmp_path / "i", masks=tmp_path / "m")
+    assert "split: test/ train/ val/ valid2/ are pooled" in find(data).notes[-1]
+    (tmp_path / "i/valid2/x.png").unlink()
+    (tmp_path / "i/valid2").rmdir()
+    found = find(data)
+    assert parts_of(found) == (["train"], ["val"], ["test"])
+    assert found.notes == ("split: its own, by test/ train/ val/",)
+
+
+def test_a_part_without_masks_is_left_out_and_said(tmp_path):
+    touch(tmp_path, *(f"{kind}/{part}/{part}.png" for kind in "im" for part in PARTS))
+    (tmp_path / "m/test/test.png").unlink()
+    (tmp_path / "m/test").rmdir()
+    found = find(DataConfig(images=tmp_path / "i", masks=tmp_path / "m"))
+    assert parts_of(found) == (["train"], ["val"], [])
+    assert found.notes[1] == f"{tmp_path}/i/test: has no masks, and is left out"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "others"),
+    [
+        ("{kind}/{part}/{name}", ["extra"]),
+        ("{part}/{kind}/{name}", ["train_set", "val_set", "extra"]),
+        ("{part}/{name}{kind}", ["extra"]),
+    ],
+)
+def test_folders_that_are_not_all_parts_are_pooled_and_said(tmp_path, pattern, others):
+    for part in (*(others if len(others) > 1 else ("train", "val")), others[-1]):
+        for kind, end in (("images", ".jpg"), ("masks", ".png")):
+            kind = end if "name}{" in pattern else kind
+            name = "a" if kind == end else f"{part}{end}"
+            touch(tmp_path, pattern.format(part=part, kind=kind, name=name))
+    found = found_in(tmp_path)
+    assert {pair.part for pair in found.every} == {""}
+    assert "are pooled: not all are parts" in found.notes[-1]
+
+
+def test_nnunets_test_images_may_have_masks(tmp_path):
+    for kind, end in (("images", "_0000"), ("labels", "")):
+        names = [f"{kind}Tr/c_{n}{end}.png" for n in (1, 2)]
+        touch(tmp_path, *names, *(f"{kind}Ts/c_{n}{end}.png" for n in (3, 4)))
+    train, *_, test = parts_of(found_in(tmp_path))
+    assert (train, test) == (["c_1_0000", "c_2_0000"], ["c_3_0000", "c_4_0000"])
+
+
 def test_test_images_without_masks_make_no_split(tmp_path):
     touch(tmp_path, "train/images/a.png", "train/masks/a.png", "test/images/b.png")
     assert parts_of(found_in(tmp_path)) == (["a"], [], [])
