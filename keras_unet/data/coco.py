@@ -21,7 +21,7 @@ from keras_unet.data.class_list import BACKGROUND
 from keras_unet.data.folders import IMAGES, PARTS, name_of, opened, subfolders
 from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data_config import IGNORE, DataConfig
-from keras_unet.errors import BadData
+from keras_unet.errors import BadData, quoted
 from keras_unet.types import Values
 
 _SNIFFED = 1 << 16
@@ -51,16 +51,21 @@ def is_annotations(file: Path) -> bool:
     return False
 
 
-def find_annotated(file: Path, folders: Sequence[Path]) -> Found:
+def find_annotated(file: Path, *folders: Sequence[Path]) -> Found:
     """Returns the pairs of the images that ``file`` annotates.
 
     Values are the ids of COCO's categories. Of objects that overlap, the later one has
     the pixel. Regions of crowds count for nothing: they have the value 255 or, where
-    that is a category, one above all. The first of the folders that holds one of the
-    images holds them all.
+    that is a category, one above all.
+
+    Args:
+        file: the annotations.
+        folders: where the images may lie; of the first ones that hold any of them, one
+            must hold them all.
 
     Raises:
-        BadData: the file is damaged, or pycocotools is not installed.
+        BadData: the file is damaged, images of its names lie in two folders that come
+            alike, or pycocotools is not installed.
     """
     if not is_installed("pycocotools"):
         install = how_to_install("coco")
@@ -76,7 +81,7 @@ def find_annotated(file: Path, folders: Sequence[Path]) -> Found:
         ) from error
 
 
-def _found(file: Path, folders: Sequence[Path], content: Any) -> Found:
+def _found(file: Path, folders: Sequence[Sequence[Path]], content: Any) -> Found:
     annotations = content["annotations"]
     names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
     if any("segments_info" in annotation for annotation in annotations):
@@ -154,14 +159,13 @@ def _is_outline(outline: Any) -> bool:
 
 def _pairs(
     file: Path,
-    folders: Sequence[Path],
+    folders: Sequence[Sequence[Path]],
     images: Sequence[Any],
     objects: Mapping[Any, list[Any]],
 ) -> tuple[list[Pair], list[Problem]]:
     # Label Studio on Windows writes images\\a.jpg.
     names = [str(image["file_name"]).replace("\\", "/") for image in images]
-    holding = [f for f in folders if any((f / name).is_file() for name in names)]
-    folder = holding[0] if holding else folders[0]
+    folder = _folder_of(file, folders, names)
     times, ids = Counter(names), Counter(image["id"] for image in images)
     pairs, problems = [], []
     for image, name in zip(images, names, strict=True):
@@ -181,6 +185,25 @@ def _pairs(
             group = name_of(path, folder)
             pairs.append(Pair(path, None, group, text, coding="coco", table=file))
     return pairs, problems
+
+
+def _folder_of(
+    file: Path, folders: Sequence[Sequence[Path]], names: Sequence[str]
+) -> Path:
+    """Returns the folder of the images, by whether files of their names are there."""
+    for alike in folders:
+        holding = [f for f in alike if any((f / name).is_file() for name in names)]
+        if len(holding) > 1:
+            whole = [f for f in holding if all((f / n).is_file() for n in names)]
+            holding = whole or holding
+        if len(holding) > 1:
+            raise BadData(
+                f"{file}: are its images those of {holding[0]} or of {holding[1]}? "
+                f"Both hold such names: give one, --images DIR --masks {quoted(file)}"
+            )
+        if holding:
+            return holding[0]
+    return folders[0][0]
 
 
 def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
@@ -234,11 +257,14 @@ def _find_parts(folder: Path, files: Mapping[Path, Part]) -> Found:
     inside = subfolders(folder)
     founds = {}
     for file, part in files.items():
-        own = [f for f in inside if part and _part_in(Path(f.name)) == part]
         named = [f for f in inside if f.name.lower() in IMAGES]
-        deeper = [f / g.name for f in named for g in subfolders(f)]
-        places = [file.parent, *own, *named, *deeper, folder, *inside]
-        founds[file] = find_annotated(file, places)
+        deeper = [g for f in named for g in subfolders(f)]
+        own = [
+            [f for f in alike if part and _part_in(Path(f.name)) == part]
+            for alike in (inside, deeper)
+        ]
+        places = [file.parent], *own, named, deeper, [folder], inside
+        founds[file] = find_annotated(file, *places)
     return merged(founds, files)
 
 

@@ -250,8 +250,8 @@ def _read(table: Path, images: Iterable[Path]) -> list[Found]:
             stems[stem_of(image)].append(image)
         return [find_run_lengths(stems, table)]
     # Names of images may begin with those of folders.
-    folders = {image.parent: [image.parent, *image.parents] for image in images}
-    return [coco.find_annotated(table, places) for places in folders.values()]
+    folders = {image.parent: [[f] for f in image.parents] for image in images}
+    return [coco.find_annotated(table, *places) for places in folders.values()]
 
 
 _SHOWN = 30  # Letters of a table's line.

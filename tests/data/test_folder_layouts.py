@@ -352,6 +352,35 @@ def test_cocos_own_split_is_that_of_its_files(tmp_path):
     assert parts_of(found_in(tmp_path)) == (["train"], ["val"], [])
 
 
+def test_cocos_images_lie_in_the_folder_of_the_files_part(tmp_path):
+    touch(tmp_path, *(f"images/{part}/a.jpg" for part in ("test", "train", "val")))
+    for part in ("train", "val"):
+        coco(tmp_path, f"annotations/{part}.json", "a.jpg")
+    found = found_in(tmp_path)
+    assert [pair.image.parent.name for pair in found.every] == ["train", "val"]
+
+
+@pytest.mark.parametrize("places", [("images/x", "images/y"), ("x", "y")])
+def test_two_folders_of_cocos_images_are_a_question(tmp_path, places):
+    touch(tmp_path, *(f"{place}/{name}.jpg" for place in places for name in "ab"))
+    coco(tmp_path, "annotations/all.json", "a.jpg")
+    with pytest.raises(BadData, match=r"x or of .*y\? Both hold such names: give one"):
+        find_pairs(DataConfig(data=tmp_path))
+    file = tmp_path / "annotations/all.json"
+    given = DataConfig(images=tmp_path / places[1], masks=file)
+    assert [pair.image.parent.name for pair in find_pairs(given)] == ["y"]
+
+
+def test_of_two_folders_the_one_that_holds_all_of_cocos_images_is_theirs(tmp_path):
+    touch(tmp_path, "x/a.jpg", "y/a.jpg", "y/b.jpg")
+    images = [
+        {"id": id_, "file_name": f"{name}.jpg", "width": 4, "height": 3}
+        for id_, name in ((7, "a"), (8, "b"))
+    ]
+    coco(tmp_path, "annotations/all.json", "a.jpg", images=images)
+    assert {pair.image.parent.name for pair in found_in(tmp_path).every} == {"y"}
+
+
 @pytest.mark.parametrize(
     ("categories", "said"),
     [
