@@ -256,23 +256,22 @@ def _voc(folder: Path) -> Iterator[Layout]:
         yield Layout(name, lambda: _find_voc(folder, images, masks))
 
 
-_LISTS: dict[str, Part] = {"train": "train", "val": "validation", "test": "test"}
-
-
 def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
     """Returns the pairs of Pascal VOC's lists; most images there have no mask."""
-    lists = folder / PASCALS
+    files = {f.stem.lower(): f for f in sorted((folder / PASCALS).glob("*.txt"))}
     found = match_names(images, masks)
     pair_of = {stem_of(pair.image): pair for pair in found.pairs}
     problems = [p for p in found.problems if not p.cause.startswith("has no mask")]
-    listed: dict[Part, list[str]] = {
-        part: _first_words(lists / f"{word}.txt") for word, part in _LISTS.items()
-    }
+    listed: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
+    for word, part in PARTS.items():
+        listed[part] = listed[part] or _first_words(files.get(word))
+    both = _first_words(files.get("trainval"))
+    if not listed["validation"]:
+        listed["train"] = listed["train"] or both
     # The masks of VOC's own test images were never published.
     listed["test"] = [name for name in listed["test"] if name in pair_of]
     if not listed["train"] or not (listed["validation"] or listed["test"]):
-        every = _first_words(lists / "trainval.txt") or listed["train"] or list(pair_of)
-        listed = {"": every}
+        listed = {"": both or listed["train"] or list(pair_of)}
     pairs = []
     cause = "is listed in ImageSets/Segmentation, but is no pair or is twice"
     for part, names in listed.items():
@@ -284,8 +283,8 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
     return Found(tuple(pairs), tuple(problems))
 
 
-def _first_words(file: Path) -> list[str]:
-    return [line.split()[0] for line in names_in(file)] if file.is_file() else []
+def _first_words(file: Path | None) -> list[str]:
+    return [line.split()[0] for line in names_in(file)] if file else []
 
 
 def names_in(file: Path) -> list[str]:

@@ -146,12 +146,12 @@ def _lists(found: Found, folder: Path) -> dict[Path, Part]:
     common = Path(os.path.commonpath(images))
     roots = [r for r in (common, *common.parents) if r.is_relative_to(folder)]
     places = [root / place for root in roots for place in _PLACES]
-    both = [place / "trainval.txt" for place in places]
-    lists = {place / f"{word}.txt": PARTS[word] for place in places for word in PARTS}
-    lists = {file: part for file, part in lists.items() if file.is_file()}
+    files = [file for place in places for file in sorted(place.glob("*.txt"))]
+    words = {file: file.stem.lower() for file in files if file.is_file()}
+    lists = {f: PARTS[word] for word in PARTS for f in words if words[f] == word}
     if "train" in lists.values():
         return lists
-    return {**{file: "train" for file in both if file.is_file()}, **lists}
+    return {**{f: "train" for f in words if words[f] == "trainval"}, **lists}
 
 
 def _parts(

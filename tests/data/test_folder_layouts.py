@@ -204,6 +204,19 @@ def test_voc_without_a_split_is_split_as_any_other(tmp_path, lists, names):
     assert parts_of(found_in(voc(tmp_path, **lists))) == (names, [], [])
 
 
+@pytest.mark.parametrize(
+    ("lists", "parts"),
+    [
+        ({"trainval": "a\nb\n", "test": "c\ne\n"}, (["a", "b"], [], ["c"])),
+        ({"train": "a\n", "valid": "b\n"}, (["a"], ["b"], [])),
+        ({"Train": "a\n", "VAL": "b\n", "Test": "c\n"}, (["a"], ["b"], ["c"])),
+        ({"trainval": "a\nb\n", "val": "b\n"}, (["a", "b"], [], [])),
+    ],
+)
+def test_vocs_lists_may_be_called_otherwise(tmp_path, lists, parts):
+    assert parts_of(found_in(voc(tmp_path, **lists))) == parts
+
+
 def test_a_listed_image_of_voc_without_a_mask_is_named(tmp_path):
     voc(tmp_path, train="a\ne\n", val="c\n")
     [problem] = find(DataConfig(data=tmp_path)).problems

@@ -62,6 +62,7 @@ def test_lists_beside_two_folders_are_the_sets_own_split(tmp_path, line):
         ("ImageSets/Segmentation", ("train", "test")),
         ("images", ("training", "validation")),
         ("annotations", ("trainval", "test")),
+        ("lists", ("Train", "TEST")),
     ],
 )
 def test_lists_may_lie_in_a_folder_of_their_own(tmp_path, place, names):
