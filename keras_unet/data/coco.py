@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_unet.console import how_to_install, is_installed
 from keras_unet.data.class_list import BACKGROUND
-from keras_unet.data.folders import IMAGES, PARTS, name_of, opened, subfolders
+from keras_unet.data.folders import IMAGES, PARTS, beside, name_of, opened, subfolders
 from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data_config import IGNORE, DataConfig
 from keras_unet.errors import BadData, quoted
@@ -222,7 +222,10 @@ def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
     if any(f.says["class_values"] != says["class_values"] for f in every):
         files = " and ".join(map(str, founds))
         raise BadData(f"{files}: have different categories")
-    return Found(tuple(pairs), tuple(problems), every[0].notes, says).by_source()
+    images, known = [pair.image for pair in pairs], [p.file for p in problems]
+    notes = beside(images, known, "images that the annotations do not name")
+    found = Found(tuple(pairs), tuple(problems), (*every[0].notes, *notes), says)
+    return found.by_source()
 
 
 def layouts_in(folder: Path) -> Iterator[tuple[str, Callable[[], Found]]]:

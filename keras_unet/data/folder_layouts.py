@@ -14,6 +14,7 @@ from keras_unet.data.folders import (
     PARTS,
     by_stem,
     holds_files,
+    left_out,
     list_files,
     match_names,
     match_neighbours,
@@ -261,7 +262,8 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
     files = {f.stem.lower(): f for f in sorted((folder / PASCALS).glob("*.txt"))}
     found = match_names(images, masks)
     pair_of = {stem_of(pair.image): pair for pair in found.pairs}
-    problems = [p for p in found.problems if not p.cause.startswith("has no mask")]
+    bare = {p.file for p in found.problems if p.cause.startswith("has no mask")}
+    problems = [p for p in found.problems if p.file not in bare]
     listed: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
     for word, part in PARTS.items():
         listed[part] = listed[part] or _first_words(files.get(word))
@@ -271,7 +273,9 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
     # The masks of VOC's own test images were never published.
     listed["test"] = [name for name in listed["test"] if name in pair_of]
     if not listed["train"] or not (listed["validation"] or listed["test"]):
-        listed = {"": both or listed["train"] or list(pair_of)}
+        listed = {"": both or listed["train"]}
+    notes = () if any(listed.values()) else left_out("images without a mask", bare)
+    listed = listed if any(listed.values()) else {"": list(pair_of)}
     pairs = []
     cause = "is listed in ImageSets/Segmentation, but is no pair or is twice"
     for part, names in listed.items():
@@ -280,7 +284,7 @@ def _find_voc(folder: Path, images: Path, masks: Path) -> Found:
                 pairs.append(replace(pair, part=part))
             else:
                 problems.append(Problem(images / f"{name}.jpg", cause))
-    return Found(tuple(pairs), tuple(problems))
+    return Found(tuple(pairs), tuple(problems), notes)
 
 
 def _first_words(file: Path | None) -> list[str]:

@@ -7,7 +7,7 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -173,6 +173,23 @@ def no_folder(path: Path, error: OSError) -> BadData:
     if path.is_file():
         return BadData(f"{path}: is a file, not a folder")
     return BadData(f"{path}: there is no such folder")
+
+
+def left_out(what: str, names: Iterable[Path | str]) -> tuple[str, ...]:
+    """Returns the note on files of a kind that are no part of the set, if any are."""
+    files = sorted(Path(name).name for name in names)
+    return (f"{what} are left out: {len(files)} ({files[0]})",) if files else ()
+
+
+def beside(
+    images: Collection[Path], known: Iterable[Path], what: str
+) -> tuple[str, ...]:
+    """Returns the note on files beside images, of their suffixes and not ``known``."""
+    kinds = {image.suffix.lower() for image in images}
+    places = {image.parent for image in images}
+    files = {file for place in places for file in list_files(place, deep=False)[0]}
+    others = files - {*images, *known}
+    return left_out(what, (file for file in others if file.suffix.lower() in kinds))
 
 
 MASK_WORDS = (

@@ -14,6 +14,7 @@ from keras_unet.data.folder_layouts import PASCALS, layouts_of, match_folders, n
 from keras_unet.data.folders import (
     PARTS,
     by_stem,
+    left_out,
     match_neighbours,
     no_folder,
     normal,
@@ -79,7 +80,7 @@ def _source(data: DataConfig) -> Found:
 def _two_named(images: Path, masks: Path) -> Found:
     suffix = masks.suffix.lower()
     if suffix == ".json" and masks.is_file():
-        return coco.find_annotated(masks, [images]).by_source()
+        return coco.merged({masks: coco.find_annotated(masks, [images])}, {masks: ""})
     if suffix == ".csv" and masks.is_file():
         return find_run_lengths(by_stem(images), masks).grouped()
     if images.resolve() == masks.resolve():
@@ -129,12 +130,12 @@ def _with_lists(found: Found, folder: Path) -> Found:
         (
             *found.notes,
             f"split: its own, by {files}",
-            *_told("images that no list names", set(images) - parts.keys()),
-            *_told(
-                "images without a mask, listed for test,",
+            *left_out("split: images that no list names", set(images) - parts.keys()),
+            *left_out(
+                "split: images without a mask, listed for test,",
                 {image for image in bare if parts.get(image) == {"test"}},
             ),
-            *_told("listed names that are no image's", unknown),
+            *left_out("split: listed names that are no image's", unknown),
         ),
         found.says,
     )
@@ -216,11 +217,6 @@ def _misfit(found: Found, parts: Mapping[Path, set[Part]]) -> str:
         f"{count['train']} pairs for training, {count['validation']} for validation "
         f"and {count['test']} for test"
     )
-
-
-def _told(what: str, names: Iterable[Path | str]) -> list[str]:
-    files = sorted(Path(name).name for name in names)
-    return [f"split: {what} are left out: {len(files)} ({files[0]})"] if files else []
 
 
 def find_in(path: Path) -> Found:

@@ -217,6 +217,14 @@ def test_vocs_lists_may_be_called_otherwise(tmp_path, lists, parts):
     assert parts_of(found_in(voc(tmp_path, **lists))) == parts
 
 
+def test_images_of_voc_without_masks_are_told_of_where_no_list_leaves_them_out(
+    tmp_path,
+):
+    notes = found_in(voc(tmp_path)).notes
+    assert notes[1:] == ("images without a mask are left out: 1 (e.jpg)",)
+    assert len(found_in(voc(tmp_path / "listed", train="a\n", val="b\n")).notes) == 1
+
+
 def test_a_listed_image_of_voc_without_a_mask_is_named(tmp_path):
     voc(tmp_path, train="a\ne\n", val="c\n")
     [problem] = find(DataConfig(data=tmp_path)).problems
@@ -371,6 +379,18 @@ def test_cocos_images_lie_in_the_folder_of_the_files_part(tmp_path):
         coco(tmp_path, f"annotations/{part}.json", "a.jpg")
     found = found_in(tmp_path)
     assert [pair.image.parent.name for pair in found.every] == ["train", "val"]
+
+
+def test_images_that_cocos_annotations_do_not_name_are_told_of(tmp_path):
+    touch(tmp_path, *(f"images/{name}.jpg" for name in ("a", "b", "c", "d")))
+    (tmp_path / "images/thumb.webp").touch()
+    for part, name in (("train", "a"), ("val", "b")):
+        coco(tmp_path, f"annotations/{part}.json", f"{name}.jpg")
+    said = "images that the annotations do not name are left out: {} ({}.jpg)"
+    assert found_in(tmp_path).notes[1:] == (said.format(2, "c"),)
+    file = tmp_path / "annotations/val.json"
+    data = DataConfig(images=tmp_path / "images", masks=file)
+    assert find(data).notes == (said.format(3, "a"),)
 
 
 @pytest.mark.parametrize("places", [("images/x", "images/y"), ("x", "y")])
