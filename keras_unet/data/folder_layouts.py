@@ -167,11 +167,7 @@ def _divided(side: _Sides) -> tuple[list[_Sides], tuple[str, ...]]:
         for parent in side[1:]
     )
     names = [inside.name for inside in images.values()]
-    sides = [
-        _Sides(key[0], image, masks[key])
-        for key, image in images.items()
-        if key in masks
-    ]
+    sides = [_Sides(key[0], images[key], masks[key]) for key in images if key in masks]
     if not _are_parts(names) or not any(side.part == "train" for side in sides):
         return [side], _about_parts(names)
     bare = [image for key, image in images.items() if key not in masks]
@@ -311,16 +307,39 @@ def _side_by_side(folder: Path, deep: bool) -> Iterator[Layout]:
     if found.pairs:
         pair = found.pairs[0]
         example = f"{pair.image.name} and {pair.mask.name if pair.mask else ''}"
-        found = _with_parts(found, folder)
+        found = _with_parts(_less_bare_parts(found, folder), folder)
         split = ", with its own split" if any(p.part for p in found.every) else ""
         name = f"images and masks side by side, such as {example}{split}"
         yield Layout(name, lambda: found)
 
 
+def _place(file: Path, folder: Path) -> str:
+    """Returns the name of the subfolder that a file lies in or below, if in any."""
+    path = file.relative_to(folder)
+    return path.parts[0] if len(path.parts) > 1 else ""
+
+
+def _less_bare_parts(found: Found, folder: Path) -> Found:
+    """Returns the pairs without images of test/ or valid/, if none there has a mask."""
+    of_pairs = {_place(pair.image, folder) for pair in found.every}
+    bare = {
+        problem.file: place
+        for problem in found.problems
+        if problem.cause.startswith("has no mask")
+        and (place := _place(problem.file, folder)) not in of_pairs
+        and _meaning(place)[0] in ("validation", "test")
+    }
+    what = f"images of {' '.join(f'{name}/' for name in sorted({*bare.values()}))}"
+    return replace(
+        found,
+        problems=tuple(p for p in found.problems if p.file not in bare),
+        notes=(*found.notes, *left_out(f"{what}, where none has a mask,", bare)),
+    )
+
+
 def _with_parts(found: Found, folder: Path) -> Found:
     """Returns the pairs with their parts where train/, valid/, ... hold them all."""
-    paths = [pair.image.relative_to(folder) for pair in found.every]
-    places = [path.parts[0] if len(path.parts) > 1 else "" for path in paths]
+    places = [_place(pair.image, folder) for pair in found.every]
     if len({*places}) < 2 or not _are_parts({*places}):
         return replace(found, notes=(*found.notes, *_about_parts({*places})))
     both = zip(found.every, places, strict=True)

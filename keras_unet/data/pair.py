@@ -21,6 +21,12 @@ _ALL = (
     "of them in DIR/report.json"
 )
 
+_ALONE = ("has no mask", "has no image", "has no row")
+_WAY_ON = (
+    "To go on with the pairs alone: python -m keras_unet.data check, given the same "
+    "data and --output DIR, writes DIR/pairs.csv, for --pairs"
+)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -202,8 +208,10 @@ def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
 
     ``where`` is what tells all of them, said where the message leaves some out.
     """
+    alone = any(problem.cause.startswith(_ALONE) for problem in problems)
+    end = f"\n{_WAY_ON}" if alone and where == _ALL else ""
     if len(problems) == 1:
-        return str(problems[0])
+        return f"{problems[0]}{end}"
     of_cause = defaultdict(list)
     for problem in problems:
         of_cause[problem.cause].append(problem)
@@ -214,7 +222,7 @@ def listing(problems: Sequence[Problem], where: str = _ALL) -> str:
         lines.append(f"  … and {len(groups) - _CAUSES} more causes")
     if len(groups) > _CAUSES or len(groups[0]) > _PLACES:
         lines.append(where)
-    return "\n".join(lines)
+    return "\n".join(lines) + end
 
 
 def _line(alike: Sequence[Problem]) -> str:

@@ -262,6 +262,24 @@ def test_side_by_side_in_folders_of_parts_has_its_own_split(tmp_path):
     assert names.names([0, 1], coloured=False) == {0: "background", 1: "cat"}
 
 
+def test_parts_in_which_no_image_has_a_mask_are_left_out_and_said(tmp_path):
+    touch(tmp_path, "train/1_sat.jpg", "train/1_mask.png")
+    touch(tmp_path, "valid/2_sat.jpg", "test/3_sat.jpg", "test/4_sat.jpg")
+    found = found_in(tmp_path)
+    assert pairs_of(found) == [("1_sat.jpg", "1_mask.png")]
+    assert found.notes[1] == (
+        "images of test/ valid/, where none has a mask, are left out: 3 (2_sat.jpg)"
+    )
+
+
+@pytest.mark.parametrize("name", ["train/2_sat.jpg", "more/2.jpg", "test_2.jpg"])
+def test_other_images_without_a_mask_beside_them_are_named(tmp_path, name):
+    touch(tmp_path, "train/1_sat.jpg", "train/1_mask.png", "more/3.jpg", "more/3.png")
+    touch(tmp_path, name)
+    with pytest.raises(BadData, match=r"2.*has no mask beside it(.|\n)*for --pairs"):
+        find_pairs(DataConfig(data=tmp_path))
+
+
 def test_two_layouts_are_a_question(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png", "train/b.png", "train_masks/b.png")
     with pytest.raises(BadData) as error:

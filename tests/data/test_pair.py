@@ -21,6 +21,12 @@ def test_one_problem_is_one_line():
     assert listing([Problem(Path("a"), "is torn", "line 3")]) == "a, line 3: is torn"
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_has_no_partner_has_a_way_on(count):
+    text = listing([Problem(Path(f"{n}"), "has no mask in d") for n in range(count)])
+    assert text.splitlines()[-1].endswith("writes DIR/pairs.csv, for --pairs")
+
+
 def test_a_file_is_known_by_size_time_and_content(tmp_path):
     (tmp_path / "a").write_text("abc")
     with (tmp_path / "a").open("rb") as file:
