@@ -225,9 +225,7 @@ def _tables(folder: Path) -> Iterator[Layout]:
     tables = [
         file
         for file in sorted(folder.glob("*.csv"))
-        if "submission" not in file.name.lower()
-        and file.is_file()
-        and (file.name == "train_masks.csv" or is_table(file))
+        if "submission" not in file.name.lower() and file.is_file() and is_table(file)
     ]
     for inside in subfolders(folder):
         part, kind = _meaning(inside.name)

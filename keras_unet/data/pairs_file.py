@@ -266,6 +266,8 @@ def is_table(file: Path) -> bool:
     """Returns whether a CSV file's header is that of a table of run lengths."""
     with opened(file) as stream:
         line = stream.readline(1000).decode("utf-8-sig", errors="replace")
+    if file.name == "train_masks.csv" and line.count(",") == 1:
+        return True
     words = {*_headings(line)}
     return bool(words & _NAMES and words & (_RUNS - {"mask"}))
 

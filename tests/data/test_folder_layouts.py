@@ -474,6 +474,24 @@ def test_a_table_of_run_lengths_beside_images_is_found(tmp_path, images, table):
     assert found.notes == (f"layout: {images}/ and run lengths in {table}",)
 
 
+def test_kaggles_table_may_have_another_header(tmp_path):
+    touch(tmp_path, "train/a.png")
+    (tmp_path / "train_masks.csv").write_text("image,mask\na,\n")
+    assert found_in(tmp_path).notes[0].endswith("run lengths in train_masks.csv")
+
+
+def test_a_table_of_more_beside_masks_that_are_images_is_passed_over(tmp_path):
+    """As Kaggle's ultrasound nerves have it."""
+    names = [f"train/{patient}_{n}" for patient in (1, 2, 3) for n in (1, 2)]
+    touch(tmp_path, *(f"{name}{end}.tif" for name in names for end in ("", "_mask")))
+    touch(tmp_path, "test/1.tif")
+    (tmp_path / "train_masks.csv").write_text("subject,img,pixels\n1,1,\n")
+    found = found_in(tmp_path)
+    assert len(found.every) == 6
+    assert "images of test/, where none has a mask, are left out: 1" in found.notes[1]
+    assert r"--group-by '(.+\D)\d+\D*\.'" in found.notes[2]
+
+
 @pytest.mark.real_data
 @pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/data/cases")
 def test_nested_folders_are_matched_by_their_paths():
