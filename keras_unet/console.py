@@ -58,7 +58,6 @@ def _unread() -> list[int]:
     return [stream for stream, state in poll.poll(0) if state & gone]
 
 
-@_readers_may_leave()
 def checked(config: Config) -> Config:
     """Returns a config that a program made, as a command line would have made it.
 
@@ -76,6 +75,7 @@ def checked(config: Config) -> Config:
         raise BadUsage(f"the config: {error}") from None
 
 
+@_readers_may_leave()
 def parse(kind: Callable[..., _T], argv: Sequence[str] | None, **options: Any) -> _T:
     """Returns what ``tyro`` makes of the command line; a wrong one ends with status 2.
 

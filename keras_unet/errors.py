@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ def flags_in(words: Sequence[str]) -> set[str]:
 def quoted(path: Path | str) -> str:
     """Returns a path as the command lines of this system take it."""
     if os.name == "nt":
-        return subprocess.list2cmdline([str(path)])
+        plain = re.fullmatch(r"[\w.:\\/-]+", str(path))
+        return str(path) if plain else f'"{path}"'
     return shlex.quote(str(path))
 
 

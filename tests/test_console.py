@@ -134,6 +134,7 @@ def test_help_loads_neither_tensorflow_nor_matplotlib(name):
     "code",
     [
         "from keras_unet.train import main; main(['--help'])",
+        "from keras_unet.evaluate import main; main(['--help'])",
         "from keras_unet.console import run_verb; run_verb(lambda: print('a'))",
     ],
 )

@@ -76,6 +76,15 @@ class ClassList:
         names = self.names(values, coloured)
         return bool(names) and not {*values} - names.keys() - {0}
 
+    def names_rest(self, seen: MaskSet) -> bool:
+        """Returns whether it names all values but the highest, 0 excepted.
+
+        Three bare names may be of 0 and 255 as well.
+        """
+        listed = self.names(seen.values, seen.coloured)
+        sure = len(seen.values) != 3 or not self.is_bare
+        return sure and {*seen.values[:-1]} <= {0, *listed}
+
     def ignored(self, values: Sequence[int], coloured: bool) -> tuple[int, ...]:
         """Returns the masks' values of which the list says that they are no class."""
         found = self._numbered(values, coloured)
@@ -126,21 +135,24 @@ def find_class_list(folders: Iterable[Path]) -> ClassList | None:
     for folder in dict.fromkeys(folders):
         names = [_FROM_0, *(s + suffix for s in _STEMS for suffix in _SUFFIXES)]
         files = [folder / name for name in names if (folder / name).is_file()]
-        if len(files) > 1:
+        found = [ClassList(file, _read(file)) for file in files]
+        lists = [one for one in found if _may_be_classes(one)]
+        if len(lists) > 1:
             raise BadData(
-                f"{files[0]} and {files[1].name} both name classes: leave one of them "
-                "there, or give --class-names"
+                f"{lists[0].file} and {lists[1].file.name} both name classes: leave "
+                "one of them there, or give --class-names"
             )
-        if files and _may_be_classes(found := ClassList(files[0], _read(files[0]))):
-            return found
+        if lists:
+            return lists[0]
     return None
 
 
 def _may_be_classes(found: ClassList) -> bool:
     """Returns whether it is no table of images, nor a list of files."""
     names = [entry.name for entry in found.entries if not entry.ignored]
-    fits = len(names) <= IGNORE or not found.is_bare
-    return fits and len({*names}) == len(names)
+    fits = found.entries and (len(names) <= IGNORE or not found.is_bare)
+    # One of a long list may stand there twice.
+    return bool(fits) and len(names) - len({*names}) <= len(names) // 5
 
 
 def plain_name(value: int, data: DataConfig) -> str:
@@ -209,7 +221,11 @@ def _from_table(text: str) -> list[Entry]:
     if not set(header) & set(_NAME):
         return _from_lines(text)
     rows = [row for row in rows[1:] if row]
-    return [_from_fields(dict(zip(header, row, strict=False))) for row in rows]
+    fields = [dict(zip(header, row, strict=False)) for row in rows]
+    values = [str(_first(one, _VALUE) or "0") for one in fields]
+    if values and not any(value.strip().isdigit() for value in values):
+        return []  # It names images.
+    return [_from_fields(one) for one in fields]
 
 
 def _from_json(text: str) -> list[Entry]:

@@ -148,7 +148,9 @@ def _lists(found: Found, folder: Path) -> dict[Path, Part]:
     roots = [r for r in (common, *common.parents) if r.is_relative_to(folder)]
     places = [root / place for root in roots for place in _PLACES]
     files = [file for place in places for file in sorted(place.glob("*.txt"))]
-    words = {file: file.stem.lower() for file in files if file.is_file()}
+    words = {file: file.stem.lower() for file in files}
+    wanted = {*PARTS, "trainval"}
+    words = {f: word for f, word in words.items() if word in wanted and f.is_file()}
     lists = {f: PARTS[word] for word in PARTS for f in words if words[f] == word}
     if "train" in lists.values():
         return lists
@@ -278,16 +280,19 @@ def groups_of(
     groups = find_groups(group_by, [normal(pair.image.name) for pair in pairs])
     if any(groups):
         return groups
-    return find_groups(group_by, [_within(pair.image, data) for pair in pairs])
+    return find_groups(group_by, _within(pairs, data))
 
 
-def _within(image: Path, data: DataConfig) -> str:
-    """Returns the image's path in the folder that was given, or else all of it."""
+def _within(pairs: Sequence[Pair], data: DataConfig) -> list[str]:
+    """Returns each image's path in the folder that was given, or else all of it."""
     given = [place for name in PLACES if (place := getattr(data, name))]
     folders = [place if place.is_dir() else place.parent for place in given]
-    holding = [folder for folder in folders if image.is_relative_to(folder)]
-    deepest = max(holding, key=lambda folder: len(folder.parts), default=Path())
-    return normal((image.relative_to(deepest) if holding else image).as_posix())
+    # The deepest one first.
+    starts = sorted((f"{f.as_posix()}/" for f in folders), key=len, reverse=True)
+    paths = [pair.image.as_posix() for pair in pairs]
+    found = [next((s for s in starts if path.startswith(s)), "") for path in paths]
+    pairs_of = zip(paths, found, strict=True)
+    return [normal(path.removeprefix(start)) for path, start in pairs_of]
 
 
 def _on_series(found: Found, data: DataConfig) -> Iterator[str]:
@@ -297,7 +302,7 @@ def _on_series(found: Found, data: DataConfig) -> Iterator[str]:
     """
     if any(pair.part for pair in found.every):
         return
-    paths = [_within(pair.image, data) for pair in found.every]
+    paths = _within(found.every, data)
     for what, expression in _SERIES.items():
         matches = [re.search(expression, path) for path in paths]
         counts = Counter(match[1] for match in matches if match)

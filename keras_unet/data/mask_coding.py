@@ -97,13 +97,16 @@ def _without_negatives(seen: MaskSet, data: DataConfig) -> tuple[DataConfig, str
 
 def _ignoring(seen: MaskSet, data: DataConfig, values: Sequence[int]) -> DataConfig:
     seen.drop(values)
-    new = tuple(value for value in values if value not in data.ignore_values)
-    return replace(data, ignore_values=(*data.ignore_values, *new))
+    every = dict.fromkeys((*data.ignore_values, *values))
+    return replace(data, ignore_values=tuple(every))
 
 
 def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
     is_open = not data.class_values and data.foreground_above is None
-    void = _void_of(seen, names) if is_open else ()
+    void = void_of(seen, names) if is_open else ()
+    others = [value for value in seen.values if value not in void]
+    if data.mask_kind == "binary" and others != [0, 1]:
+        void = ()  # It may be the foreground.
     if data.mask_kind != "auto":
         given = "as --mask-kind, layout or run says"
         return Guess(data.mask_kind, given, data.foreground_above, ignored=void)
@@ -111,17 +114,9 @@ def _meaning(seen: MaskSet, data: DataConfig, names: ClassList | None) -> Guess:
         return Guess("classes", "by --class-values")
     if data.foreground_above is not None:
         return Guess("binary", "by --foreground-above", data.foreground_above)
-    others = [value for value in seen.values if value not in void]
     if names and names.knows(others, seen.coloured):
         return Guess("classes", f"named in {names.file.name}", ignored=void)
     return guess(seen)
-
-
-def _void_of(seen: MaskSet, names: ClassList | None) -> tuple[int, ...]:
-    """Returns the values that clearly are no label, and that no list names."""
-    listed = names.names(seen.values, seen.coloured) if names else {}
-    are_named = {*seen.values[:-1]} <= {0, *listed}
-    return tuple(v for v in void_of(seen, are_named) if v not in listed)
 
 
 _BINARY, _BORDERS = ("background", "foreground"), ("background", "cell", "border")
@@ -161,7 +156,7 @@ def _classes(
 ) -> Coding:
     values, note = data.class_values, ""
     if not values:
-        if names:
+        if names and not data.class_names:
             names.require_one_count(seen)
         values, note = _ordered(seen, meaning.levels or seen.values, names)
     if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):

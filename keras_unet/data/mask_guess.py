@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from keras_unet.data.class_list import ClassList
 from keras_unet.data.mask_values import LIGHT, MIXTURES, MOST_CLASSES, MaskSet
 from keras_unet.data.objects import ids_of
 from keras_unet.data_config import IGNORE
@@ -133,21 +134,24 @@ def _strays(seen: MaskSet) -> Guess | None:
     return Guess("binary", reason, solid[-1] // 2, note=note)
 
 
-def void_of(seen: MaskSet, are_named: bool = False) -> tuple[int, ...]:
+def void_of(seen: MaskSet, names: ClassList | None = None) -> tuple[int, ...]:
     """Returns the values that clearly are no label, whatever the others number.
 
-    Beside several ids, or two that ``are_named``, that is 255, or 65535 of 16 bits;
-    else these are a question.
+    Beside several ids, or two that a list names, that is 255, or 65535 of 16 bits;
+    else these are a question. What the list names is a label.
     """
     if seen.lossy or not seen.values:
         return ()
     if seen.coloured:
-        several = len(seen.values) > 2
-        return (_VOC_VOID,) if several and _VOC_VOID in seen.values else ()
+        listed = names.names(seen.values, True) if names else {}
+        void = _VOC_VOID in seen.values and _VOC_VOID not in listed
+        return (_VOC_VOID,) if void and len(seen.values) > 2 else ()
     rest, high = seen.ids_and_high()
     known = rest and high in ([IGNORE], [_WIDE_IGNORE])
-    void = known and _are_ids(seen, rest, high[0], are_named)
-    return tuple(high) if void else ()
+    are_named = bool(names and names.names_rest(seen))
+    void = bool(known) and _are_ids(seen, rest, high[0], are_named)
+    listed = names.names(seen.values, seen.coloured) if names else {}
+    return tuple(v for v in high if v not in listed) if void else ()
 
 
 def _with_void(seen: MaskSet) -> Guess | None:
@@ -187,7 +191,8 @@ def _are_ids(seen: MaskSet, rest: Sequence[int], void: int, are_named: bool) -> 
         masks = [mask.keys() & {1, void} for mask in seen.per_mask]
         # Where 255 is without 1, it may be the foreground.
         alone, both = masks.count({void}), masks.count({1, void})
-        return not noise and both > alone and not ({1} in masks and alone)
+        both_ways = {1} in masks and alone and not are_named
+        return not noise and both > alone and not both_ways
     several = len(rest) > 2 or (len(rest) == 2 and (are_named or rest[-1] <= _LOW))
     return several and not noise
 

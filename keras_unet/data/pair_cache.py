@@ -255,5 +255,5 @@ def _require_room(needed: int, folder: Path) -> None:
         raise BadUsage(
             f"the cache needs {needed / 1e9:.1f} GB in {folder}, which has "
             f"{free / 1e9:.1f} GB free: take --cache none, a smaller --image-size or "
-            "--resolution, or an --output on a larger disk"
+            "--resolution, or a larger disk (--output; of workers, TMPDIR)"
         )

@@ -333,8 +333,10 @@ def _refuse_overlap(pairs: Sequence[Pair], given: Sequence[Pair], part: str) -> 
     both = [pair.image for pair in given if pair.image.resolve() in files]
     if both:
         raise BadData(f"{both[0]}: is in --{part} and in the rest of the data")
-    # An image that is its own group has a name like 0001, which proves nothing.
-    grouped = {p.group for p in pairs if p.group.split("/")[-1] != stem_of(p.image)}
+    # An image that is its own group has a name like 0001, which proves nothing, and
+    # Roboflow may have got two of one name.
+    named = [p for p in pairs if p.group.split("/")[-1] != stem_of(p.image)]
+    grouped = {p.group for p in named if ".rf." not in p.image.name}
     shared = sorted(grouped & {pair.group for pair in given})
     if shared:
         raise BadData(

@@ -18,12 +18,7 @@ from keras_unet.config import Config
 from keras_unet.data import pieces
 from keras_unet.data.augment import augment
 from keras_unet.data.pair import Pair
-from keras_unet.data.pair_cache import (
-    ALL,
-    Arrays,
-    make_store,
-    mask_planes,
-)
+from keras_unet.data.pair_cache import ALL, Arrays, make_store, mask_planes
 from keras_unet.data.pairs import steps_per_epoch
 from keras_unet.data.records import read_seen
 from keras_unet.data_config import AugmentConfig
@@ -235,7 +230,7 @@ def _cached(
 
 
 Held = list[Callable[[Any], Arrays]]
-"""What reads pairs, and holds their cache; nothing once its dataset is gone."""
+"""What reads pairs, with their cache; nothing once the dataset is gone."""
 
 
 def _let_go(dataset: tf.data.Dataset, held: Held) -> tf.data.Dataset:
@@ -248,6 +243,8 @@ def _arrays(held: Held, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Returns what is read of numbers, in a dataset; its errors survive that."""
 
     def call(numbers: Any) -> Arrays:
+        if not held:
+            raise RuntimeError("the dataset of these batches is gone: keep it")
         try:
             return held[0](numbers)
         except (BadData, OSError) as error:

@@ -225,10 +225,14 @@ def write_client(folder: Path, config: Config, files: Sequence[str]) -> None:
         files: which were made now; others there keep their threshold and flips.
     """
     told, place = client_settings(config), folder / "client.json"
+    own = {name: told[name] for name in ("threshold", "flips")}
     before: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
-        before = read_json(place, dict[str, Any]).get("files", {})
-    own = {name: told[name] for name in ("threshold", "flips")}
+        old = read_json(place, dict[str, Any])
+        # Up to 0.1.0 one threshold was for all, and flips were numbers.
+        same = {**own, "threshold": old.get("threshold", own["threshold"])}
+        there = dict.fromkeys((file.name for file in folder.glob("model*.*")), same)
+        before = old.get("files", there)
     write_json(place, told | {"files": before | dict.fromkeys(files, own)})
     with write_whole(folder / "client.py") as file:
         shutil.copyfile(tflite_client.__file__, file)

@@ -9,13 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.ticker import (
-    FixedLocator,
-    LogLocator,
-    MaxNLocator,
-    NullLocator,
-    StrMethodFormatter,
-)
+from matplotlib import ticker
 
 from keras_unet.figures import canvas
 from keras_unet.figures.canvas import Axes
@@ -46,12 +40,13 @@ def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
     _mark_best([loss, dice, rate], history)
     canvas.legend(dice)
     for axes in (loss, dice, rate):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     canvas.save(figure, file)
 
 
 _ENDS = 0.005, 0.9995
-_DICE = (0.01, 0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+_COARSE = 0.01, 0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999
+_FINE = 0.02, 0.05, 0.2, 0.3, 0.4, 0.6, 0.7, 0.85, 0.97, *_COARSE
 
 
 def _show_small_differences(loss: Axes, dice: Axes) -> None:
@@ -61,15 +56,17 @@ def _show_small_differences(loss: Axes, dice: Axes) -> None:
         line.set_ydata(np.clip(line.get_ydata(), *_ENDS))
     ends = np.sort(np.clip(dice.dataLim.intervaly, *_ENDS))
     odds = ends / (1 - ends) * [0.7, 1.4]
-    dice.set_ylim(*(odds / (1 + odds)))
+    low, high = odds / (1 + odds)
+    dice.set_ylim(low, high)
     dice.set_yscale("logit", nonpositive="clip")
-    dice.yaxis.set_major_locator(FixedLocator(_DICE))
+    few = sum(low < tick < high for tick in _COARSE) < 3
+    dice.yaxis.set_major_locator(ticker.FixedLocator(_FINE if few else _COARSE))
     if loss.dataLim.y1 > 0:
         loss.set_yscale("log", nonpositive="clip")
-        loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        loss.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     for axis in (loss.yaxis, dice.yaxis):
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(ticker.NullLocator())
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:

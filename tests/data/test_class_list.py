@@ -104,7 +104,10 @@ def test_no_list_is_no_error(tmp_path):
 FILES = "\n".join(f"{number}.png" for number in range(300))
 
 
-@pytest.mark.parametrize("text", ["id,label\n1,cat\n2,dog\n3,cat\n", FILES])
+IDS = "id,label\n00bec,cat\n1f0a,dog\n77ce,cow\n"
+
+
+@pytest.mark.parametrize("text", ["id,label\n1,cat\n2,dog\n3,cat\n", FILES, IDS])
 def test_tables_of_images_and_lists_of_files_name_no_classes(tmp_path, text):
     (tmp_path / "labels.csv").write_text(text)
     (tmp_path / "above").mkdir()
@@ -112,6 +115,10 @@ def test_tables_of_images_and_lists_of_files_name_no_classes(tmp_path, text):
     found = find_class_list([tmp_path, tmp_path / "above"])
     assert found is not None
     assert found.file == tmp_path / "above/classes.txt"
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    beside = find_class_list([tmp_path])
+    assert beside is not None
+    assert beside.file == tmp_path / "classes.txt"
 
 
 def test_the_codes_of_fast_ai_are_numbered_from_0(tmp_path):

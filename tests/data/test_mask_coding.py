@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from keras_unet.data.class_list import ClassList, Entry
 from keras_unet.data.mask_coding import Coding, find_coding, find_reading
 from keras_unet.data.mask_pixels import count_values
 from keras_unet.data.mask_values import MaskValues, Stats
@@ -207,6 +210,38 @@ def test_given_instances_that_number_no_objects_are_said(values, told):
 def test_255_among_ids_that_are_counted_through_is_an_object():
     data = code(blocks(*range(256)), mask_kind="instances").data
     assert data.ignore_values == ()
+
+
+def test_255_of_binary_masks_is_the_foreground_beside_an_odd_clump():
+    masks = [blocks(0, 255)] * 9
+    odd = blocks(0, 255)
+    odd[2:5, 2:5] = 5
+    data = code(*masks, odd, mask_kind="binary").data
+    assert (data.ignore_values, data.foreground_above) == ((), 0)
+    assert code(*[blocks(0, 1, 255)] * 2, mask_kind="binary").data.ignore_values == (
+        255,
+    )
+
+
+SKY = tuple(Entry(name) for name in ("sky", "road", "car"))
+
+
+def test_given_names_answer_from_where_bare_names_count():
+    masks = [look(blocks(1, 1, 2, 2, 3, 3, 0, 1), "levels")] * 2
+    bare = ClassList(Path("classes.txt"), SKY)
+    with pytest.raises(BadData, match="may be of the values 1 to 3, or of 0 to 2"):
+        find_coding(masks, DataConfig(), names=bare)
+    given = DataConfig(class_names=("void", "sky", "road", "car"))
+    assert find_coding(masks, given, names=bare).data.class_values == (0, 1, 2, 3)
+
+
+def test_a_list_with_values_says_what_255_is_not():
+    masks = [blocks(0, 1, 255)] * 5 + [blocks(0, 1), blocks(0, 255)]
+    every = [look(mask, "levels") for mask in masks]
+    rest = ClassList(Path("labels.csv"), (Entry("rest", 0), Entry("road", 1)))
+    assert find_coding(every, DataConfig(), names=rest).data.ignore_values == (255,)
+    with pytest.raises(BadData, match="--ignore-values 255"):
+        find_coding(every, DataConfig())
 
 
 RED, GREEN, WHITE = 0xFF0000, 0x00FF00, 0xFFFFFF

@@ -114,3 +114,13 @@ def test_files_that_were_exported_before_keep_their_threshold(tmp_path):
         "old.tflite": {"threshold": 0.3, "flips": ["horizontal"]},
         "new.tflite": {"threshold": 0.7, "flips": ["horizontal"]},
     }
+
+
+def test_files_of_a_release_without_that_keep_the_threshold_of_all(tmp_path):
+    (tmp_path / "model_float32.tflite").touch()
+    (tmp_path / "client.json").write_text('{"threshold": 0.4, "flips": [2]}')
+    config = make_run(tmp_path / "run").load_config()
+    tflite.write_client(tmp_path, config, ["model_int8.tflite"])
+    files = json.loads((tmp_path / "client.json").read_text())["files"]
+    assert files["model_float32.tflite"]["threshold"] == 0.4
+    assert files["model_int8.tflite"]["threshold"] == 0.5

@@ -1,6 +1,7 @@
 """The diagram of scores: what is written, and for which inputs."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -134,6 +135,15 @@ def test_a_history_without_validation_is_drawn(tmp_path):
     history = [{"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": math.nan}]
     charts.training_figure(history, tmp_path / "training.png")
     assert (tmp_path / "training.png").is_file()
+
+
+@pytest.mark.parametrize("dice", [0.004, 0.03, 0.25, 0.45, 0.65, 0.76, 0.93, 0.996])
+def test_some_dice_is_beside_the_axis_wherever_the_curves_are(tmp_path, dice):
+    history = [{"epoch": n, "dice": dice, "val_dice": dice} for n in (1.0, 2.0)]
+    figure = figure_of(partial(charts.training_figure, history), tmp_path / "a.png")
+    axes = figure.axes[1]
+    low, high = axes.get_ylim()
+    assert any(low < tick < high for tick in axes.get_yticks())
 
 
 @pytest.mark.usefixtures("sharp")
