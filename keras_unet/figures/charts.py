@@ -46,7 +46,10 @@ def training_figure(history: Sequence[Mapping[str, float]], file: Path) -> None:
 
 _ENDS = 0.005, 0.9995
 _COARSE = 0.01, 0.1, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999
-_FINE = 0.02, 0.05, 0.2, 0.3, 0.4, 0.6, 0.7, 0.85, 0.97, *_COARSE
+_FINE = (
+    *(0.005, 0.015, 0.02, 0.03, 0.05, 0.07, 0.15, 0.2, 0.3, 0.4, 0.6, 0.7, 0.85),
+    *(0.92, 0.97, 0.985, 0.993, 0.997, 0.9985, *_COARSE),
+)
 
 
 def _show_small_differences(loss: Axes, dice: Axes) -> None:
