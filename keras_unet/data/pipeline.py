@@ -40,7 +40,8 @@ def training_batches(
     Images are uint8 (b, h, w, c), masks are class ids, uint8 (b, h, w, 1). The network
     makes floats of them where it runs, so that a quarter of the bytes go there. With
     --weight-map come weights, float32 (b, h, w, 1), which Keras hands to the loss. Step
-    k's batch is the same whatever ``first_step`` and the cache are.
+    k's batch is the same whatever ``first_step`` and the cache are. The cache goes with
+    the dataset, which its iterators therefore need.
 
     Raises:
         BadUsage: a batch has more pairs than there are.
