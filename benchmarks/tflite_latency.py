@@ -38,7 +38,7 @@ class Flags:
         warm_up: images of each file before the first turn.
     """
 
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     threads: int = 1
     repeats: int = 20
     steps: int = 20
