@@ -265,7 +265,7 @@ def _best_on_validation(run: RunFolder, measures: Sequence[str]) -> list[str]:
     best = metrics["validation"].get("best_instances")
     if not best:
         return []
-    flags = [f"--seed-threshold={best['seed_threshold']}"]
+    flags = [f"--boundary-threshold={best['boundary_threshold']}"]
     return [*flags, f"--threshold={best['threshold']}"]
 
 

@@ -232,25 +232,20 @@ class PredictConfig:
         test_time_flips: the probability is the mean over the image and its mirrored
             forms along the axes that --flip of the training names; with both of them,
             --rotation-degrees of 90 and more and square inputs, over all eight forms.
-        seed_threshold: --instances are the connected pieces of what is more probable
-            than this, each grown over what is more probable than --threshold (extra
-            science); up to --threshold, they are the connected pieces of the mask.
+        boundary_threshold: two of the --instances touch, without being one, where the
+            probability along their common boundary is not above this, in the mean
+            (extra science); with 0, all that touches is one.
     """
 
     threshold: float = 0.5
     test_time_flips: bool = False
-    seed_threshold: float = 0.0
+    boundary_threshold: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuses what makes all pixels alike."""
         require(0 < self.threshold < 1, "threshold", "above 0 and below 1", self)
-        seeds = self.seed_threshold
-        require(0 <= seeds < 1, "seed_threshold", "0 to below 1", self)
-
-    @property
-    def grows(self) -> bool:
-        """Whether instances are grown from what is surer than the mask."""
-        return self.seed_threshold > self.threshold
+        boundary = self.boundary_threshold
+        require(0 <= boundary < 1, "boundary_threshold", "0 to below 1", self)
 
 
 @dataclass(frozen=True)
@@ -301,7 +296,7 @@ class Config:
         as_paths(self, "output")
         if self.resume and self.overwrite:
             raise ValueError("--resume and --overwrite exclude each other: give one")
-        for name, usual in (("threshold", 0.5), ("seed_threshold", 0.0)):
+        for name, usual in (("threshold", 0.5), ("boundary_threshold", 0.0)):
             if getattr(self.predict, name) != usual and self.model.classes > 2:
                 raise BadUsage(
                     f"{flag_of(name)} is for foreground and background: the "

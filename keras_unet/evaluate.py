@@ -52,9 +52,9 @@ class Arguments:
         instances: also score the instances that keras_unet.predict --instances writes
             against those of the masks: SEG of the Cell Tracking Challenge; and look for
             the thresholds of the best SEG on validation (extra science).
-        seed_threshold: instances are the pieces of what is more probable than this,
-            each grown over what is more probable than the threshold; by default the
-            run's own.
+        boundary_threshold: two instances that touch are one where the probability along
+            their common boundary is above this, in the mean; with 0, all that touches
+            is one; by default the run's own.
         membranes: also score the foreground as the ISBI 2012 challenge scores what lies
             between membranes: V_Rand, V_Info, Rand, warping and pixel error; with
             --instances, these by V_Rand and V_Info too, and the thresholds of the best
@@ -69,7 +69,7 @@ class Arguments:
     threshold: float | Literal["best"] | None = None
     test_time_flips: bool = False
     instances: bool = False
-    seed_threshold: float | None = None
+    boundary_threshold: float | None = None
     membranes: bool = False
     white: int | None = None
 
@@ -91,7 +91,7 @@ def evaluate(arguments: Arguments) -> None:
     """
     run = RunFolder(arguments.run)
     predict = run.predict_config(
-        arguments.threshold, arguments.test_time_flips, arguments.seed_threshold
+        arguments.threshold, arguments.test_time_flips, arguments.boundary_threshold
     )
     run.require_weights()
     config = dataclasses.replace(run.load_config(), predict=predict)
@@ -115,12 +115,12 @@ def _require_fitting(config: Config, arguments: Arguments) -> None:
             "--instances is for runs whose masks say which object each pixel is of, "
             "or foreground; this one's say classes"
         )
-    from keras_unet.data.objects import find_watershed, watershed_for
+    from keras_unet.data.objects import find_skimage, skimage_for
 
     if arguments.membranes:
-        find_watershed("--membranes")
+        find_skimage("--membranes")
     if arguments.instances:
-        watershed_for(config)
+        skimage_for(config)
 
 
 def _evaluate(run: RunFolder, predict: PredictConfig, arguments: Arguments) -> None:

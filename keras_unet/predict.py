@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 JOURNAL = ".predict.json"
 """Beside masks: what made them."""
-_OF_SOME = ("seed_threshold", "white")
+_OF_SOME = ("boundary_threshold", "white")
 """What decides over instances, and over images of 16 bits, alone: None where unsaid."""
 
 
@@ -69,9 +69,9 @@ class Arguments:
         overwrite: make anew what the output folder holds.
         threshold: foreground is what is more probable; by default the run's own; best
             is that which keras_unet.evaluate found.
-        seed_threshold: of --instances: they are the pieces of what is more probable
-            than this, each grown over what is more probable than the threshold; by
-            default the run's own. keras_unet.evaluate --instances tells the best.
+        boundary_threshold: of --instances: two that touch are one where the probability
+            along their common boundary is above this, in the mean; with 0, all that
+            touches is one; by default the run's own; evaluate --instances tells it.
         test_time_flips: the probability is the mean over the image and its mirrored
             forms, along the axes that --flip of the training names; of networks that
             were trained on quarter turns too and see squares, over all eight forms.
@@ -94,7 +94,7 @@ class Arguments:
     shard: str = "1/1"
     overwrite: bool = False
     threshold: float | Literal["best"] | None = None
-    seed_threshold: float | None = None
+    boundary_threshold: float | None = None
     test_time_flips: bool = False
     max_pixels: int | None = None
     white: int | None = None
@@ -119,7 +119,7 @@ def predict(arguments: Arguments) -> int:
     if arguments.submission and config.model.classes > 2:
         raise BadUsage("--submission is for foreground and background, no more classes")
     how = run.predict_config(
-        arguments.threshold, arguments.test_time_flips, arguments.seed_threshold
+        arguments.threshold, arguments.test_time_flips, arguments.boundary_threshold
     )
     config = dataclasses.replace(config, predict=how)
     run.require_weights()
@@ -155,11 +155,11 @@ def _require_possible(arguments: Arguments, shard: Shard, config: Config) -> Non
     Raises:
         BadUsage: an extra is missing, or something is in the submission's place.
     """
-    from keras_unet.data.objects import watershed_for
+    from keras_unet.data.objects import skimage_for
     from keras_unet.data.rle import require_table
 
     if arguments.instances:
-        watershed_for(config)
+        skimage_for(config)
     if arguments.submission:
         require_table(shard.name(arguments.submission))
 
@@ -185,7 +185,7 @@ def _wanted(arguments: Arguments) -> Wanted:
 def _made_by(run: RunFolder, segmenter: Segmenter, instances: bool) -> dict[str, Any]:
     """Returns what decides how masks come out, as JSON has it.
 
-    Instances alone have seeds: without them, their threshold is None.
+    Instances alone have boundaries: without them, their threshold is None.
     """
     from keras_unet.prediction.segmenter import class_values
 
@@ -198,7 +198,7 @@ def _made_by(run: RunFolder, segmenter: Segmenter, instances: bool) -> dict[str,
         **dataclasses.asdict(config.predict),
     }
     if not instances:
-        made_by["seed_threshold"] = None
+        made_by["boundary_threshold"] = None
     return dict(json.loads(json.dumps(made_by)))
 
 

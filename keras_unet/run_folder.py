@@ -142,14 +142,14 @@ class RunFolder:
         self,
         threshold: float | str | None = None,
         test_time_flips: bool = False,
-        seed_threshold: float | None = None,
+        boundary_threshold: float | None = None,
     ) -> PredictConfig:
         """Returns how a command makes masks: as its flags say, else as the run does.
 
         Args:
             threshold: a number, "best" on the validation images, or the run's own.
             test_time_flips: take them, whether or not the run does.
-            seed_threshold: of instances, by default the run's own.
+            boundary_threshold: of instances, by default the run's own.
 
         Raises:
             BadUsage: a threshold that is none, or is of no use to the run's network.
@@ -162,9 +162,9 @@ class RunFolder:
             threshold = self.best_threshold()
         flips = test_time_flips or config.predict.test_time_flips
         try:
-            seeds = config.predict.seed_threshold
-            seeds = seeds if seed_threshold is None else seed_threshold
-            predict = PredictConfig(float(threshold), flips, seeds)
+            boundary = config.predict.boundary_threshold
+            boundary = boundary if boundary_threshold is None else boundary_threshold
+            predict = PredictConfig(float(threshold), flips, boundary)
             dataclasses.replace(config, predict=predict)
         except ValueError as error:
             raise BadUsage(str(error)) from None

@@ -31,11 +31,12 @@ from keras_unet.data_config import DataConfig
         ),
         (
             lambda: Config(
-                model=UNetConfig(classes=3), predict=PredictConfig(seed_threshold=0.4)
+                model=UNetConfig(classes=3),
+                predict=PredictConfig(boundary_threshold=0.4),
             ),
-            "--seed-threshold is for foreground and background",
+            "--boundary-threshold is for foreground and background",
         ),
-        (lambda: PredictConfig(seed_threshold=1.0), "--seed-threshold must be 0 to"),
+        (lambda: PredictConfig(boundary_threshold=1.0), "--boundary-threshold must be"),
         (lambda: UNetConfig(classes=0), "--classes must be 1 to 255, not 0"),
         (lambda: UNetConfig(dropout=1.0), "--dropout must be 0 to below 1"),
         (lambda: UNetConfig(padding="valid", stem_stride=2), "--stem-stride 2"),

@@ -172,7 +172,7 @@ def test_cells_are_scored_with_the_thresholds_found_on_validation(
     run = tmp_path / "out/hela-0-fold0-seed0"
     metrics = json.loads((run / "metrics.json").read_text())
     best = metrics["validation"]["best_instances"]
-    for name in ("threshold", "seed_threshold"):
+    for name in ("threshold", "boundary_threshold"):
         assert metrics["test"][name] == best[name]
     assert f"{metrics['test']['seg']:.4f}" in capfd.readouterr().out
 

@@ -179,15 +179,15 @@ def test_other_settings_in_one_folder_are_refused_with_both_ways_on(
     assert "another folder" in message
 
 
-def test_seeds_decide_over_instances_alone(run, images, tmp_path, capsys):
+def test_boundaries_decide_over_instances_alone(run, images, tmp_path, capsys):
     words = [images, "--output", tmp_path / "out"]
-    surer = ["--seed-threshold", "0.8"]
+    surer = ["--boundary-threshold", "0.8"]
     assert predict(run, *words, *surer) == 0
     assert predict(run, *words) == 0
     assert predict(run, *words, *surer, "--instances") == 0
     assert predict(run, *words) == 0
     assert predict(run, *words, "--instances") == 2
-    assert "made otherwise: seed_threshold 0.8, now 0.0" in capsys.readouterr().err
+    assert "made otherwise: boundary_threshold 0.8, now 0.0" in capsys.readouterr().err
     assert predict(run, *words, *surer, "--instances") == 0
 
 
@@ -241,12 +241,12 @@ def test_masks_with_a_journal_of_their_own_may_stay(run, images, tmp_path):
     assert predict(run, images, "--output", tmp_path / "out", *more) == 0
 
 
-def test_masks_of_a_version_that_knew_no_seeds_are_gone_on_with(run, images, tmp_path):
+def test_masks_of_a_version_without_boundaries_are_gone_on_with(run, images, tmp_path):
     words = [images, "--output", tmp_path / "out"]
     assert predict(run, *words) == 0
     journal = tmp_path / "out" / ".predict.json"
     made_by = json.loads(journal.read_text())
-    del made_by["seed_threshold"]
+    del made_by["boundary_threshold"]
     journal.write_text(json.dumps(made_by))
     assert predict(run, *words) == 0
 
@@ -631,19 +631,20 @@ def test_a_mistyped_flag_ends_with_status_2(run, capsys):
     assert end.value.code == 2
 
 
-def test_cells_that_touch_are_grown_from_what_is_surest(tmp_path):
+def test_cells_that_touch_are_parted_where_their_boundary_is_improbable(tmp_path):
     pytest.importorskip("skimage", reason="needs the extra science")
     run = make_run(tmp_path / "run", mask_kind="instances", foreground_above=0)
     # The border is foreground with a probability of 0.7, the cells with 0.9998.
     cells = make_cells(tmp_path / "data", 1, (20, 240, 140))
-    for seeds, wanted in [("0.6", 1), ("0.9", 2)]:
-        words = ["--output", tmp_path / seeds, "--instances", "--seed-threshold", seeds]
+    for least, wanted in [("0.6", 1), ("0.8", 2)]:
+        words = ["--output", tmp_path / least, "--instances"]
+        words += ["--boundary-threshold", least]
         assert predict(run, cells / "images", *words) == 0
-        found = load(tmp_path / seeds / "cells0_instances.png")
-        mask = load(tmp_path / seeds / "cells0.png")
+        found = load(tmp_path / least / "cells0_instances.png")
+        mask = load(tmp_path / least / "cells0.png")
         np.testing.assert_array_equal(found > 0, mask > 0)
         assert found.max() == wanted
-        assert masks(tmp_path / seeds) == {"cells0.png", "cells0_instances.png"}
+        assert masks(tmp_path / least) == {"cells0.png", "cells0_instances.png"}
     np.testing.assert_array_equal(found, load(cells / "masks" / "cells0.png"))
 
 

@@ -123,9 +123,9 @@ class Scoring:
     membranes: bool = False
 
 
-SEEDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 DOWN_TO = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""Thresholds that are tried for instances."""
+BOUNDARIES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8)
+"""Thresholds that are tried for instances; of equally good ones the first."""
 
 
 class PieceScores:
@@ -149,9 +149,9 @@ class PieceScores:
         self._tried: dict[PredictConfig, list[float]] = {}
         known = config.data.mask_kind == "instances" or wanted.membranes
         if search and binary and known and is_installed("skimage"):
-            pairs = itertools.product(DOWN_TO, SEEDS)
             how = [
-                replace(config.predict, threshold=t, seed_threshold=s) for t, s in pairs
+                replace(config.predict, threshold=low, boundary_threshold=boundary)
+                for low, boundary in itertools.product(DOWN_TO, BOUNDARIES)
             ]
             self._tried = {one: [] for one in how}
         self.columns: list[dict[str, float]] = []
@@ -222,7 +222,7 @@ class PieceScores:
             tried = {how: float(np.mean(each)) for how, each in self._tried.items()}
             best = max(tried, key=tried.__getitem__)
             found["best_instances"] = {
-                "seed_threshold": best.seed_threshold,
+                "boundary_threshold": best.boundary_threshold,
                 "threshold": best.threshold,
                 "v_rand" if self.wanted.membranes else "seg": tried[best],
             }

@@ -157,9 +157,9 @@ def _tell_pieces(found: Mapping[str, Mapping[str, Any]], say: Say) -> None:
         if best := scores.get("best_instances"):
             key, label = ("seg", "SEG") if "seg" in best else MEMBRANES[0]
             say(
-                "best for instances on validation: --seed-threshold "
-                f"{best['seed_threshold']} --threshold {best['threshold']}, {label} "
-                f"{best[key]:.4f}; evaluate and predict take both"
+                "best for instances on validation: --boundary-threshold "
+                f"{best['boundary_threshold']} --threshold {best['threshold']}, "
+                f"{label} {best[key]:.4f}; evaluate and predict take both"
             )
         if membranes := scores.get("membranes"):
             at = membranes["thresholds"]
@@ -230,7 +230,7 @@ def _decided(config: Config) -> dict[str, Any]:
     decided = dataclasses.asdict(config.predict)
     if config.model.classes <= 2:
         return decided
-    return decided | dict.fromkeys(("threshold", "seed_threshold"))
+    return decided | dict.fromkeys(("threshold", "boundary_threshold"))
 
 
 def _rounded(found: Any) -> Any:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from keras_unet.data.objects import find_watershed
+from keras_unet.data.objects import find_skimage
 from keras_unet.data_config import IGNORE
 from keras_unet.types import Mask
 
@@ -201,7 +201,7 @@ def parted(pieces: Ids) -> Ids:
     Raises:
         BadUsage: scikit-image, the extra science, is not installed.
     """
-    watershed = find_watershed("--membranes")
+    watershed = find_skimage("--membranes").segmentation.watershed
     seeds = pieces.copy()
     # A watershed draws no line through what it grows from.
     for here, other, left in (

@@ -236,9 +236,10 @@ class _Writer:
         self.segmenter, self.wanted = segmenter, wanted
         self.values = class_values(segmenter.config)
         self.palette = _palette(run, segmenter.config.data)
-        self.grows = wanted.instances and segmenter.config.predict.grows
+        how = segmenter.config.predict
+        self.parts = wanted.instances and how.boundary_threshold > 0
         ends = _probability_ends(segmenter.config.model.classes)
-        self.ends = ends if wanted.probabilities or self.grows else {}
+        self.ends = ends if wanted.probabilities or self.parts else {}
 
     def gather(self, size: tuple[int, int], strips: Strips) -> _Gathered:
         mask = np.empty(size, np.uint8)
@@ -257,8 +258,8 @@ class _Writer:
         start = _start(one, self.wanted.output)
         if self.wanted.instances:
             try:
-                surer = next(iter(levels.values())) if self.grows else None
-                numbers = number_instances(mask, self.segmenter.config, surer)
+                inside = next(iter(levels.values())) if self.parts else None
+                numbers = number_instances(mask, self.segmenter.config, inside)
             except BadData as error:
                 return Unreadable(one.file, str(error))
             _save(Image.fromarray(numbers), start + "_instances.png")

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 
-from keras_unet.config import Config, UNetConfig
+from keras_unet.config import Config, PredictConfig, UNetConfig
 from keras_unet.data.check import check_data
 from keras_unet.data.layouts import find
 from keras_unet.data.look import LookCache, look_at
 from keras_unet.data.masks import read_mask, read_values
-from keras_unet.data.objects import number_instances, number_pieces
+from keras_unet.data.objects import in_16_bits, number_instances, number_pieces
 from keras_unet.data.pair import Pair
 from keras_unet.data.pairs import prepare, split_of_run
 from keras_unet.data_config import DataConfig
@@ -195,6 +198,70 @@ def test_pieces_of_cells_grow_over_the_borders_between_them():
     found = number_instances(mask, BORDERS)
     assert found.dtype == np.uint16
     assert found[1].tolist() == [1, 1, 1, 2, 2, 2, 0, 0, 0]
+
+
+def cut(probability, threshold=0.3, boundary_threshold=0.5):
+    """Returns the instances of a probability (h, w), as ``predict`` finds them."""
+    how = PredictConfig(threshold, boundary_threshold=boundary_threshold)
+    mask = (probability > threshold).astype(np.uint8)
+    levels = in_16_bits(np.asarray(probability, np.float32))
+    return number_instances(mask, Config(predict=how), levels)
+
+
+def two_cells(membrane, gap):
+    """Returns the probability of cells side by side, and of what is between them."""
+    probability = np.full((24, 40), 0.01)
+    probability[2:22, 2:38] = 0.98
+    probability[2:22, 19:21] = membrane
+    probability[10:13, 19:21] = gap
+    return probability
+
+
+@pytest.mark.parametrize(
+    ("membrane", "gap", "cells"), [(0.1, 0.9, 2), (0.45, 0.9, 2), (0.9, 0.1, 1)]
+)
+def test_cells_are_one_where_most_of_the_boundary_is_probable(membrane, gap, cells):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    probability = two_cells(membrane, gap)
+    found = cut(probability)
+    np.testing.assert_array_equal(found > 0, probability > 0.3)
+    assert found.max() == cells
+    assert (found[12, 5] == found[12, 35]) == (cells == 1)
+
+
+def test_a_membrane_above_the_mask_s_threshold_parts_cells():
+    pytest.importorskip("skimage", reason="needs the extra science")
+    probability = two_cells(0.6, 0.6)
+    assert cut(probability, 0.3, 0.5).max() == 1
+    assert cut(probability, 0.3, 0.7).max() == 2
+    assert cut(probability, 0.5, 0.7)[12, 19:21].all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 999), boundary=st.sampled_from([0.1, 0.5, 0.9]))
+def test_cut_instances_cover_the_mask_and_count_from_the_top_down(seed, boundary):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    noise = np.random.default_rng(seed).normal(size=(24, 32))
+    probability = 1 / (1 + np.exp(-9 * ndimage.gaussian_filter(noise, 1.5)))
+    found = cut(probability, 0.4, boundary)
+    np.testing.assert_array_equal(found > 0, probability > 0.4)
+    numbers, first = np.unique(found[found > 0], return_index=True)
+    assert numbers.tolist() == list(range(1, len(numbers) + 1))
+    assert (np.diff(first) > 0).all()
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_nothing_is_cut_of_an_even_image(probability):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    assert (cut(np.full((5, 6), probability)) == probability).all()
+
+
+def test_more_cut_instances_than_16_bits_number_are_refused():
+    pytest.importorskip("skimage", reason="needs the extra science")
+    probability = np.zeros((512, 514))
+    probability[::2, ::2] = 1
+    with pytest.raises(BadData, match=r"has 65\d+ pieces, and 65535 is the most"):
+        cut(probability)
 
 
 def test_pieces_of_other_runs_are_the_connected_ones():
