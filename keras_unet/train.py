@@ -130,18 +130,20 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
     from keras_unet.training.fit import Plan, compile_network, fit
     from keras_unet.training.logs import Trackers
 
-    device = devices.use_device(config.fit)
-    if prepared and config.fits_image_size:
-        config = with_fitting_size(compile_network, config, split, device, began, say)
-    verbose = int(sys.stdout.isatty())
-    logs = Trackers(folder, config, say)
-    plan = Plan(folder, folder, config, split, device, verbose, say, logs, began)
-    with from_training_on(folder, plan.resume_command):
-        _begin(folder, config, split, prepared)
-        with logs:
-            done = fit(plan)
-            say(f"best validation Dice {done.best:.4f} in epoch {done.best_epoch}")
-            _finish(plan, logs, say)
+    with devices.borrow_device(config.fit) as device:
+        if prepared and config.fits_image_size:
+            config = with_fitting_size(
+                compile_network, config, split, device, began, say
+            )
+        verbose = int(sys.stdout.isatty())
+        logs = Trackers(folder, config, say)
+        plan = Plan(folder, folder, config, split, device, verbose, say, logs, began)
+        with from_training_on(folder, plan.resume_command):
+            _begin(folder, config, split, prepared)
+            with logs:
+                done = fit(plan)
+                say(f"best validation Dice {done.best:.4f} in epoch {done.best_epoch}")
+                _finish(plan, logs, say)
 
 
 def _finish(plan: Plan, trackers: Trackers, say: Say) -> None:
