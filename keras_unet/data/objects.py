@@ -225,7 +225,10 @@ def find_skimage(what: str) -> Any:
         BadUsage: it is not installed.
     """
     try:
-        import skimage
+        # Not left to its lazy loading, which threads see half done (0.26).
+        import skimage.graph
+        import skimage.morphology
+        import skimage.segmentation
     except ImportError:
         install = how_to_install("science")
         raise BadUsage(f"{what} needs scikit-image, not installed: {install}") from None
