@@ -57,7 +57,7 @@ class Arguments:
             counted from the list's own folder.
         output: folder to write <stem>.png to; what lies in a folder of a folder goes to
             a folder of the same name.
-        overlay: also write <stem>_overlay.jpg, the image with the mask over it.
+        overlay: also write <stem>_overlay.jpg, the image under mask or instances.
         probabilities: also write <stem>_probability.png, grey in 16 bits.
         instances: also write <stem>_instances.png: the number of each pixel's connected
             piece, grey in 16 bits; pixels that touch at a corner are connected. Of runs

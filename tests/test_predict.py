@@ -454,6 +454,19 @@ def test_an_overlay_is_an_image_of_the_same_size(run, images, tmp_path):
     assert load(tmp_path / "out" / "a_overlay.jpg").shape == (16, 24, 3)
 
 
+def test_an_overlay_has_a_colour_for_each_instance(run, tmp_path):
+    two = square() * 0
+    two[2:14, 2:10] = two[2:14, 14:22] = 1
+    draw(tmp_path / "in" / "a.png", two)
+    words = [tmp_path / "in", "--overlay", "--output"]
+    assert predict(run, *words, tmp_path / "mask") == 0
+    assert predict(run, *words, tmp_path / "instances", "--instances") == 0
+    inside = np.s_[4:12, [6, 17]]
+    for folder, apart in [("mask", False), ("instances", True)]:
+        seen = load(tmp_path / folder / "a_overlay.jpg")[inside].mean(0)
+        assert (np.abs(seen[0] - seen[1]).max() > 30) == apart
+
+
 def test_a_probability_has_16_bits(run, images, tmp_path):
     predict(run, images / "a.png", "--output", tmp_path / "out", "--probabilities")
     levels = load(tmp_path / "out" / "a_probability.png")

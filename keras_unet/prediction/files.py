@@ -255,7 +255,7 @@ class _Writer:
     ) -> Unreadable | None:
         """Writes the files of an image, the mask last; returns why there are none."""
         mask, levels = gather()
-        start = _start(one, self.wanted.output)
+        start, numbers = _start(one, self.wanted.output), None
         if self.wanted.instances:
             try:
                 inside = next(iter(levels.values())) if self.parts else None
@@ -267,7 +267,10 @@ class _Writer:
             if self.wanted.probabilities:
                 _save(Image.fromarray(level), start + end)
         if image is not None:
-            painted = canvas.paint_mask(image, mask)
+            if numbers is None:
+                painted = canvas.paint_mask(image, mask)
+            else:
+                painted = canvas.paint_instances(image, numbers)
             _save(Image.fromarray(painted), start + "_overlay.jpg")
         written = Image.fromarray(as_written(mask, self.values))
         if self.palette and written.mode == "L":
