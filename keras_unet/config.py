@@ -232,9 +232,9 @@ class PredictConfig:
         test_time_flips: the probability is the mean over the image and its mirrored
             forms along the axes that --flip of the training names; with both of them,
             --rotation-degrees of 90 and more and square inputs, over all eight forms.
-        boundary_threshold: two of the --instances touch, without being one, where the
-            probability along their common boundary is not above this, in the mean
-            (extra science); with 0, all that touches is one.
+        boundary_threshold: what touches is one of the --instances only if the mean
+            probability along the boundary is above this (foreground and background;
+            extra science); with 0, all that touches is one.
     """
 
     threshold: float = 0.5

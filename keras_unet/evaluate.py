@@ -52,9 +52,9 @@ class Arguments:
         instances: also score the instances that keras_unet.predict --instances writes
             against those of the masks: SEG of the Cell Tracking Challenge; and look for
             the thresholds of the best SEG on validation (extra science).
-        boundary_threshold: two instances that touch are one where the probability along
-            their common boundary is above this, in the mean; with 0, all that touches
-            is one; by default the run's own.
+        boundary_threshold: what touches is one instance only if the mean probability
+            along the boundary is above this (foreground and background; extra science);
+            with 0, all that touches is one; by default the run's own.
         membranes: also score the foreground as the ISBI 2012 challenge scores what lies
             between membranes: V_Rand, V_Info, Rand, warping and pixel error; with
             --instances, these by V_Rand and V_Info too, and the thresholds of the best

@@ -57,11 +57,11 @@ class Arguments:
             counted from the list's own folder.
         output: folder to write <stem>.png to; what lies in a folder of a folder goes to
             a folder of the same name.
-        overlay: also write <stem>_overlay.jpg, the image under mask or instances.
+        overlay: also write <stem>_overlay.jpg; with --instances, that of these, too.
         probabilities: also write <stem>_probability.png, grey in 16 bits.
         instances: also write <stem>_instances.png: the number of each pixel's connected
-            piece, grey in 16 bits; pixels that touch at a corner are connected. Of runs
-            with --targets borders, that of its cell, grown over the borders.
+            piece (corners connect), or with --boundary-threshold what that cuts it
+            into, or with --targets borders its cell, grown over them; 16 bits.
         submission: also write this CSV file with run lengths, as Kaggle wants them.
         shard: do a share only, the third of sixteen with 3/16, of the same INPUT each;
             CSV files get names such as failed-03-of-16.csv, and the submissions of
@@ -69,9 +69,9 @@ class Arguments:
         overwrite: make anew what the output folder holds.
         threshold: foreground is what is more probable; by default the run's own; best
             is that which keras_unet.evaluate found.
-        boundary_threshold: of --instances: two that touch are one where the probability
-            along their common boundary is above this, in the mean; with 0, all that
-            touches is one; by default the run's own; evaluate --instances tells it.
+        boundary_threshold: what touches is one of the --instances only if the mean
+            probability along the boundary is above this (foreground and background;
+            extra science); with 0, all that touches is one; by default the run's own.
         test_time_flips: the probability is the mean over the image and its mirrored
             forms, along the axes that --flip of the training names; of networks that
             were trained on quarter turns too and see squares, over all eight forms.

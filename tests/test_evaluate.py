@@ -232,12 +232,12 @@ def test_thresholds_for_instances_are_found_on_validation_and_said(tmp_path, cap
     of_validation = metrics_of(run)["validation"]
     assert of_validation["seg"] < 0.6
     best = of_validation["best_instances"]
-    assert best == {"boundary_threshold": 0.8, "threshold": 0.1, "seg": 1.0}
-    flags = ["--boundary-threshold", "0.8", "--threshold", "0.1"]
+    assert best == {"boundary_threshold": 0.9, "threshold": 0.1, "seg": 1.0}
+    flags = ["--boundary-threshold", "0.9", "--threshold", "0.1"]
     assert f"{' '.join(flags)}, SEG 1.0000" in capsys.readouterr().out
     assert evaluate(run, "--instances", "--split", "all", *flags) == 0
     assert metrics_of(run)["all"]["seg"] == 1.0
-    assert metrics_of(run)["all"]["boundary_threshold"] == 0.8
+    assert metrics_of(run)["all"]["boundary_threshold"] == 0.9
     assert "best_instances" not in metrics_of(run)["all"]
 
 

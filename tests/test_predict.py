@@ -156,6 +156,7 @@ def test_what_is_wanted_beside_the_masks_is_made_of_images_that_have_theirs(
     assert predict(run, *words) == 0
     assert predict(run, *words, "--overlay", "--instances") == 0
     ends = ("{}.png", "{}_instances.png", "{}_overlay.jpg")
+    ends += ("{}_instances_overlay.jpg",)
     wanted = {end.format(name) for name in "ab" for end in ends}
     assert masks(tmp_path / "out") == wanted
 
@@ -454,16 +455,14 @@ def test_an_overlay_is_an_image_of_the_same_size(run, images, tmp_path):
     assert load(tmp_path / "out" / "a_overlay.jpg").shape == (16, 24, 3)
 
 
-def test_an_overlay_has_a_colour_for_each_instance(run, tmp_path):
+def test_an_overlay_of_instances_has_a_colour_for_each(run, tmp_path):
     two = square() * 0
     two[2:14, 2:10] = two[2:14, 14:22] = 1
     draw(tmp_path / "in" / "a.png", two)
-    words = [tmp_path / "in", "--overlay", "--output"]
-    assert predict(run, *words, tmp_path / "mask") == 0
-    assert predict(run, *words, tmp_path / "instances", "--instances") == 0
-    inside = np.s_[4:12, [6, 17]]
-    for folder, apart in [("mask", False), ("instances", True)]:
-        seen = load(tmp_path / folder / "a_overlay.jpg")[inside].mean(0)
+    words = [tmp_path / "in", "--overlay", "--instances"]
+    assert predict(run, *words, "--output", tmp_path / "out") == 0
+    for name, apart in [("a_overlay.jpg", False), ("a_instances_overlay.jpg", True)]:
+        seen = load(tmp_path / "out" / name)[4:12, [6, 17]].mean(0)
         assert (np.abs(seen[0] - seen[1]).max() > 30) == apart
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -135,57 +136,71 @@ def number_instances(
         BadData: there are more than 65535.
         BadUsage: scikit-image is needed and not installed.
     """
-    skimage = skimage_for(config)
-    if skimage is None:
+    if config.data.targets == "borders":
+        return _grow(mask, skimage_for(config))
+    boundary = config.predict.boundary_threshold
+    if not boundary or levels is None:
         return number_pieces(mask)
+    return _cut(mask > 0, levels, boundary, skimage_for(config))
+
+
+def _grow(mask: Mask, skimage: Any) -> npt.NDArray[np.uint16]:
+    """Returns the number of each pixel's cell, grown over the borders between them."""
     from scipy import ndimage
 
-    if levels is not None:
-        return _cut(mask > 0, levels, config.predict.boundary_threshold, skimage)
     seeds, count = ndimage.label(mask == 1)
     _require_16_bits(count)
     # Borders are higher than cells: each cell is filled before these are shared. Over
     # corners, as pieces are connected.
-    watershed = skimage.segmentation.watershed
-    grown = watershed(mask, seeds.astype(np.uint16), 2, mask=mask > 0)
+    grown = skimage.watershed(mask, seeds.astype(np.uint16), 2, mask=mask > 0)
     return np.asarray(grown, np.uint16)
 
 
 def _cut(
     inside: npt.NDArray[np.bool_], levels: Levels, threshold: float, skimage: Any
 ) -> npt.NDArray[np.uint16]:
-    """Returns the number of each pixel's instance: what improbable boundaries part.
+    """Returns the number of each pixel's instance: pieces, cut along their boundaries.
 
-    A region grows from each place that is farther inside than what is around it, of the
-    mask and of what is above the threshold (watershed). Then the two with the most
+    A region grows from each middle of what is above the threshold (watershed), or from
+    a piece that is nowhere above. Then the two regions of a piece with the most
     probable boundary become one, as long as the mean along it is above the threshold.
-    So a gap of a few pixels in a membrane joins no cells, as it does where the pieces
-    above a threshold are counted. (Mean boundary agglomeration: Nunez-Iglesias et al.
-    2013, "Machine learning of hierarchical clustering", 10.1371/journal.pone.0071715.)
+    A boundary goes on into the gap on its sides: so a hole of a few pixels in a
+    membrane joins no cells, as it does where connected pieces are counted. (Mean
+    boundary agglomeration: Nunez-Iglesias et al. 2013, "Machine learning of
+    hierarchical clustering", doi 10.1371/journal.pone.0071715.)
     """
     from scipy import ndimage
 
-    surer = inside & (levels > 65535 * threshold)
-    depth = sum(map(ndimage.distance_transform_edt, (inside, surer)))
-    # Only what is inside: so each connected piece has a place of its own.
-    depth = ndimage.gaussian_filter(depth, _EVEN) * inside
-    seeds, count = ndimage.label(
-        skimage.morphology.local_maxima(depth), np.ones((3, 3))
-    )
+    corners = np.ones((3, 3))
+    pieces, count = ndimage.label(inside, corners)
+    sure = inside & (levels > 65535 * threshold)
+    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(sure), _EVEN) * sure
+    has_sure = np.zeros(count + 1, bool)
+    has_sure[pieces[sure]] = True
+    middles = skimage.local_maxima(depth) | (inside & ~has_sure[pieces])
+    seeds, count = ndimage.label(middles, corners)
     if count < 2:
         return inside.astype(np.uint16)
+    near = ndimage.distance_transform_edt(~inside) <= _GAP
     outside = 65535 - levels
-    regions = skimage.segmentation.watershed(outside, seeds, 2)
-    numbers = skimage.graph.merge_hierarchical(
+    regions = skimage.watershed(outside, seeds, 2, mask=near)
+    graph = skimage.rag_boundary(regions, outside.astype(np.float64))
+    piece_of = np.zeros(count + 1, pieces.dtype)
+    piece_of[seeds] = pieces * (seeds > 0)
+    apart = [(a, b) for a, b in graph.edges if piece_of[a] != piece_of[b]]
+    graph.remove_edges_from(apart)
+    numbers = skimage.merge_hierarchical(
         regions,
-        skimage.graph.rag_boundary(regions, outside.astype(np.float64)),
+        graph,
         thresh=65535 * (1 - threshold),
         rag_copy=False,
         in_place_merge=True,
         merge_func=lambda *nodes: None,
         weight_func=_mean_of_both,
     )
-    which, first, of_pixel = np.unique(numbers[inside], True, True)
+    which, first, of_pixel = np.unique(
+        numbers[inside], return_index=True, return_inverse=True
+    )
     _require_16_bits(len(which))
     instances = np.zeros(inside.shape, np.uint16)
     # From the top down.
@@ -195,6 +210,8 @@ def _cut(
 
 _EVEN = 1.0
 """σ, in pixels, of what evens out the unrest of an outline before places are found."""
+_GAP = 3
+"""Pixels of a gap, on each of its sides, that belong to a boundary."""
 
 
 def _mean_of_both(regions: Any, one: int, other: int, third: int) -> dict[str, float]:
@@ -206,7 +223,7 @@ def _mean_of_both(regions: Any, one: int, other: int, third: int) -> dict[str, f
 
 
 def skimage_for(config: Config) -> Any:
-    """Returns scikit-image where a run's instances need it, else None.
+    """Returns what of scikit-image a run's instances need, of some None.
 
     Raises:
         BadUsage: it is not installed.
@@ -219,20 +236,24 @@ def skimage_for(config: Config) -> Any:
 
 
 def find_skimage(what: str) -> Any:
-    """Returns scikit-image, which ``what`` needs.
+    """Returns functions of scikit-image, which ``what`` needs.
 
     Raises:
         BadUsage: it is not installed.
     """
     try:
-        # Not left to its lazy loading, which threads see half done (0.26).
-        import skimage.graph
-        import skimage.morphology
-        import skimage.segmentation
+        from skimage import graph, morphology, segmentation
+
+        # Now, because threads that load them at their first use see them half done.
+        return SimpleNamespace(
+            local_maxima=morphology.local_maxima,
+            merge_hierarchical=graph.merge_hierarchical,
+            rag_boundary=graph.rag_boundary,
+            watershed=segmentation.watershed,
+        )
     except ImportError:
         install = how_to_install("science")
         raise BadUsage(f"{what} needs scikit-image, not installed: {install}") from None
-    return skimage
 
 
 def number_pieces(mask: Mask) -> npt.NDArray[np.uint16]:

@@ -124,7 +124,7 @@ class Scoring:
 
 
 DOWN_TO = (0.1, 0.2, 0.3, 0.4, 0.5)
-BOUNDARIES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8)
+BOUNDARIES = (0.0, 0.5, 0.7, 0.9)
 """Thresholds that are tried for instances; of equally good ones the first."""
 
 

@@ -201,7 +201,7 @@ def parted(pieces: Ids) -> Ids:
     Raises:
         BadUsage: scikit-image, the extra science, is not installed.
     """
-    watershed = find_skimage("--membranes").segmentation.watershed
+    watershed = find_skimage("--membranes").watershed
     seeds = pieces.copy()
     # A watershed draws no line through what it grows from.
     for here, other, left in (

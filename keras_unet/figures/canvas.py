@@ -81,13 +81,19 @@ def paint_mask(image: Image, mask: Mask, opacity: float = 0.4) -> Image:
 
 
 def paint_instances(image: Image, instances: npt.NDArray[Any]) -> Image:
-    """Returns ``image`` with each of ``instances`` (h, w) in a colour of its own."""
+    """Returns ``image`` with each of ``instances`` (h, w) tinted and outlined.
+
+    Numbers that follow each other differ most in colour; of many, some look alike.
+    """
     places = np.unique(instances, return_inverse=True)[1].reshape(instances.shape)
     # Hues a golden section apart: neighbours in number are far apart in colour.
     hues = (np.arange(places.max() + 1) * 0.618034)[:, None] + [0, 1 / 3, 2 / 3]
     colours = (255 * (0.5 + 0.5 * np.cos(2 * np.pi * hues))).astype(np.uint8)
-    strength = np.where(instances > 0, 0.55, 0.0).astype(np.float32)
-    return _blend(as_colour(image), colours[places], strength)
+    painted = colours[places]
+    strength = (instances > 0) * np.float32(0.55)
+    between = outline(instances) & (instances > 0)
+    painted[between], strength[between] = WHITE, 1.0
+    return _blend(as_colour(image), painted, strength)
 
 
 def paint_classes(mask: Mask) -> Image:

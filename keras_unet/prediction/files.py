@@ -54,7 +54,8 @@ class Wanted:
         overlay: also <stem>_overlay.jpg, the image with the mask over it.
         probabilities: also <stem>_probability.png, 16 bits for 0 to 1; of three and
             more classes <stem>_probability_<number>.png for each, from 0 on.
-        instances: also <stem>_instances.png, 16 bits: the number of each pixel's piece.
+        instances: also <stem>_instances.png, 16 bits: the number of each pixel's
+            object; with overlay also <stem>_instances_overlay.jpg, each in a colour.
     """
 
     output: Path
@@ -150,6 +151,7 @@ def _start(one: Input, output: Path) -> str:
 def _ends(wanted: Wanted, classes: int) -> list[str]:
     """Returns how the files that are made of an image end."""
     ends = ["_overlay.jpg"] * wanted.overlay + ["_instances.png"] * wanted.instances
+    ends += ["_instances_overlay.jpg"] * (wanted.overlay and wanted.instances)
     if wanted.probabilities:
         ends += _probability_ends(classes).values()
     return [*ends, ".png"]
@@ -237,9 +239,9 @@ class _Writer:
         self.values = class_values(segmenter.config)
         self.palette = _palette(run, segmenter.config.data)
         how = segmenter.config.predict
-        self.parts = wanted.instances and how.boundary_threshold > 0
+        self.cuts = wanted.instances and how.boundary_threshold > 0
         ends = _probability_ends(segmenter.config.model.classes)
-        self.ends = ends if wanted.probabilities or self.parts else {}
+        self.ends = ends if wanted.probabilities or self.cuts else {}
 
     def gather(self, size: tuple[int, int], strips: Strips) -> _Gathered:
         mask = np.empty(size, np.uint8)
@@ -255,22 +257,22 @@ class _Writer:
     ) -> Unreadable | None:
         """Writes the files of an image, the mask last; returns why there are none."""
         mask, levels = gather()
-        start, numbers = _start(one, self.wanted.output), None
+        start = _start(one, self.wanted.output)
         if self.wanted.instances:
             try:
-                inside = next(iter(levels.values())) if self.parts else None
-                numbers = number_instances(mask, self.segmenter.config, inside)
+                foreground = next(iter(levels.values())) if self.cuts else None
+                numbers = number_instances(mask, self.segmenter.config, foreground)
             except BadData as error:
                 return Unreadable(one.file, str(error))
             _save(Image.fromarray(numbers), start + "_instances.png")
+            if image is not None:
+                painted = canvas.paint_instances(image, numbers)
+                _save(Image.fromarray(painted), start + "_instances_overlay.jpg")
         for end, level in levels.items():
             if self.wanted.probabilities:
                 _save(Image.fromarray(level), start + end)
         if image is not None:
-            if numbers is None:
-                painted = canvas.paint_mask(image, mask)
-            else:
-                painted = canvas.paint_instances(image, numbers)
+            painted = canvas.paint_mask(image, mask)
             _save(Image.fromarray(painted), start + "_overlay.jpg")
         written = Image.fromarray(as_written(mask, self.values))
         if self.palette and written.mode == "L":

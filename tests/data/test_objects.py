@@ -1,5 +1,6 @@
 """Masks of one object each, as in Data Science Bowl 2018."""
 
+import itertools
 from contextlib import closing
 from pathlib import Path
 
@@ -229,6 +230,39 @@ def test_cells_are_one_where_most_of_the_boundary_is_probable(membrane, gap, cel
     assert (found[12, 5] == found[12, 35]) == (cells == 1)
 
 
+@pytest.mark.parametrize("margin", [0, 5, 20])
+@pytest.mark.parametrize(("membrane", "gap"), [(0.1, 0.9), (0.9, 0.1)])
+def test_background_around_cells_changes_nothing(membrane, gap, margin):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    probability = two_cells(membrane, gap)
+    wide = cut(np.pad(probability, margin, constant_values=0.01))
+    inside = np.s_[margin : margin + 24, margin : margin + 40]
+    np.testing.assert_array_equal(wide[inside], cut(probability))
+
+
+@pytest.mark.parametrize("margin", [1, 20])
+def test_a_cell_with_a_waist_stays_one(margin):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    y, x = np.mgrid[-12:13, -20:21]
+    cell = np.minimum((x - 8) ** 2, (x + 8) ** 2) + y**2 <= 144
+    probability = np.pad(np.where(cell, 0.98, 0.01), margin, constant_values=0.01)
+    assert cut(probability, 0.5, 0.5).max() == 1
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3])
+def test_cells_of_a_grid_come_apart_also_where_membranes_are_in_the_mask(threshold):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    probability = np.full((104, 104), 0.2)
+    for top, left in itertools.product((2, 36, 70), repeat=2):
+        probability[top : top + 30, left : left + 30] = 0.98
+    assert cut(probability, threshold, 0.5).max() == 9
+
+
+def test_what_does_not_touch_is_never_one():
+    pytest.importorskip("skimage", reason="needs the extra science")
+    assert cut(two_cells(0.45, 0.45), 0.5, 0.3).max() == 2
+
+
 def test_a_membrane_above_the_mask_s_threshold_parts_cells():
     pytest.importorskip("skimage", reason="needs the extra science")
     probability = two_cells(0.6, 0.6)
@@ -245,6 +279,10 @@ def test_cut_instances_cover_the_mask_and_count_from_the_top_down(seed, boundary
     probability = 1 / (1 + np.exp(-9 * ndimage.gaussian_filter(noise, 1.5)))
     found = cut(probability, 0.4, boundary)
     np.testing.assert_array_equal(found > 0, probability > 0.4)
+    pieces = number_pieces((found > 0).view(np.uint8))
+    assert len(np.unique(np.stack([found, pieces]).reshape(2, -1), axis=1)[0]) == (
+        found.max() + (found == 0).any()
+    )
     numbers, first = np.unique(found[found > 0], return_index=True)
     assert numbers.tolist() == list(range(1, len(numbers) + 1))
     assert (np.diff(first) > 0).all()
@@ -260,7 +298,7 @@ def test_more_cut_instances_than_16_bits_number_are_refused():
     pytest.importorskip("skimage", reason="needs the extra science")
     probability = np.zeros((512, 514))
     probability[::2, ::2] = 1
-    with pytest.raises(BadData, match=r"has 65\d+ pieces, and 65535 is the most"):
+    with pytest.raises(BadData, match="has 65792 pieces, and 65535 is the most"):
         cut(probability)
 
 

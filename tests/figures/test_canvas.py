@@ -98,8 +98,10 @@ def test_colours_come_again_beyond_the_palette():
     assert canvas.class_colour(1) == canvas.class_colour(8)
 
 
-def test_instances_have_colours_of_their_own_and_background_stays(grey):
+def test_instances_have_colours_and_outlines_and_background_stays(grey):
     numbers = np.arange(600).reshape(20, 30) // 100 * 1000
     painted = canvas.paint_instances(grey, numbers)
-    assert len({tuple(pixel) for pixel in painted.reshape(-1, 3)}) == 6
+    colours = {tuple(pixel) for pixel in painted.reshape(-1, 3)}
+    assert canvas.WHITE in colours
+    assert len(colours - {canvas.WHITE}) == 6
     np.testing.assert_array_equal(painted[numbers == 0], grey[numbers == 0])
