@@ -296,11 +296,12 @@ class Config:
         as_paths(self, "output")
         if self.resume and self.overwrite:
             raise ValueError("--resume and --overwrite exclude each other: give one")
+        classes = 3 if self.data.targets == "borders" else self.model.classes
         for name, usual in (("threshold", 0.5), ("boundary_threshold", 0.0)):
-            if getattr(self.predict, name) != usual and self.model.classes > 2:
+            if getattr(self.predict, name) != usual and classes > 2:
                 raise BadUsage(
                     f"{flag_of(name)} is for foreground and background: the "
-                    f"{self.model.classes} classes are told by the most probable one"
+                    f"{classes} classes are told by the most probable one"
                 )
         if self.loss.weight_map and self.model.classes > 2:
             raise BadUsage(

@@ -125,16 +125,17 @@ def _run(folder: RunFolder, config: Config, say: Say) -> None:
     _check_folder(folder, config, say)
     config, split, prepared = _gather(folder, config, say)
     load_tensorflow()
+    from keras_unet.model.unet import policy_of_block
     from keras_unet.training import devices
     from keras_unet.training.budget import with_fitting_size
     from keras_unet.training.fit import Plan, compile_network, fit
     from keras_unet.training.logs import Trackers
 
-    with devices.borrow_device(config.fit) as device:
+    with policy_of_block():
+        device = devices.use_device(config.fit)
         if prepared and config.fits_image_size:
-            config = with_fitting_size(
-                compile_network, config, split, device, began, say
-            )
+            given = config, split, device, began, say
+            config = with_fitting_size(compile_network, *given)
         verbose = int(sys.stdout.isatty())
         logs = Trackers(folder, config, say)
         plan = Plan(folder, folder, config, split, device, verbose, say, logs, began)
@@ -178,12 +179,14 @@ def _work(run: RunFolder, config: Config) -> RunFolder:
     """Trains as a worker whose files nobody needs: another one writes the run."""
     config, split, _ = _gather(run, config, silent)
     load_tensorflow()
+    from keras_unet.model.unet import policy_of_block
     from keras_unet.training import devices
     from keras_unet.training.fit import Plan, fit
 
-    device = devices.use_device(config.fit)
-    with tempfile.TemporaryDirectory(prefix="keras_unet_worker_") as folder:
-        # Not the disk that all see: its cache would go there.
+    # Not the disk that all see: its cache would go there.
+    alone = tempfile.TemporaryDirectory(prefix="keras_unet_worker_")
+    with policy_of_block(), alone as folder:
+        device = devices.use_device(config.fit)
         config = dataclasses.replace(config, output=Path(folder))
         fit(Plan(RunFolder(folder), run, config, split, device, 0, silent))
     return run

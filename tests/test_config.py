@@ -36,6 +36,13 @@ from keras_unet.data_config import DataConfig
             ),
             "--boundary-threshold is for foreground and background",
         ),
+        (
+            lambda: Config(
+                data=DataConfig(mask_kind="instances", targets="borders"),
+                predict=PredictConfig(boundary_threshold=0.4),
+            ),
+            "--boundary-threshold is for foreground and background: the 3 classes",
+        ),
         (lambda: PredictConfig(boundary_threshold=1.0), "--boundary-threshold must be"),
         (lambda: UNetConfig(classes=0), "--classes must be 1 to 255, not 0"),
         (lambda: UNetConfig(dropout=1.0), "--dropout must be 0 to below 1"),

@@ -7,6 +7,9 @@ one road to probability and class ids, is at the end.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,6 +25,16 @@ from keras_unet.model.layers import (
     StatelessDropout,
 )
 from keras_unet.types import Tensor
+
+
+@contextlib.contextmanager
+def policy_of_block() -> Iterator[None]:
+    """Has Keras' precision policy be again, after the block, what it was before it."""
+    before = keras.mixed_precision.global_policy()
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def convolve_twice(x: Tensor, filters: int, name: str, config: UNetConfig) -> Tensor:

@@ -6,7 +6,6 @@ and 3.10 of any on the machine.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import warnings
 from collections import Counter
@@ -19,7 +18,7 @@ import keras
 import numpy as np
 
 from keras_unet.errors import BadData
-from keras_unet.model.unet import build_network
+from keras_unet.model.unet import build_network, policy_of_block
 from keras_unet.run_folder import RunFolder
 
 MOST_OBJECTS = 20_000
@@ -41,17 +40,6 @@ _LAYERS = "/layers/"
 """Where Keras keeps a network's weights; beside it lies the optimizer's state."""
 
 
-@contextlib.contextmanager
-def in_float32() -> Iterator[None]:
-    """Has networks that are built in the block compute in float32."""
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32")
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
-
-
 def load_network(run: RunFolder) -> keras.Model:
     """Returns the run's best network in float32, whatever it was trained in.
 
@@ -63,7 +51,8 @@ def load_network(run: RunFolder) -> keras.Model:
     """
     config = run.load_config()
     weights = run.require_weights()
-    with in_float32():
+    with policy_of_block():
+        keras.mixed_precision.set_global_policy("float32")
         network = build_network(config.model)
     load_weights(network, weights)
     return network

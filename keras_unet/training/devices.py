@@ -6,10 +6,9 @@ The second half is what Keras 3 lacks for ``fit`` under
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,16 +67,6 @@ def use_device(fit: FitConfig) -> Device:
     if fit.xla == "auto":
         xla, xla_why = bool(gpus) and compiles_for_gpus(build), _XLA_WHY
     return Device(_name(gpus), precision, why, xla, xla_why, strategy)
-
-
-@contextlib.contextmanager
-def borrow_device(fit: FitConfig) -> Iterator[Device]:
-    """Has the block train in the policy of ``use_device``, and then the one before."""
-    before = keras.mixed_precision.global_policy()
-    try:
-        yield use_device(fit)
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 def choose_precision(wanted: str, gpus: list[Any]) -> tuple[str, str]:
