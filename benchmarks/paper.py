@@ -40,9 +40,7 @@ _PAPER = f"--padding valid --elastic-pixels 10 {_BATCH}"
 ABLATION = {
     "weight map, elastic, valid (the paper)": _PAPER,
     "no weight map": f"{_PAPER} --no-weight-map",
-    "border class instead of the weight map": (
-        f"{_PAPER} --no-weight-map --targets borders"
-    ),
+    "border class instead of the weight map": (f"{_PAPER} --targets borders"),
     "scaling and rotation alone, not elastic": f"--padding valid {_BATCH}",
     "padding same": f"--elastic-pixels 10 {_BATCH}",
     "padding same, not elastic": _BATCH,

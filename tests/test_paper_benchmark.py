@@ -199,7 +199,7 @@ def test_each_row_of_the_ablation_changes_one_part_and_the_last_is_the_preset():
     changed = [{name for name, *_ in differences(paper, other)} for other in others]
     assert changed == [
         {"weight_map"},
-        {"weight_map", "targets"},
+        {"weight_map", "targets", "threshold", "boundary_threshold"},
         {"elastic_pixels"},
         {"padding"},
         {"elastic_pixels", "padding"},

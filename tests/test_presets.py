@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from keras_unet.config import PresetName
+from keras_unet.config import PredictConfig, PresetName
 from keras_unet.presets import preset, preset_in
 
 
@@ -46,6 +46,14 @@ def test_the_papers_presets_see_tiles(
     )
     assert config.augment.elastic_pixels == elastic
     assert config.loss.weight_map == (name == "hela")
+
+
+@pytest.mark.parametrize("targets", [["--targets", "borders"], ["--targets=borders"]])
+def test_with_targets_borders_nothing_else_parts_cells(targets):
+    config = preset_in(["--preset", "hela", *targets])
+    assert not config.loss.weight_map
+    assert config.predict == PredictConfig()
+    assert preset("hela").predict.boundary_threshold == 0.5
 
 
 def test_with_an_image_size_whole_images_are_seen():
