@@ -337,9 +337,11 @@ def find_white(
         above = sum(value > white for value in brightest)
         note = f"images: {above} of 16 bits have values above --white {white} ({most})"
         return white, [f"{note}, which become white too"] if above else []
-    bits = max(8, most.bit_length())
+    median = sorted(brightest)[len(brightest) // 2]
+    bits, usual = (max(8, value.bit_length()) for value in (most, median))
     white = 2**bits - 1
-    if bits == 16:
-        return white, []
-    used = f"images: 16 bits of which {bits} are used"
-    return white, [f"{used}: {white} counts as white (--white)"]
+    used = f"images: 16 bits of which {bits} are used: {white} counts as white"
+    if usual + 1 < bits:
+        dark = f"the median image's brightest pixel has {median}"
+        return white, [f"{used}, but {dark}: --white {2**usual - 1} would show it"]
+    return white, [f"{used} (--white)"] if bits < 16 else []

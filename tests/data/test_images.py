@@ -380,6 +380,15 @@ def test_the_bits_that_are_used_are_said():
     assert find_white([60000], None)[1] == []
 
 
+def test_a_hot_pixel_beside_dark_images_is_said():
+    white, notes = find_white([4000, 65535, 3900], None)
+    assert white == 65535
+    assert notes == [
+        "images: 16 bits of which 16 are used: 65535 counts as white, but the median "
+        "image's brightest pixel has 4000: --white 4095 would show it"
+    ]
+
+
 def test_what_the_user_says_stands_and_what_is_brighter_is_said():
     white, notes = find_white([900, 2000], 1000)
     assert white == 1000
