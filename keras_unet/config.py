@@ -301,7 +301,8 @@ class Config:
             if getattr(self.predict, name) != usual and classes > 2:
                 raise BadUsage(
                     f"{flag_of(name)} is for foreground and background: the "
-                    f"{classes} classes are told by the most probable one"
+                    f"{classes} classes are told by the most probable one. Presets "
+                    f"have others: {flag_of(name)} {usual:g}"
                 )
         if self.loss.weight_map and self.model.classes > 2:
             raise BadUsage(

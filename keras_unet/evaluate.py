@@ -15,6 +15,8 @@ import tyro
 
 from keras_unet.config import Config, PredictConfig
 from keras_unet.console import (
+    how_to_install,
+    is_installed,
     load_tensorflow,
     parse,
     progress_bar,
@@ -45,7 +47,8 @@ class Arguments:
         data: score the images of this folder instead; all of them without --split.
         split: score this part only.
         threshold: foreground is what is more probable; by default the run's own; best
-            is that of the best Dice on validation, found by an evaluation before.
+            is that of the best Dice on validation, found by an evaluation before (not
+            of the best instances).
         test_time_flips: the probability is the mean over the image and its mirrored
             forms, along the axes that --flip of the training names; of networks that
             were trained on quarter turns too and see squares, over all eight forms.
@@ -119,8 +122,10 @@ def _require_fitting(config: Config, arguments: Arguments) -> None:
 
     if arguments.membranes:
         find_skimage("--membranes")
-    if arguments.instances:
-        skimage_for(config)
+    cut = arguments.instances and skimage_for(config)
+    if arguments.instances and not cut and not is_installed("skimage"):
+        install = how_to_install("science")
+        print(f"thresholds for instances are not looked for: {install}")
 
 
 def _evaluate(run: RunFolder, predict: PredictConfig, arguments: Arguments) -> None:

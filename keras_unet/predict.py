@@ -68,7 +68,7 @@ class Arguments:
             all, one after the other, are that of the whole.
         overwrite: make anew what the output folder holds.
         threshold: foreground is what is more probable; by default the run's own; best
-            is that which keras_unet.evaluate found.
+            is that of the best Dice (not instances), which keras_unet.evaluate found.
         boundary_threshold: what touches is one of the --instances only if the mean
             probability along the boundary is above this (foreground and background;
             extra science); with 0, all that touches is one; by default the run's own.

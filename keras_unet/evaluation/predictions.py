@@ -124,8 +124,11 @@ class Scoring:
 
 
 DOWN_TO = (0.1, 0.2, 0.3, 0.4, 0.5)
-BOUNDARIES = (0.0, 0.5, 0.7, 0.9)
-"""Thresholds that are tried for instances; of equally good ones the first."""
+BOUNDARIES = (0.5, 0.7, 0.9, 0.0)
+"""Thresholds that are tried for instances, after the run's own.
+
+The first of equally good ones is taken: cells that touch may come later.
+"""
 
 
 class PieceScores:
@@ -153,7 +156,7 @@ class PieceScores:
                 replace(config.predict, threshold=low, boundary_threshold=boundary)
                 for low, boundary in itertools.product(DOWN_TO, BOUNDARIES)
             ]
-            self._tried = {one: [] for one in how}
+            self._tried = {one: [] for one in (config.predict, *how)}
         self.columns: list[dict[str, float]] = []
         self._seg: list[float] = []
         self._agreement: list[tuple[float, float]] = []
