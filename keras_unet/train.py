@@ -166,7 +166,7 @@ def _finish(plan: Plan, trackers: Trackers, say: Say) -> None:
     if formats := plan.config.export.formats:
         say("exporting and comparing: " + ", ".join(formats))
         say(artefact_table(export_run(plan.run, formats, plan.split)))
-    summarise(plan.run, say)
+    summarise(plan.run, plan.config.data.mask_kind == "instances", say)
 
 
 def _without_original(split: Split) -> int:

@@ -15,6 +15,8 @@ from bright_run import draw, load, make_border_run, make_cells, make_run, square
 from PIL import Image
 from stopped import stopped
 
+import keras_unet
+from keras_unet.config import PredictConfig
 from keras_unet.console import parse
 from keras_unet.data import rle
 from keras_unet.predict import Arguments, main
@@ -658,6 +660,11 @@ def test_cells_that_touch_are_parted_where_their_boundary_is_improbable(tmp_path
         assert found.max() == wanted
         assert masks(tmp_path / least) == {"cells0.png", "cells0_instances.png"}
     np.testing.assert_array_equal(found, load(cells / "masks" / "cells0.png"))
+    how = PredictConfig(boundary_threshold=0.8)
+    segmenter = keras_unet.Segmenter(run, how)
+    probability = segmenter.probability(cells / "images" / "cells0.png")
+    again = keras_unet.find_instances(probability, segmenter.config)
+    np.testing.assert_array_equal(again, found)
 
 
 def test_cells_that_touch_are_told_apart_by_the_border_between_them(tmp_path):

@@ -24,7 +24,7 @@ from keras_unet.data.mask_values import MOST_CLASSES, SEVERAL, MaskSet
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData, BadUsage
-from keras_unet.types import Mask
+from keras_unet.types import Mask, Probability
 
 _IMAGES, _MASKS = "images", "masks"
 _NEARLY = 0.9
@@ -116,6 +116,18 @@ Levels = npt.NDArray[np.uint16]
 def in_16_bits(probability: npt.NDArray[np.float32]) -> Levels:
     """Returns a probability as its files have it, 0 to 65535."""
     return np.round(probability * 65535).astype(np.uint16)
+
+
+def find_instances(probability: Probability, config: Config) -> npt.NDArray[np.uint16]:
+    """Returns the number of each pixel's object, as ``predict --instances`` writes it.
+
+    Of a ``Segmenter``'s probability (h, w, classes) and config; else as by
+    ``number_instances``.
+    """
+    from keras_unet.model.unet import to_mask
+
+    mask = np.asarray(to_mask(probability, config.predict.threshold))
+    return number_instances(mask, config, in_16_bits(probability[..., 1]))
 
 
 def number_instances(

@@ -65,12 +65,15 @@ def describe(
         say(f"{'images':>10}  change slowly: this TensorFlow has no XLA for the CPU")
     if device.replicas > 1:
         say(f"{'replicas':>10}  {device.replicas}, which share each batch")
+    touching = config.data.mask_kind == "instances" and config.data.targets != "borders"
+    if touching and not config.loss.weight_map:
+        say(f"{'objects':>10}  that touch are learnt as one (see --weight-map)")
     if len({pair.group for pair in split.validation}) == 1:
         say("warning: validation has a single group; its scores may not carry over")
 
 
-def summarise(folder: RunFolder, say: Say) -> None:
-    """Says what was written where, and how to use it."""
+def summarise(folder: RunFolder, instances: bool, say: Say) -> None:
+    """Says what was written where, and how to use it; with which numbers objects."""
     say("")
     for name, use in [
         ("metrics.json", "scores at the images' own size"),
@@ -88,7 +91,8 @@ def summarise(folder: RunFolder, say: Say) -> None:
         if (folder.path / name).exists():
             say(f"{folder.path / name!s:<36}  {use}")
     say("")
-    say("segment images:    " + _command("predict", folder, "IMAGE --output DIR"))
+    wanted = "IMAGE --output DIR" + instances * " --instances --overlay"
+    say("segment images:    " + _command("predict", folder, wanted))
     say("other exports:     " + _command("export", folder, "--formats int8 web"))
     say("score other data:  " + _command("evaluate", folder, "--data DIR"))
 

@@ -8,11 +8,14 @@ from shutil import rmtree as remove  # noqa: F401, for ``before``
 
 import numpy as np
 import pytest
+import tiny_fit
+from tiny_run import write_pairs
 
-from keras_unet.config import Config, FitConfig
+from keras_unet.config import Config, FitConfig, LossConfig
 from keras_unet.console import is_installed
+from keras_unet.model.unet import build_unet
 from keras_unet.run_folder import RunFolder
-from keras_unet.training.logs import Trackers, draw_strip, summarise
+from keras_unet.training.logs import Trackers, describe, draw_strip, summarise
 
 STRIP = np.zeros((16, 30, 3), "uint8")
 
@@ -45,10 +48,32 @@ def test_a_strip_has_a_row_an_image_and_three_columns():
 
 def test_the_commands_that_are_said_can_be_pasted(tmp_path):
     said = []
-    summarise(RunFolder(tmp_path / "my run"), said.append)
+    summarise(RunFolder(tmp_path / "my run"), False, said.append)
     commands = [line for line in said if "python -m" in line]
     assert len(commands) == 3
     assert all(f" '{tmp_path / 'my run'}' " in line for line in commands)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weighs", "noted"),
+    [("instances", False, True), ("instances", True, False), ("binary", False, False)],
+)
+def test_that_touching_objects_are_learnt_as_one_is_said(tmp_path, kind, weighs, noted):
+    write_pairs(tmp_path, 4)
+    config = tiny_fit.config_of(tmp_path)
+    plan = tiny_fit.plan_of(config, tmp_path / "run")
+    data = replace(config.data, mask_kind=kind)
+    config = replace(config, data=data, loss=LossConfig(weight_map=weighs))
+    network = build_unet(config.model)
+    said = []
+    describe(plan.run, config, plan.split, plan.device, network, said.append)
+    assert any("are learnt as one" in line for line in said) == noted
+
+
+def test_of_a_run_of_objects_the_command_that_numbers_them_is_said(tmp_path):
+    said = []
+    summarise(RunFolder(tmp_path), True, said.append)
+    assert any(line.endswith("--output DIR --instances --overlay") for line in said)
 
 
 @needs("tensorboard")
