@@ -241,6 +241,18 @@ def test_thresholds_for_instances_are_found_on_validation_and_said(tmp_path, cap
     assert "best_instances" not in metrics_of(run)["all"]
 
 
+def test_thresholds_of_the_run_stay_where_no_others_are_better(tmp_path):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    # What lies between the cells is as dark as what is around them.
+    data = make_cells(tmp_path / "data", 4, (20, 240, 20))
+    meaning = {"mask_kind": "instances", "mask_reading": "levels"}
+    run = make_run(tmp_path / "run", data=data, foreground_above=0, **meaning)
+    assert evaluate(remember(run), "--instances", "--split", "validation") == 0
+    scores = metrics_of(run)["validation"]
+    best = {"boundary_threshold": 0.0, "threshold": 0.5, "seg": scores["seg"]}
+    assert scores["best_instances"] == best
+
+
 def test_what_lies_between_membranes_is_scored(tmp_path, capsys):
     pytest.importorskip("skimage", reason="needs the extra science")
     run = remember(make_run(tmp_path / "run", data=make_data(tmp_path / "data", 12)))
