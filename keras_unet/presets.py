@@ -76,12 +76,13 @@ Not as there: batch normalisation and AdamW, as in the other presets, whose lear
 rate need not be found anew for every width. The paper's are ``--normalization none
 --optimizer sgd --momentum 0.99``; which is better here is not measured.
 ``--filters 64`` has the paper's width, for a GPU. Of ISBI 2012's 30 slices, with 21 to
-train on, in 15 minutes of one core of an AMD EPYC: V_Rand 0.969 and V_Info 0.978, the
-means of five times 6 others, over the eight forms of ``--test-time-flips`` (the paper
-averages seven turned ones); without them 0.961 and 0.976 (benchmarks/paper.md).
+train on, in 15 minutes of one core of an AMD EPYC, and means over five times 6 others:
+V_Rand 0.973 and V_Info 0.983 of instances that ``--boundary-threshold 0.5`` cuts, 0.969
+and 0.978 of what the probability of membranes encloses, over the eight forms of
+``--test-time-flips`` (the paper averages seven turned ones; benchmarks/paper.md).
 
     python -m keras_unet.train --preset isbi --images image --masks label
-    python -m keras_unet.evaluate exports/isbi --membranes --test-time-flips
+    python -m keras_unet.evaluate exports/isbi --membranes --instances --test-time-flips
 """
 
 _HELA = replace(
@@ -104,10 +105,10 @@ after 48 epochs, though not after 16; scaling and rotation alone, because elasti
 deformation gained less than seeds differ. Half the resolution, at which the network
 sees a HeLa cell as a whole, was compared with nothing. ``--padding valid
 --elastic-pixels 10 --normalization batch --resolution 1 --border-sigma 5`` has them
-back. ``--targets borders`` learns the border of two cells as a class
-instead. DIC-C2DH-HeLa, sequence 01, in 12 minutes of one
-core of an AMD EPYC: SEG 0.785 to 0.826 on the gold frames of 02 (three seeds), with
-``--test-time-flips`` 0.820 to 0.842; ``--epochs 160``, 41 minutes: 0.847 (one).
+back. ``--targets borders`` learns the border of two cells as a class instead.
+DIC-C2DH-HeLa, sequence 01, in 12 minutes of one core of an AMD EPYC: SEG 0.828 to 0.841
+on the gold frames of 02 (three seeds), with ``--test-time-flips`` 0.859 to 0.868;
+``--epochs 160``, 41 minutes: 0.870 and 0.862 (one).
 
     python -m keras_unet.train --preset hela --images 01 --masks 01_ST/SEG
     python -m keras_unet.evaluate exports/hela --instances
