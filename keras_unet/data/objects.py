@@ -243,7 +243,7 @@ def skimage_for(config: Config) -> Any:
     if config.data.targets == "borders":
         return find_skimage("--instances of a run with --targets borders")
     if config.predict.boundary_threshold:
-        return find_skimage("--instances with a --boundary-threshold")
+        return find_skimage("--instances with a --boundary-threshold above 0")
     return None
 
 
