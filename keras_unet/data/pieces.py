@@ -250,7 +250,7 @@ def window_places(
     return places
 
 
-_NOTED_RATIO, _SMALL_OBJECT = 1.5, 12
+_NOTED_RATIO, _SMALL_OBJECT = 1.4, 12
 _MEASURED, _MOST_MEASURED, _LARGEST_MEASURED = 16, 16, 2048
 """One of so many masks, so many of a set, and the side of what of one is looked at."""
 

@@ -116,8 +116,9 @@ def score_parts(
     more = {name: pieces.totals() for name, pieces in of_pieces.items()}
     columns = {name: pieces.columns for name, pieces in of_pieces.items()}
     write_scores(run, scored, data, more, columns, segmenter.config)
-    _tell(scored, say or speaker())
-    _tell_pieces(more, say or speaker())
+    flips = " --test-time-flips" * segmenter.config.predict.test_time_flips
+    _tell(scored, flips, say or speaker())
+    _tell_pieces(more, flips, say or speaker())
     names = class_names(segmenter.config)
     tables = [_part(name, scores) for name, scores in scored.items()]
     last = list(scored)[-1]
@@ -131,7 +132,8 @@ def score_parts(
     return scored
 
 
-def _tell(scored: Mapping[str, Scores], say: Say) -> None:
+def _tell(scored: Mapping[str, Scores], flips: str, say: Say) -> None:
+    """Prints the scores; ``flips`` is the flag that a best threshold goes with."""
     for name, scores in scored.items():
         totals, count = scores.totals, len(scores.images)
         say(
@@ -143,11 +145,11 @@ def _tell(scored: Mapping[str, Scores], say: Say) -> None:
     if "validation" in scored and (best := scored["validation"].best_threshold):
         say(
             f"best on validation: --threshold {best[0]:.3f}, Dice {best[1]:.4f}; "
-            "evaluate, predict and export take it with --threshold best"
+            f"evaluate, predict and export take it with --threshold best{flips}"
         )
 
 
-def _tell_pieces(found: Mapping[str, Mapping[str, Any]], say: Say) -> None:
+def _tell_pieces(found: Mapping[str, Mapping[str, Any]], flips: str, say: Say) -> None:
     for name, scores in found.items():
         if "seg" in scores:
             say(f"{name}: SEG {scores['seg']:.4f}, mean over all true instances")
@@ -158,8 +160,8 @@ def _tell_pieces(found: Mapping[str, Mapping[str, Any]], say: Say) -> None:
             key, label = ("seg", "SEG") if "seg" in best else MEMBRANES[0]
             say(
                 "best for instances on validation: --boundary-threshold "
-                f"{best['boundary_threshold']} --threshold {best['threshold']}, "
-                f"{label} {best[key]:.4f}; evaluate and predict take both"
+                f"{best['boundary_threshold']} --threshold {best['threshold']}{flips}, "
+                f"{label} {best[key]:.4f}; evaluate and predict take these"
             )
         if membranes := scores.get("membranes"):
             at = membranes["thresholds"]

@@ -90,8 +90,11 @@ def export_run(
             title = run.path.resolve().name
             web.write_web(made["web"], config, made[kind], title, web_runtime)
             measured["web"] = _of_page(made["web"], kind, measured[kind])
+        decided = asdict(config.predict)
+        # Of --instances, which no file makes.
+        del decided["boundary_threshold"]
         for figures in measured.values():
-            figures["predict"] = asdict(config.predict)
+            figures["predict"] = decided
         report.begin(made)
         for name, path in made.items():
             measured[name]["path"] = _put_in_place(run, name, path)

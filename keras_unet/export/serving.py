@@ -15,7 +15,11 @@ from keras_unet.config import Config
 from keras_unet.export import client
 from keras_unet.export.saved_model import MOST_SCANS
 from keras_unet.export.tflite import notes_on_bands
-from keras_unet.prediction.segmenter import class_names, describe_values
+from keras_unet.prediction.segmenter import (
+    class_names,
+    describe_values,
+    test_time_flips,
+)
 from keras_unet.types import Image
 
 BATCHES = (1, 4, 16)
@@ -99,6 +103,7 @@ Signature `tensor`:
 
 What to know:
 
+- {decided}
 - Send standard base64, once; the server decodes it. Web-safe base64 fails.
 - An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
@@ -134,6 +139,7 @@ def write_serving(folder: Path, config: Config) -> None:
         "scans": MOST_SCANS,
         "bands": "".join(f"- {note}\n" for note in notes_on_bands(bands)),
         "channels_in": _channels(bands),
+        "decided": _decided(config),
     }
     for name, text in [
         ("models.config", _MODELS),
@@ -150,6 +156,17 @@ def _channels(bands: tuple[int, ...]) -> str:
         return "RGB"
     three = ", ".join(map(str, bands * (3 // len(bands))))
     return f"the images' bands {three}, in this order"
+
+
+def _decided(config: Config) -> str:
+    """Returns in words how a pixel's probability becomes its class."""
+    names, flips = class_names(config), test_time_flips(config)
+    found = "Each pixel is of its most probable class"
+    if len(names) == 2:
+        threshold = config.predict.threshold
+        found = f"A pixel is {names[1]} where that is more probable than {threshold}"
+    over = f", in the mean over {2 ** len(flips)} flipped forms of the image"
+    return f"{found}{over if flips else ''}."
 
 
 def within_limit(image: Image, config: Config) -> Image:

@@ -321,6 +321,10 @@ def test_check_advises_pieces_where_images_would_be_squeezed(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "3 of 3 become 6.0 times as long or wide as they are" in shown
     assert PIECES_ADVICE in shown
+    square = write_cells(tmp_path / "square", (400, 400), 100)
+    assert main(["check", str(square)]) == 0
+    shown = capsys.readouterr().out
+    assert "3 of 3 become 1.5 times as long or wide as they are" in shown
 
 
 def test_check_takes_the_kind_of_masks_of_the_preset(root, capsys):

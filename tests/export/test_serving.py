@@ -13,6 +13,7 @@ from concurrent import futures
 
 import numpy as np
 import pytest
+import random_run
 import tensorflow as tf
 import tiny_run
 from google.protobuf import (
@@ -167,6 +168,31 @@ def test_the_readme_mounts_what_the_settings_name(folder):
     text = (folder / "serving" / "README.md").read_text()
     assert 'source="$PWD/saved_model",target=/models/unet' in text
     assert "--model_config_file=/serving/models.config" in text
+
+
+@pytest.mark.parametrize(
+    ("classes", "predict", "said"),
+    [
+        (
+            2,
+            {"threshold": 0.25},
+            "A pixel is foreground where that is more probable than 0.25.",
+        ),
+        (
+            2,
+            {"test_time_flips": True},
+            "more probable than 0.5, in the mean over 4 flipped forms of the image.",
+        ),
+        (3, {}, "Each pixel is of its most probable class."),
+    ],
+)
+def test_the_readme_says_how_pixels_are_decided(tmp_path, classes, predict, said):
+    run = random_run.make_run(
+        tmp_path / "run", classes=classes, flip="both", predict=predict
+    )
+    write_serving(tmp_path / "serving", run.load_config())
+    text = (tmp_path / "serving" / "README.md").read_text()
+    assert said in " ".join(text.split())
 
 
 def test_the_readme_says_what_goes_in_what_comes_out_and_what_to_put_in_front(folder):
