@@ -12,16 +12,13 @@ from keras_unet.data.objects import ids_of
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData
 
-_DARK = 31
-_LOW = 10
-"""The highest id that is one although no other but 0 is beside it."""
-_WIDE_IGNORE = 0xFFFF
-_VOC_VOID = 0xE0E0C0
-"""Colour of contours in Pascal VOC, which are no label."""
-_FEW = 0.005
-"""Share of pixels whose soft edge may happen to look like a region."""
-_LOST = 0.002
-"""Share of pixels in even areas of a value that JPEG or soft edges may make up."""
+_DARK, _LOW = 31, 10
+"""The highest level near 0, and id that is one although only 0 is beside it."""
+_WIDE_IGNORE, _VOC_VOID = 0xFFFF, 0xE0E0C0
+"""No label of 16 bits; the colour of contours in Pascal VOC, which are none either."""
+_FEW, _LOST = 0.005, 0.002
+"""Shares of pixels: whose soft edge may happen to look like a region, and of a value in
+even areas that JPEG or soft edges may make up."""
 _TELLABLE = 24
 """Distance of levels that JPEG leaves apart."""
 
@@ -57,7 +54,7 @@ def guess(seen: MaskSet) -> Guess:
     """
     if seen.coloured:
         return _colours(seen)
-    if _is_two(seen):
+    if _is_two(seen, seen.values):
         return Guess("binary", f"only {seen.shown(seen.values)}")
     if seen.lossy:
         return _lossy(seen)
@@ -113,9 +110,8 @@ def _refuse_twins(seen: MaskSet) -> None:
     )
 
 
-def _is_two(seen: MaskSet, values: Sequence[int] | None = None) -> bool:
+def _is_two(seen: MaskSet, values: Sequence[int]) -> bool:
     """Returns whether the values are a background of 0, and one foreground at most."""
-    values = seen.values if values is None else values
     two = len(values) == 2 and values[0] == 0 and seen.background() == 0
     return len(values) <= 1 or two
 
@@ -139,25 +135,29 @@ def void_of(seen: MaskSet, names: ClassList | None = None) -> tuple[int, ...]:
 
     Beside several ids, or two that a list names, that is 255, or 65535 of 16 bits;
     else these are a question. What the list names is a label.
+
+    Raises:
+        BadData: they stand apart from what is said to number objects, and may be one.
     """
     if seen.lossy or not seen.values:
         return ()
+    listed = names.names(seen.values, seen.coloured) if names else {}
     if seen.coloured:
-        listed = names.names(seen.values, True) if names else {}
         void = _VOC_VOID in seen.values and _VOC_VOID not in listed
         return (_VOC_VOID,) if void and len(seen.values) > 2 else ()
     rest, high = seen.ids_and_high()
-    known = rest and high in ([IGNORE], [_WIDE_IGNORE])
+    known = bool(rest) and high in ([IGNORE], [_WIDE_IGNORE])
     are_named = bool(names and names.names_rest(seen))
-    void = bool(known) and _are_ids(seen, rest, high[0], are_named)
-    listed = names.names(seen.values, seen.coloured) if names else {}
+    void = known and _are_ids(seen, rest, high[0], are_named)
+    if known and not void and seen.data.mask_kind == "instances":
+        raise _doubt(seen, rest, high)
     return tuple(v for v in high if v not in listed) if void else ()
 
 
 def _with_void(seen: MaskSet) -> Guess | None:
     """Returns what high values apart from ids mean; None if there are none."""
     rest, high = seen.ids_and_high()
-    known = [IGNORE], [_WIDE_IGNORE], [IGNORE, _WIDE_IGNORE]  # As of 8 bits, and of 16.
+    known = [IGNORE], [_WIDE_IGNORE], [IGNORE, _WIDE_IGNORE]
     if not rest or not high or (seen.wide and high not in known):
         return None
     if not void_of(seen):
@@ -200,11 +200,16 @@ def _are_ids(seen: MaskSet, rest: Sequence[int], void: int, are_named: bool) -> 
 def _doubt(seen: MaskSet, rest: Sequence[int], high: Sequence[int]) -> BadData:
     values = " ".join(map(str, high))
     mean, it_is = ("mean", "they are") if len(high) > 1 else ("means", "it is")
+    otherwise = (
+        f"a class: --class-values {' '.join(map(str, seen.values))} (the background's "
+        f"first). If {it_is} the foreground: --foreground-above "
+        f"{0 if rest == [0, 1] else 127}"
+    )
+    if seen.data.mask_kind == "instances":
+        otherwise = "an object: --foreground-above 0"
     return BadData(
         f"the masks hold {seen.shares()}. What {values} {mean} cannot be told. If "
-        f"{it_is} no label: --ignore-values {values}. If {it_is} a class: "
-        f"--class-values {' '.join(map(str, seen.values))} (the background's first). "
-        f"If {it_is} the foreground: --foreground-above {0 if rest == [0, 1] else 127}"
+        f"{it_is} no label: --ignore-values {values}. If {it_is} {otherwise}"
     )
 
 
@@ -265,7 +270,7 @@ def _unknown(seen: MaskSet) -> BadData:
 
 
 def _ids(seen: MaskSet) -> Guess:
-    if _is_two(seen):
+    if _is_two(seen, seen.values):
         return Guess("binary", f"only {seen.shown(seen.values)}")
     values, kind = seen.values, ids_of(seen)
     if kind == "instances":
@@ -330,7 +335,7 @@ def _plain_colours(seen: MaskSet) -> Guess:
             "--mask-kind instances if each colour is an object. Images have as many: "
             "are images and masks swapped?"
         )
-    if _is_two(seen):
+    if _is_two(seen, seen.values):
         return Guess("binary", f"only {seen.shown(values)}", 0)
     if ids_of(seen) == "either":
         raise _either(seen)

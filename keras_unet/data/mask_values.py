@@ -106,10 +106,9 @@ def coordinates(values: Sequence[int], reading: Reading) -> npt.NDArray[np.int64
 
 MOST_CLASSES = 32
 """More values than these are no classes unless the user says so."""
-_REGION = 0.3
-"""Of a region's pixels most have equal neighbours, of a soft edge's hardly any."""
-_LEVEL = 0.2
-"""The same of a level, in whose neighbourhood noise is counted too."""
+_REGION, _LEVEL = 0.3, 0.2
+"""Of a region's pixels most have equal neighbours, of a soft edge's hardly any. The
+same of a level, in whose neighbourhood noise is counted too."""
 _NEAR, _APART = 8, 16
 """Values so near are noise around one level; levels are at least so far apart."""
 _HALO, _WEAK = 24, 0.2
@@ -122,10 +121,8 @@ MIXTURES = 6
 """Values between others that are a soft edge, and no classes of thin lines."""
 SEVERAL = 8
 """Values of which one far above the others stands out."""
-_ODD = 1e-4
-"""Share of all pixels up to which a value may be a slip of the hand."""
-_MOST_ODD = 16
-"""Pixels up to which it may be one, however many there are in all."""
+_ODD, _MOST_ODD = 1e-4, 16
+"""Share of all pixels, and pixels, up to which a value may be a slip of the hand."""
 
 
 class MaskSet:
@@ -219,8 +216,11 @@ class MaskSet:
     def ids_and_high(self) -> tuple[list[int], list[int]]:
         """Returns ids and few values far above them; no high ones if they are none."""
         *below, top = self.values
-        steps = [b - a for a, b in itertools.pairwise([0, *below])]
-        if len(below) > SEVERAL and top - below[-1] > 3 * max(steps):
+        ids = [value for value in below if value]
+        numbered = self.data.mask_kind == "instances" and len(ids) > 1
+        # Numbers of objects need not begin at 1.
+        steps = [b - a for a, b in itertools.pairwise(ids if numbered else [0, *ids])]
+        if (numbered or len(below) > SEVERAL) and top - below[-1] > 3 * max(steps):
             return below, [top]
         rest = [value for value in self.values if value <= SMALL]
         high = [value for value in self.values if value > SMALL]

@@ -207,6 +207,35 @@ def test_given_instances_that_number_no_objects_are_said(values, told):
     assert code(blocks(0, 1, 2), blocks(0, 1), mask_kind="instances").notes == ()
 
 
+@pytest.mark.parametrize(
+    ("values", "dtype", "void"),
+    [
+        ((0, 300, 301, 302, 65535), np.uint16, 65535),
+        ((0, 7, 90, 200, 65535), np.uint16, 65535),
+        ((0, 100, 101, 103, 104, 105, 107, 255), np.uint8, 255),
+    ],
+)
+def test_what_stands_apart_from_given_numbers_is_void(values, dtype, void):
+    coding = code(blocks(*values).astype(dtype), mask_kind="instances")
+    assert coding.data.ignore_values == (void,)
+    assert coding.data.foreground_above == 0
+
+
+def test_objects_numbered_up_to_255_are_objects():
+    assert code(blocks(0, 70, 140, 255), mask_kind="instances").data.ignore_values == ()
+
+
+def test_65535_beside_one_number_may_be_an_object_and_is_a_question():
+    masks = [blocks(*v).astype(np.uint16) for v in [(0, 1), (0, 65535), (0, 1, 65535)]]
+    with pytest.raises(BadData, match="no label: --ignore-values 65535") as raised:
+        code(*masks, mask_kind="instances")
+    assert str(raised.value).endswith("an object: --foreground-above 0")
+    data = code(*masks, mask_kind="instances", ignore_values=(65535,)).data
+    assert data.ignore_values == (65535,)
+    data = code(*masks, mask_kind="instances", foreground_above=0).data
+    assert data.ignore_values == ()
+
+
 def test_255_among_ids_that_are_counted_through_is_an_object():
     data = code(blocks(*range(256)), mask_kind="instances").data
     assert data.ignore_values == ()
