@@ -93,8 +93,8 @@ class LossConfig:
         weight_map: weigh each pixel of the cross-entropy and focal loss as the paper
             does (equation 2): gaps between two cells most, and background and cells
             of an image the same in total.
-        border_weight: the paper's w0, what a pixel between two touching cells weighs
-            more.
+        border_weight: the paper's w0, what a pixel between two cells weighs more at
+            most; where they touch, w0 · exp(−9 / 2σ²).
         border_sigma: the paper's σ, the width of such gaps in pixels.
     """
 

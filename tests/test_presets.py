@@ -56,6 +56,11 @@ def test_with_targets_borders_nothing_else_parts_cells(targets):
     assert preset("hela").predict.boundary_threshold == 0.5
 
 
+def test_without_weights_the_threshold_is_the_usual_one():
+    config = preset_in(["--preset", "hela", "--no-weight-map"])
+    assert (config.predict.threshold, config.predict.boundary_threshold) == (0.5, 0.5)
+
+
 def test_with_an_image_size_whole_images_are_seen():
     config = preset_in(["--preset", "isbi", "--image-size", "32", "48"])
     assert config.data.tiles is None

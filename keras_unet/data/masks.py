@@ -25,6 +25,7 @@ from keras_unet.errors import BadData, Undecodable, Unreadable
 from keras_unet.model.weight_map import (
     BORDER_WIDTH,
     border_weights,
+    class_balance,
     touching_borders,
     weight_levels,
 )
@@ -39,53 +40,84 @@ def read_mask(
     Raises:
         BadData: the mask cannot be read, or holds a value that is no class.
     """
-    return target_ids(pair, read_values(pair, data, size), data)
+    if data.targets == "borders":
+        return target_ids(pair, read_values(pair, data), data, size)
+    return class_ids(pair, read_values(pair, data, size), data)
 
 
-def target_ids(pair: Pair, values: Values, data: DataConfig) -> Mask:
+def target_ids(
+    pair: Pair, values: Values, data: DataConfig, size: tuple[int, int] | None = None
+) -> Mask:
     """Returns what is learnt of a mask's values (h, w), as class ids.
 
-    With ``data.targets`` "borders" 1 is the inside of cells and 2 the border of two.
+    With ``data.targets`` "borders" 1 is the inside of cells and 2 the border of two,
+    which is as wide as where the network sees it, whatever the size.
+
+    Args:
+        pair: whose mask it is.
+        values: at the mask's own size, or at that of its record.
+        data: what they mean.
+        size: height and width of what is returned, by default the values'.
 
     Raises:
         BadData: as by ``class_ids``.
     """
-    ids = class_ids(pair, values, data)
+    of_values = class_ids(pair, values, data)
+    ids = nearest_pixels(of_values, size)
     if data.targets == "borders":
-        border = touching_borders(instances_of(ids, values, data), BORDER_WIDTH)
-        ids[border & (ids != IGNORE)] = 2
+        seen = data.seen_size(values.shape)
+        cells = instances_of(of_values, values, data, seen)
+        border = touching_borders(cells, BORDER_WIDTH)
+        ids[nearest_pixels(border, ids.shape) & (ids != IGNORE)] = 2
     return ids
 
 
-def weighted(pair: Pair, values: Values, data: DataConfig, loss: LossConfig) -> Mask:
+def weighted(
+    pair: Pair,
+    values: Values,
+    data: DataConfig,
+    loss: LossConfig,
+    size: tuple[int, int] | None = None,
+) -> Mask:
     """Returns class ids and ``weight_levels`` of a mask's values (h, w), as (h, w, 2).
 
-    Where two objects touch, background parts them, as in the paper (section 3).
+    Where two objects touch, background parts them, as in the paper (section 3). What
+    is ignored does not count for the balance of the classes.
+
+    Args:
+        pair: whose mask it is.
+        values: at the mask's own size, or at that of its record.
+        data: what they mean.
+        loss: says how the weights are made.
+        size: height and width of what is returned, by default the values'.
 
     Raises:
         BadData: as by ``class_ids``.
     """
     ids = class_ids(pair, values, data)
-    cells = instances_of(ids, values, data)
+    cells = instances_of(ids, values, data, size)
+    ids = nearest_pixels(ids, size)
     parted = (cells > 0) & touching_borders(cells, width=1)
     ids[parted] = cells[parted] = 0
-    weights = border_weights(cells, loss.border_weight, loss.border_sigma)
+    balance = class_balance([cells[ids != IGNORE]])
+    weights = border_weights(cells, loss.border_weight, loss.border_sigma, balance)
     return np.stack([ids, weight_levels(weights)], -1)
 
 
 def instances_of(
-    ids: Mask, values: Values, data: DataConfig
+    ids: Mask, values: Values, data: DataConfig, size: tuple[int, int] | None = None
 ) -> npt.NDArray[np.signedinteger[Any]]:
     """Returns the number of each pixel's object (h, w), 0 of none and of the ignored.
 
     That is what the values (h, w) of masks of instances say, and of others the
-    4-connected piece of the foreground, by the values' ``class_ids``.
+    4-connected piece of the foreground, by the values' ``class_ids``. Pieces are told
+    apart before they are brought to ``size``, where a narrow gap may have no pixel.
     """
     inside = (ids > 0) & (ids < IGNORE)
     if data.mask_kind == "instances":
-        return np.where(inside, values, 0).astype(np.int32)
+        return nearest_pixels(np.where(inside, values, 0).astype(np.int32), size)
     pieces: npt.NDArray[np.int32] = ndimage.label(inside)[0]
-    return pieces
+    return nearest_pixels(pieces, size)
 
 
 def read_pair(pair: Pair, channels: int, data: DataConfig) -> tuple[Image, Mask]:

@@ -124,7 +124,7 @@ def read_seen(
     for pair, record in recorded:
         if config.loss.weight_map or data.targets == "borders":
             image, values = read_record(record, channels, data.image_size)
-            yield image, _truth(pair, values, config)
+            yield image, _truth(pair, values, config, data.image_size)
         else:
             meaning = partial(class_ids, pair, data=data)
             yield read_record(record, channels, data.image_size, meaning)
@@ -133,15 +133,19 @@ def read_seen(
     # All images, then all masks: what reads the one kind stays in the processor's
     # caches, and a pair takes a tenth less time.
     images = [read_resized(pair.image, channels, data) for pair in pairs]
+    of_objects = config.loss.weight_map or data.targets == "borders"
     for image, pair in zip(images, pairs, strict=True):
-        values = read_values(pair, data, image.shape[:2])
-        yield image, _truth(pair, values, config)
+        size = image.shape[:2]
+        values = read_values(pair, data, None if of_objects else size)
+        yield image, _truth(pair, values, config, size)
 
 
-def _truth(pair: Pair, values: Values, config: Config) -> types.Mask:
+def _truth(
+    pair: Pair, values: Values, config: Config, size: tuple[int, int]
+) -> types.Mask:
     if config.loss.weight_map:
-        return weighted(pair, values, config.data, config.loss)
-    return target_ids(pair, values, config.data)
+        return weighted(pair, values, config.data, config.loss, size)
+    return target_ids(pair, values, config.data, size)
 
 
 def _white(pairs: Sequence[Pair], data: DataConfig) -> int | None:

@@ -145,10 +145,12 @@ def draw_weights(pair: Pair, config: Config, file: Path) -> None:
     They are those of the whole image, at the size at which it is seen.
     """
     image = read_resized(pair.image, config.model.channels, config.data)
-    values = read_values(pair, config.data, image.shape[:2])
+    size = image.shape[:2]
+    values = read_values(pair, config.data)
     ids = class_ids(pair, values, config.data)
-    cells = instances_of(ids, values, config.data)
-    mask, levels = np.moveaxis(weighted(pair, values, config.data, config.loss), -1, 0)
+    cells = instances_of(ids, values, config.data, size)
+    planes = weighted(pair, values, config.data, config.loss, size)
+    mask, levels = np.moveaxis(planes, -1, 0)
     weights = WEIGHT_OF_LEVEL[thinned(levels)]
     sample = Sample(pair.image.name, thinned(image), thinned(mask))
     weights_figure(sample, thinned(cells), weights, file)

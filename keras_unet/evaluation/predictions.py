@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from keras_unet.config import Config, PredictConfig
 from keras_unet.console import is_installed
@@ -25,12 +26,12 @@ from keras_unet.evaluation.shape_scores import (
     MembraneScores,
     agreement,
     at_thresholds,
-    cells_of,
     membrane_scores,
     parted,
     seg_scores,
 )
 from keras_unet.model.metrics import LEVELS, count_levels
+from keras_unet.model.weight_map import touching_borders
 from keras_unet.prediction.segmenter import (
     BATCH,
     Segmenter,
@@ -168,34 +169,47 @@ class PieceScores:
         Raises:
             BadData: there are more instances than ``predict`` can number.
         """
+        truth, parted_truth = self._truth(one)
         if self.wanted.instances:
-            self._add_instances(one)
+            self._add_instances(one, truth, parted_truth)
         if self.wanted.membranes and one.probability is not None:
-            # What is ignored is right in both.
-            inside = np.where(one.mask == IGNORE, 0, one.probability)
-            self._membranes.append(at_thresholds(inside, one.mask == 1))
+            counted = one.mask != IGNORE
+            found = at_thresholds(one.probability, parted_truth > 0, counted)
+            self._membranes.append(found)
 
-    def _add_instances(self, one: Predicted) -> None:
+    def _truth(self, one: Predicted) -> tuple[Ids, Ids]:
+        """Returns the number of each pixel's true object, as they are and parted.
+
+        Background parts those that touch, as it does in training.
+        """
         data = self._config.data
+        if data.mask_kind != "instances":
+            # Membranes may run over corners, where else objects are connected.
+            corners = None if self.wanted.membranes else np.ones((3, 3))
+            cells = ndimage.label(one.mask == 1, corners)[0]
+            return cells, cells
         values = read_values(one.pair, data)
         truth = instances_of(class_ids(one.pair, values, data), values, data)
+        return truth, np.where(touching_borders(truth, width=1), 0, truth)
+
+    def _add_instances(self, one: Predicted, truth: Ids, parted_truth: Ids) -> None:
         found = self._instances(one)
         seg = seg_scores(found, truth)
         self._seg += seg
         self.columns.append({"seg": float(np.mean(seg)) if seg else math.nan})
-        if self.wanted.membranes:
-            self._agreement.append(_agreement(found, one))
+        if self.wanted.membranes and seg:
+            self._agreement.append(agreement(parted(found), parted_truth))
         for how, tried in self._tried.items():
             try:
                 found = self._instances(one, how)
             except BadData:
                 # More pieces than can be numbered.
-                tried += [0.0] if self.wanted.membranes else [0.0] * len(seg)
+                tried += [0.0] * (len(seg[:1]) if self.wanted.membranes else len(seg))
                 continue
-            if self.wanted.membranes:
-                tried.append(_agreement(found, one)[0])
-            else:
+            if not self.wanted.membranes:
                 tried += seg_scores(found, truth)
+            elif seg:
+                tried.append(agreement(parted(found), parted_truth)[0])
 
     def _instances(self, one: Predicted, how: PredictConfig | None = None) -> Ids:
         """Returns what ``predict --instances`` finds, but where the mask is ignored."""
@@ -211,9 +225,9 @@ class PieceScores:
     def totals(self) -> dict[str, Any]:
         """Returns seg, the mean over all true pieces, and the scores of membranes.
 
-        instances are V_Rand and V_Info, means over the images, of the instances parted
-        by lines. best_instances are the thresholds of the best V_Rand, without
-        membranes of the best seg, of all that were tried.
+        instances are V_Rand and V_Info, means over the images that have any, of the
+        instances parted by lines. best_instances are the thresholds of the best V_Rand,
+        without membranes of the best seg, of all that were tried.
         """
         found: dict[str, Any] = {}
         if self.wanted.instances:
@@ -232,8 +246,3 @@ class PieceScores:
         if self.wanted.membranes:
             found["membranes"] = membrane_scores(self._membranes)
         return found
-
-
-def _agreement(instances: Ids, one: Predicted) -> tuple[float, float]:
-    """Returns V_Rand and V_Info of what a network found in a pair."""
-    return agreement(parted(instances), cells_of(one.mask == 1))

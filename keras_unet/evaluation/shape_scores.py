@@ -136,7 +136,7 @@ MembraneScores = dict[str, list[float]]
 
 
 def at_thresholds(
-    inside: npt.NDArray[np.floating[Any]], truth: Bools
+    inside: npt.NDArray[np.floating[Any]], truth: Bools, counted: Bools | None = None
 ) -> MembraneScores:
     """Returns what the challenge says of an image.
 
@@ -144,26 +144,33 @@ def at_thresholds(
         inside: the probability (h, w) that a pixel is inside a cell; what is above a
             threshold counts as inside.
         truth: whether it is.
+        counted: which pixels are looked at, by default all.
 
     Raises:
         BadUsage: scikit-image, the extra science, is not installed.
     """
-    rows = [_scores_at(inside > threshold, truth) for threshold in THRESHOLDS]
+    if counted is None:
+        counted = np.ones(truth.shape, bool)
+    rows = [
+        _scores_at((inside > threshold) & counted, truth & counted, counted.sum())
+        for threshold in THRESHOLDS
+    ]
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def membrane_scores(images: Sequence[MembraneScores]) -> dict[str, Any]:
     """Returns what the challenge says of a stack of images, and thresholds of the best.
 
-    Each is the mean over the images at its best threshold: v_rand and v_info (1 is
-    perfect), rand_error (1 − V_Rand without thinning, the challenge's first score),
+    Each is the mean over the images at its best threshold, of the first three over
+    those with a true cell: v_rand and v_info (1 is perfect), rand_error (1 − V_Rand
+    without thinning, the challenge's first score),
     warping_error (share of pixels that no change of shape explains: gaps, holes, splits
     and mergers, Jain et al. 2010), pixel_error (share of pixels on the wrong side).
 
     Args:
         images: of each of them what ``at_thresholds`` returned.
     """
-    found = {name: np.mean([one[name] for one in images], axis=0) for name in images[0]}
+    found = {name: _mean_of_known([one[name] for one in images]) for name in images[0]}
     best = {
         name: int(
             np.argmax(values) if name in ("v_rand", "v_info") else np.argmin(values)
@@ -174,7 +181,14 @@ def membrane_scores(images: Sequence[MembraneScores]) -> dict[str, Any]:
     return scores | {"thresholds": {name: THRESHOLDS[at] for name, at in best.items()}}
 
 
-def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:
+def _mean_of_known(rows: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """Returns the mean of the rows (n) that are not NaN, or NaN (n)."""
+    known = [row for row in rows if not np.isnan(row).any()]
+    means: npt.NDArray[np.float64] = np.mean(known or rows, axis=0)
+    return means
+
+
+def _scores_at(inside: Bools, truth: Bools, counted: int) -> dict[str, float]:
     cells, pieces = cells_of(truth), cells_of(inside)
     v_rand, v_info = agreement(parted(pieces), cells)
     as_they_are, _ = agreement(pieces, cells)
@@ -182,8 +196,8 @@ def _scores_at(inside: Bools, truth: Bools) -> dict[str, float]:
         "v_rand": v_rand,
         "v_info": v_info,
         "rand_error": 1 - as_they_are,
-        "warping_error": warping_error(inside, truth),
-        "pixel_error": float(np.mean(inside != truth)),
+        "warping_error": warping_error(inside, truth) * truth.size / max(1, counted),
+        "pixel_error": float((inside != truth).sum() / max(1, counted)),
     }
 
 
@@ -217,7 +231,7 @@ def agreement(pieces: Ids, truth: Ids) -> tuple[float, float]:
     """Returns V_Rand and V_Info, 0 to 1, of pieces against the true ones.
 
     Pixels that are 0 in ``truth`` do not count; each that is 0 in ``pieces`` is a piece
-    of its own. Without a true piece both are 1.
+    of its own. Without a true piece both are NaN.
 
     Args:
         pieces: ids (h, w).
@@ -226,7 +240,7 @@ def agreement(pieces: Ids, truth: Ids) -> tuple[float, float]:
     counted = truth != 0
     total = int(counted.sum())
     if not total:
-        return 1.0, 1.0
+        return math.nan, math.nan
     loose = int((pieces[counted] == 0).sum())
     both = counted & (pieces != 0)
     # The share of pixels in each pair of pieces, in each true one, in each found one.

@@ -19,6 +19,7 @@ from keras_unet.data.masks import (
 from keras_unet.data.pair import Pair
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, Undecodable
+from keras_unet.model.weight_map import WEIGHT_OF_LEVEL
 
 DATA = DataConfig(mask_kind="classes", class_values=(0, 9))
 
@@ -216,6 +217,7 @@ BORDERS = DataConfig(
     mask_reading="levels",
     foreground_above=0,
     ignore_values=(255,),
+    resolution=1.0,
     targets="borders",
 )
 
@@ -233,6 +235,38 @@ def test_where_touching_cells_are_weighed_background_parts_them(tmp_path):
     mask, _ = np.moveaxis(weighted(pair, CELLS, data, LossConfig()), -1, 0)
     assert mask[5].tolist() == [0, 0, *[1] * 9, 0, 0, *[1] * 7, *[0] * 4]
     assert set(np.unique(mask[9:, :3])) == {255}
+
+
+def test_a_border_is_as_wide_as_the_network_sees_it(tmp_path):
+    twice = np.kron(CELLS, np.ones((2, 2), np.uint8))
+    pair = Pair(tmp_path / "i.png", save(twice, tmp_path / "a.png"), "a")
+    data = replace(BORDERS, resolution=0.5)
+    seen = read_mask(pair, data, CELLS.shape)
+    assert np.count_nonzero(seen[5] == 2) == 4
+    np.testing.assert_array_equal(
+        read_mask(pair, data), np.kron(seen, np.ones((2, 2), np.uint8))
+    )
+
+
+@pytest.mark.parametrize("gap", [12, 13])
+def test_a_gap_of_a_pixel_is_weighed_where_the_mask_is_seen_smaller(tmp_path, gap):
+    cells = np.zeros((16, 32), np.uint8)
+    cells[4:12, 4:28] = 255
+    cells[:, gap] = 0
+    pair = Pair(tmp_path / "i.png", save(cells, tmp_path / "a.png"), "a")
+    weights = weighted(pair, cells, BINARY, LossConfig(), (8, 16))
+    assert weights[4, 5:8, 0].min() == 0
+    assert WEIGHT_OF_LEVEL[weights[4, 5:8, 1].max()] > 8
+
+
+def test_what_is_ignored_does_not_change_the_balance_of_the_classes(tmp_path):
+    pair = Pair(tmp_path / "i.png", None, "a")
+    data, loss = replace(BORDERS, targets="mask"), LossConfig(border_weight=0)
+    cells = np.zeros((10, 20), np.uint8)
+    cells[:, :4] = 1
+    alone = weighted(pair, cells[:, :8], data, loss)
+    cells[:, 8:] = 255
+    np.testing.assert_array_equal(weighted(pair, cells, data, loss)[:, :8], alone)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,45 @@ def test_pixels_that_are_ignored_count_in_no_score_of_pieces(tmp_path):
     assert found["membranes"]["warping_error"] == 0
 
 
+def found_as(probability, run, wanted):
+    """Returns the scores, after a search, of what a network is said to have found."""
+    config = run.load_config()
+    data = config.data
+    scores = PieceScores(wanted, config, search=True)
+    for one in predict_pairs(Segmenter(run), find(data).pairs, data, True):
+        one.probability[:] = probability
+        one.prediction[:] = one.probability > 0.5
+        scores.add(one)
+    return scores.totals()
+
+
+def test_membranes_are_between_numbered_cells_that_touch(tmp_path):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    cells = np.zeros((32, 48), np.uint8)
+    cells[4:28, 4:24], cells[4:28, 24:44] = 1, 2
+    inside = np.where(cells > 0, 0.98, 0.02)
+    inside[4:28, 23:25] = 0.3
+    for name, pixels in (("images", cells * 100), ("masks", cells)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    given = {"mask_kind": "instances", "mask_reading": "levels", "foreground_above": 0}
+    run = make_run(tmp_path / "run", data=tmp_path, image_size=cells.shape, **given)
+    found = found_as(inside, run, Scoring(instances=True, membranes=True))
+    assert found["instances"] == {"v_rand": 1.0, "v_info": 1.0}
+    assert found["membranes"]["v_rand"] == found["best_instances"]["v_rand"] == 1.0
+    assert found["membranes"]["pixel_error"] == 0
+
+
+def test_pieces_that_touch_at_a_corner_are_one_in_truth_and_prediction(tmp_path):
+    truth = np.zeros((16, 24), np.uint8)
+    truth[2:8, 2:8] = truth[8:14, 8:14] = 255
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(truth).save(tmp_path / name / "a.png")
+    run = make_run(tmp_path / "run", data=tmp_path, image_size=truth.shape)
+    assert found_as(truth / 255, run, Scoring(instances=True))["seg"] == 1.0
+
+
 def test_nothing_is_scored_that_nobody_wants(tmp_path):
     run = make_run(tmp_path / "run", data=make_data(tmp_path / "data", 1))
     config = run.load_config()

@@ -87,6 +87,25 @@ def test_the_width_of_a_membrane_counts_for_nothing_after_thinning():
 
 
 @needs_science
+def test_what_is_not_counted_is_in_no_share_of_pixels():
+    truth, counted = two_cells(), np.zeros((12, 24), bool)
+    counted[:6] = True
+    found = at_thresholds(1.0 - truth, truth, counted)
+    assert set(found["pixel_error"]) == {1.0}
+
+
+@needs_science
+def test_an_image_without_a_cell_says_nothing_of_pieces():
+    images = [two_cells(), np.zeros((12, 24), bool)]
+    found = [at_thresholds(np.ones((12, 24)), truth) for truth in images]
+    assert np.isnan(found[1]["v_rand"]).all()
+    one, both = membrane_scores(found[:1]), membrane_scores(found)
+    for score in ("v_rand", "v_info", "rand_error"):
+        assert both[score] == one[score]
+    assert both["pixel_error"] > one["pixel_error"]
+
+
+@needs_science
 @pytest.mark.parametrize("seed", range(5))
 def test_pieces_that_touch_are_parted_by_lines(seed):
     ids = parted(random_ids(seed))
