@@ -55,7 +55,7 @@ class UNetConfig:
         require_between(self, "depth", 1, 8)
         require(0 <= self.dropout < 1, "dropout", "0 to below 1", self)
         if self.padding == "valid" and self.stem_stride != 1:
-            raise ValueError(
+            raise BadUsage(
                 "--padding valid is the paper's network: it has no --stem-stride 2; "
                 "take --padding same"
             )
@@ -119,7 +119,7 @@ class LossConfig:
         for name in [*names, "focal_gamma", "tversky_alpha", "tversky_beta"]:
             require_between(self, name, 0.0, math.inf)
         if not any(getattr(self, name) for name in names):
-            raise ValueError(
+            raise BadUsage(
                 "at least one loss needs a weight above 0: "
                 + ", ".join(map(flag_of, names))
             )
@@ -295,7 +295,7 @@ class Config:
         """Refuses two ways with one run folder, and what does not fit together."""
         as_paths(self, "output")
         if self.resume and self.overwrite:
-            raise ValueError("--resume and --overwrite exclude each other: give one")
+            raise BadUsage("--resume and --overwrite exclude each other: give one")
         classes = 3 if self.data.targets == "borders" else self.model.classes
         for name, usual in (("threshold", 0.5), ("boundary_threshold", 0.0)):
             if getattr(self.predict, name) != usual and classes > 2:
@@ -340,7 +340,7 @@ def _require_multiples(tile_size: tuple[int, int] | None, model: UNetConfig) -> 
     if tile_size is None or not any(side % step for side in tile_size):
         return
     fits = [max(1, round(side / step)) * step for side in tile_size]
-    raise ValueError(
+    raise BadUsage(
         f"--tile-size {tile_size[0]} {tile_size[1]} must be multiples of {step}, which "
         f"the network's poolings divide: {fits[0]} {fits[1]} for example"
     )

@@ -118,13 +118,13 @@ class DataConfig:
             require_between(self, "white", 255, 65535)
         _refuse_two_kinds(self)
         if (self.images is None) != (self.masks is None):
-            raise ValueError("--images and --masks go together: give both or neither")
+            raise BadUsage("--images and --masks go together: give both or neither")
         sources = [
             f for f in ("data", "images", "pairs") if getattr(self, f) is not None
         ]
         if len(sources) > 1:
             one, other = map(flag_of, sources[:2])
-            raise ValueError(f"{one} and {other} name two sources: give one of them")
+            raise BadUsage(f"{one} and {other} name two sources: give one of them")
 
     def moved_to(self, folder: Path | None) -> DataConfig:
         """Returns the config with all of its pairs in one folder, or in none."""

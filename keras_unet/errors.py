@@ -78,12 +78,12 @@ def require(holds: bool, name: str, wanted: str, config: Any) -> None:
     """Refuses a field's value in ``config`` that is not as wanted.
 
     Raises:
-        ValueError: names the flag, what it must be, and what it is.
+        BadUsage: names the flag, what it must be, and what it is.
     """
     if not holds:
         came = getattr(config, name)
         came = " ".join(map(str, came)) if isinstance(came, tuple) else came
-        raise ValueError(f"{flag_of(name)} must be {wanted}, not {came}")
+        raise BadUsage(f"{flag_of(name)} must be {wanted}, not {came}")
 
 
 def require_positive(config: Any, name: str) -> None:

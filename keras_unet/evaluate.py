@@ -223,13 +223,9 @@ def _elsewhere(data: DataConfig, folder: Path, white: int | None) -> DataConfig:
     Raises:
         BadUsage: ``white`` is none.
     """
-    try:
-        data = dataclasses.replace(data, white=data.white if white is None else white)
-    except ValueError as error:
-        raise BadUsage(str(error)) from None
-    data = dataclasses.replace(
-        data.moved_to(folder), group_by=None, run_lengths="auto", foreground_above=None
-    )
+    white = data.white if white is None else white
+    data = dataclasses.replace(data.moved_to(folder), white=white, group_by=None)
+    data = dataclasses.replace(data, run_lengths="auto", foreground_above=None)
     if data.mask_kind == "classes":
         return data
     return dataclasses.replace(data, class_names=(), mask_reading="auto")

@@ -168,11 +168,7 @@ def _seeing(config: Config, arguments: Arguments) -> Config:
     """Returns the config with what the flags say of how images are read."""
     said = {name: getattr(arguments, name) for name in ("max_pixels", "white")}
     given = {name: value for name, value in said.items() if value is not None}
-    try:
-        data = dataclasses.replace(config.data, **given)
-    except ValueError as error:
-        raise BadUsage(str(error)) from None
-    return dataclasses.replace(config, data=data)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))
 
 
 def _wanted(arguments: Arguments) -> Wanted:

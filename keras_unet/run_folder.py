@@ -161,13 +161,10 @@ class RunFolder:
         elif threshold == "best":
             threshold = self.best_threshold()
         flips = test_time_flips or config.predict.test_time_flips
-        try:
-            boundary = config.predict.boundary_threshold
-            boundary = boundary if boundary_threshold is None else boundary_threshold
-            predict = PredictConfig(float(threshold), flips, boundary)
-            dataclasses.replace(config, predict=predict)
-        except ValueError as error:
-            raise BadUsage(str(error)) from None
+        boundary = config.predict.boundary_threshold
+        boundary = boundary if boundary_threshold is None else boundary_threshold
+        predict = PredictConfig(float(threshold), flips, boundary)
+        dataclasses.replace(config, predict=predict)
         return predict
 
     def present(self) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from keras_unet.config import Config, FitConfig, LossConfig, PredictConfig, UNetConfig
 from keras_unet.data_config import DataConfig
+from keras_unet.errors import BadUsage
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ from keras_unet.data_config import DataConfig
     ],
 )
 def test_a_wrong_value_is_refused_with_its_flag(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BadUsage, match=message):
         make()
 
 

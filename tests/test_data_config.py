@@ -37,7 +37,7 @@ from keras_unet.errors import BadUsage
     ],
 )
 def test_a_wrong_value_is_refused_with_its_flag(given, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BadUsage, match=message):
         DataConfig(**given)
 
 
