@@ -175,25 +175,30 @@ class RunFolder:
         """Refuses a folder that holds a run already, unless it is to be overwritten.
 
         Raises:
-            BadUsage: with both ways on, or because the path is a file.
+            BadUsage: a run (with both ways on), no run's files, or no folder are there.
         """
         if self.path.exists() and not self.path.is_dir():
             raise BadUsage(f"--output {self.path} is a file, expected a folder")
-        if overwrite or not self.present():
+        if not (present := self.present()):
             return
-        begun = {"config.json", "split.csv", "logs"}
-        # An interrupt before the first epoch leaves these alone; others a config.json.
-        if self.config_file.is_file() and begun.issuperset(self.present()):
+        holds = f"--output {self.path} holds"
+        if not {"model.weights.h5", "checkpoint"}.intersection(present):
             try:
                 self.load_config()
             except BadData as error:
-                raise BadUsage(f"{error}; give another --output") from None
-            return
-        raise BadUsage(
-            f"--output {self.path} holds a run already "
-            f"({', '.join(self.present())}). Go on with it: --resume. "
-            "Replace it: --overwrite. Or give another folder."
-        )
+                why = error if self.config_file.is_file() else "it has no config.json"
+                names = ", ".join(present)
+                raise BadUsage(
+                    f"{holds} {names}, which are no run's ({why}): give another folder"
+                ) from None
+            # An interrupt before the first epoch leaves these alone.
+            if {"config.json", "split.csv", "logs"}.issuperset(present):
+                return
+        if not overwrite:
+            raise BadUsage(
+                f"{holds} a run already ({', '.join(present)}). Go on with it: "
+                "--resume. Replace it: --overwrite. Or give another folder."
+            )
 
     @contextlib.contextmanager
     def hold(self, say: Callable[[str], None] = print) -> Iterator[None]:
@@ -216,9 +221,8 @@ class RunFolder:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise BadUsage(
-                    f"--output {self.path}: cannot be made ({error.strerror})"
-                ) from None
+                why = f"cannot be made ({error.strerror})"
+                raise BadUsage(f"--output {self.path}: {why}") from None
             with _locked(self.path / ".lock", say):
                 for folder in [self.path, *filter(Path.is_dir, self.path.iterdir())]:
                     remove_leftovers(folder)
@@ -227,10 +231,10 @@ class RunFolder:
 
     def clear(self) -> None:
         """Removes what a run has written here, and nothing else."""
-        unfinished = [".writing-*", ".replaced-*", ".export-*"]
-        left = [path for pattern in unfinished for path in self.path.glob(pattern)]
-        for path in [*(self.path / name for name in self.present()), *left]:
-            remove(path)
+        # config.json last: without it, what a kill leaves would be nobody's.
+        for name in (".writing-*", ".replaced-*", ".export-*", *WRITTEN_BY_A_RUN[::-1]):
+            for path in self.path.glob(name):
+                remove(path)
 
     def save_config(self, config: Config) -> None:
         """Writes config.json."""

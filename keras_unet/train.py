@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 _AGAIN = "Give the same command again"
 DRAWN = ("demo", "mobile")
 """Presets that draw the demo set when no data is given."""
-
 _WHAT = """\
 Trains on images and masks, scores what it learnt, draws it and exports it.
 
@@ -307,9 +306,10 @@ def _begin(
 
     if prepared:
         folder.clear()
-        prepared.write_split(folder)
     folder.save_config(dataclasses.replace(config, resume=False, overwrite=False))
-    if not prepared:
+    if prepared:
+        prepared.write_split(folder)
+    else:
         rewrite_split(folder, split)
 
 

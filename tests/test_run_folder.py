@@ -196,20 +196,38 @@ def test_logs_alone_are_what_a_stop_before_the_first_epoch_leaves(tmp_path):
         run.require_free(overwrite=False)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("text", ['{"port": 80}', "{}", "{"])
-def test_a_config_of_somebody_else_is_kept(tmp_path, text):
+def test_a_config_of_somebody_else_is_kept(tmp_path, text, overwrite):
     run = RunFolder(tmp_path)
     run.config_file.write_text(text)
     run.logs.mkdir()
-    with pytest.raises(BadUsage, match=r"config\.json.*; give another --output"):
-        run.require_free(overwrite=False)
+    with pytest.raises(BadUsage, match=r"no run's \(.*config\.json: .*: give an"):
+        run.require_free(overwrite)
 
 
-def test_logs_and_a_readme_of_somebody_else_are_kept(tmp_path):
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_figures_and_logs_of_somebody_else_are_kept(tmp_path, overwrite):
+    run = RunFolder(tmp_path)
+    run.figures.mkdir()
+    run.logs.mkdir()
+    with pytest.raises(BadUsage, match="holds figures, logs, which are no run's"):
+        run.require_free(overwrite)
+
+
+def test_clearing_leaves_a_readme_of_somebody_else(tmp_path):
     run = RunFolder(tmp_path)
     run.logs.mkdir()
-    with pytest.raises(BadUsage, match="holds a run already"):
-        run.require_free(overwrite=False)
     run.card_file.write_text("mine")
     run.clear()
-    assert run.card_file.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_clearing_that_is_killed_leaves_a_run(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    run.save_config(preset("demo"))
+    run.figures.mkdir()
+    monkeypatch.setattr("shutil.rmtree", lambda path: sys.exit())
+    with pytest.raises(SystemExit):
+        run.clear()
+    run.require_free(overwrite=True)

@@ -548,10 +548,10 @@ def test_more_classes_than_the_masks_hold_are_refused(data, tmp_path, capsys):
 def test_a_run_in_the_way_is_refused_and_kept(data, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "history.csv").write_text("mine")
+    (run / "model.weights.h5").write_text("mine")
     assert main(words(data, run)) == 2
     assert "--resume" in capsys.readouterr().err
-    assert (run / "history.csv").read_text() == "mine"
+    assert (run / "model.weights.h5").read_text() == "mine"
 
 
 def test_bad_data_leaves_no_run_folder(data, tmp_path, capsys):
@@ -564,12 +564,12 @@ def test_bad_data_leaves_no_run_folder(data, tmp_path, capsys):
 def test_bad_data_leaves_the_run_that_was_to_be_overwritten(data, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.json").write_text("{}")
+    (run / "model.weights.h5").write_text("{}")
     weights = "--class-weights", "1", "2", "3"
     assert main(words(data, run, "--overwrite", *weights)) == 2
     (data / "masks" / "p03.png").write_bytes(b"")
     assert main(words(data, run, "--overwrite")) == 1
-    assert (run / "config.json").read_text() == "{}"
+    assert (run / "model.weights.h5").read_text() == "{}"
 
 
 def test_a_disk_too_small_for_the_cache_leaves_the_run_that_was_to_be_overwritten(
@@ -578,10 +578,10 @@ def test_a_disk_too_small_for_the_cache_leaves_the_run_that_was_to_be_overwritte
     with small_disk(tmp_path / "disk", "16k") as disk:
         run = disk / "run"
         run.mkdir()
-        (run / "config.json").write_text("{}")
+        (run / "model.weights.h5").write_text("{}")
         assert main(words(data, run, "--overwrite", "--cache", "disk")) == 2
         assert "the cache needs" in capsys.readouterr().err
-        assert (run / "config.json").read_text() == "{}"
+        assert (run / "model.weights.h5").read_text() == "{}"
 
 
 @pytest.mark.parametrize("name", ["images", "masks/runs/a"])
