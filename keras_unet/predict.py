@@ -219,39 +219,38 @@ def _left_to_do(
         raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
     complete, there = present(files, wanted, segmenter.config.model.classes)
     journal = output / JOURNAL
+    before = _read_journal(journal)
+    if there and before is None:
+        raise BadUsage(
+            f"--output {output} holds {there[0].name}, and no {JOURNAL} tells that "
+            "keras_unet.predict made it: give another folder"
+        )
     if arguments.overwrite:
         # Before the journal, or a killed command's successor would take them for its.
         for path in there:
             remove(path)
         complete = [False] * len(files)
-    else:
-        made_by = _require_same(journal, made_by, there)
+    elif before is not None:
+        made_by = _require_same(before, made_by, output)
     write_json(journal, made_by)
     return [one for one, all_ in zip(files, complete, strict=True) if not all_]
 
 
 def _require_same(
-    journal: Path, made_by: dict[str, Any], there: list[Path]
+    before: dict[str, Any], made_by: dict[str, Any], output: Path
 ) -> dict[str, Any]:
     """Returns what decides how all that is there and to come was and will be made.
 
     Raises:
-        BadUsage: the output's masks were made otherwise, or nobody knows how; with both
-            ways on.
+        BadUsage: the output's masks were made otherwise; with both ways on.
     """
-    before = _read_journal(journal)
-    cause = before and _changes(before, made_by)
-    if before is None and there:
-        cause = f"holds {there[0].name} already, and nothing tells what made it"
-    if cause:
+    if cause := _changes(before, made_by):
         raise BadUsage(
-            f"--output {journal.parent} {cause}. Replace them: --overwrite. Or give "
-            "another folder."
+            f"--output {output} {cause}. Replace them: --overwrite. Or give another "
+            "folder."
         )
-    if before:
-        kept = (key for key in _OF_SOME if made_by[key] is None)
-        made_by = made_by | {key: before.get(key) for key in kept}
-    return made_by
+    kept = (key for key in _OF_SOME if made_by[key] is None)
+    return made_by | {key: before.get(key) for key in kept}
 
 
 def _require_no_others(

@@ -255,13 +255,17 @@ def test_masks_of_a_version_without_boundaries_are_gone_on_with(run, images, tmp
 
 
 @pytest.mark.parametrize("journal", [None, "half"])
-def test_masks_of_unknown_origin_are_refused(run, images, tmp_path, capsys, journal):
-    draw(tmp_path / "out" / "b.png", square())
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_masks_of_unknown_origin_are_kept(
+    run, images, tmp_path, capsys, journal, flags
+):
+    draw(tmp_path / "masks" / "b.png", square())
     if journal:
-        (tmp_path / "out" / ".predict.json").write_text(journal)
-    assert predict(run, images, "--output", tmp_path / "out") == 2
-    assert "holds b.png already, and nothing tells what" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "a.png").exists()
+        (tmp_path / "masks" / ".predict.json").write_text(journal)
+    assert predict(run, images, "--output", tmp_path / "masks", *flags) == 2
+    assert "holds b.png, and no .predict.json tells" in capsys.readouterr().err
+    assert masks(tmp_path / "masks") == {"b.png"}
+    assert load(tmp_path / "masks" / "b.png").max() == 240
 
 
 def test_shards_make_together_what_one_command_makes(run, tmp_path):
