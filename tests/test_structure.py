@@ -20,9 +20,9 @@ def test_no_module_is_longer_than_a_reader_takes():
 
 
 def test_there_are_no_more_modules_than_there_were():
-    # The plan had 80. Reading masks without guesses took seven that it did not foresee;
-    # to merge them would make modules of more than 350 lines.
-    assert len(MODULES) <= 87
+    # The plan had 80. Reading masks and pairing without guesses took eight that it did
+    # not foresee; to merge them would make modules of more than 350 lines.
+    assert len(MODULES) <= 88
     assert len([module for module in MODULES if "." not in module.name]) <= 13
 
 

@@ -16,13 +16,12 @@ from keras_unet.data.folders import (
     holds_files,
     left_out,
     list_files,
-    match_names,
-    match_neighbours,
     normal,
     opened,
     stem_of,
     subfolders,
 )
+from keras_unet.data.names import match_names, match_neighbours
 from keras_unet.data.pair import Found, Part, Problem
 from keras_unet.data.pairs_file import find_run_lengths, is_table
 

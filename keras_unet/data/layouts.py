@@ -15,11 +15,11 @@ from keras_unet.data.folders import (
     PARTS,
     by_stem,
     left_out,
-    match_neighbours,
     no_folder,
     normal,
     subfolders,
 )
+from keras_unet.data.names import match_neighbours
 from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size

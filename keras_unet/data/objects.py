@@ -13,14 +13,9 @@ import numpy.typing as npt
 
 from keras_unet.config import Config
 from keras_unet.console import how_to_install
-from keras_unet.data.folders import (
-    list_files,
-    match_names,
-    name_of,
-    normal,
-    subfolders,
-)
+from keras_unet.data.folders import list_files, name_of, normal, subfolders
 from keras_unet.data.mask_values import MOST_CLASSES, SEVERAL, MaskSet
+from keras_unet.data.names import match_names
 from keras_unet.data.pair import Found, Pair, Problem
 from keras_unet.data_config import IGNORE
 from keras_unet.errors import BadData, BadUsage
