@@ -19,12 +19,6 @@ BESIDE_IMAGES = {
     *(".jgw", ".pdf", ".pgw", ".prj", ".tfw", ".wld", ".xml", ".yaml", ".yml", ".zip"),
 }
 """Suffixes of files that commonly lie between images and are none."""
-
-IMAGES = {
-    *(".csv", ".db", ".html", ".ini", ".json", ".log", ".mat", ".md", ".txt"),
-    *(".jgw", ".pdf", ".pgw", ".prj", ".tfw", ".wld", ".xml", ".yaml", ".yml", ".zip"),
-}
-"""Suffixes of files that commonly lie between images and are none."""
 _SYSTEMS = ("__macosx", "icon\r", "thumbs.db", "$recycle.bin", "@eadir", "#recycle")
 """How names of what macOS, Windows and network drives put between images begin."""
 
@@ -127,10 +121,20 @@ def _walk(folder: Path, deep: bool, above: frozenset[str]) -> Iterator[Path]:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            shown = [e for e in entries if not e.name.startswith((".", "__MACOSX"))]
+            shown = [e for e in entries if not is_hidden(e.name)]
     except OSError as error:
         raise no_folder(folder, error) from error
     return sorted(shown, key=lambda entry: entry.name)
+
+
+def is_hidden(name: str) -> bool:
+    """Returns whether a file or folder is hidden, or one of a system's own."""
+    return name.startswith(".") or is_of_system(name)
+
+
+def is_of_system(name: str) -> bool:
+    """Returns whether a system put the file or folder there, such as thumbnails."""
+    return name.lower().startswith(_SYSTEMS)
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from keras_unet import types
-from keras_unet.data.folders import BESIDE_IMAGES, no_folder
+from keras_unet.data.folders import BESIDE_IMAGES, is_hidden, is_of_system, no_folder
 from keras_unet.data.images import pixels_of, to_8_bits
 from keras_unet.data.resize import read_at_own_size
 from keras_unet.data_config import DataConfig
@@ -297,9 +297,11 @@ def _matching(pattern: Path, passed: set[str]) -> Iterator[Input | Unreadable]:
         if folder not in seen:
             real = Path(_real(folder))
             seen[folder] = not passed.isdisjoint(map(str, (real, *real.parents)))
-        if seen[folder] or match.suffix.lower() in BESIDE_IMAGES:
+        place = match.relative_to(start)
+        is_none = any(map(is_of_system, place.parts))
+        if seen[folder] or is_none or match.suffix.lower() in BESIDE_IMAGES:
             continue
-        for found in _found(match, match.relative_to(start), passed):
+        for found in _found(match, place, passed):
             nothing = False
             yield found
     if nothing:
@@ -319,7 +321,7 @@ def _within(
         yield Unreadable(folder, cause)
         return
     for entry in entries:
-        if entry.name.startswith((".", "Thumbs.db")):
+        if is_hidden(entry.name):
             continue
         path, mode = folder / entry.name, _mode(entry)
         if not stat.S_ISDIR(mode):

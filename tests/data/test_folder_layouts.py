@@ -335,6 +335,14 @@ def test_what_macs_and_maps_leave_beside_images_is_passed_over(tmp_path):
     assert pairs_of(found_in(tmp_path)) == [("a.png", "a.png")]
 
 
+def test_what_network_drives_and_finders_leave_among_images_is_passed_over(tmp_path):
+    for kind in ("images", "masks"):
+        touch(tmp_path, f"{kind}/a.png", f"{kind}/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg")
+        touch(tmp_path, f"{kind}/#recycle/b.png", f"{kind}/$Recycle.Bin/c.png")
+        (tmp_path / kind / "Icon\r").write_text("")
+    assert pairs_of(found_in(tmp_path)) == [("a.png", "a.png")]
+
+
 def test_pipes_among_the_files_are_named_and_not_opened(tmp_path):
     touch(tmp_path, "images/a.png", "masks/a.png")
     os.mkfifo(tmp_path / "images/b.png")

@@ -187,6 +187,15 @@ def test_hidden_files_and_folders_and_what_is_no_image_are_left_out(images):
     assert places(images) == ["a.png", "b.png"]
 
 
+def test_what_systems_leave_among_images_is_left_out(images):
+    for name in ("__MACOSX/c.png", "Icon\r", "#recycle/c.png"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).write_text("")
+    draw(images / "@eaDir/a.png/SYNOPHOTO_THUMB_M.png", square())
+    assert places(images) == ["a.png", "b.png"]
+    assert places(images / "**" / "*") == ["a.png", "b.png"]
+
+
 def test_a_folder_that_links_to_its_parent_is_looked_into_once(images):
     (images / "x").symlink_to(images, target_is_directory=True)
     assert places(images) == ["a.png", "b.png"]
