@@ -88,15 +88,14 @@ class Found:
     def grouped(self, known: bool = False) -> Found:
         """Returns the pairs, which are their own groups, by what their names say.
 
-        That is the car where names are Carvana's: ``known``, or as it seems; or the
-        image of which Roboflow made several.
+        That is the car where names are Carvana's, or the image of which Roboflow made
+        several. In Kaggle's folders, ``known``, cars need not be many or complete.
         """
-        if not known and not _shows_cars(self.every):
+        if not _shows_cars(self.every, known):
             return self.by_source()
         pairs = tuple(replace(p, group=car_of(_name(p))) for p in self.every)
-        note = "groups: by what comes before _01, _02, ... in the names"
-        note += " (see --group-by)"
-        return replace(self, every=pairs, notes=self.notes + (note,) * (not known))
+        note = "by what comes before _01, _02, ... in the names (see --group-by)"
+        return replace(self, every=pairs, notes=(*self.notes, f"groups: {note}"))
 
     def by_source(self) -> Found:
         """Returns ``a_jpg.rf.<code>`` in one group ``a_jpg``, if any has several."""
@@ -157,16 +156,19 @@ def car_of(name: str) -> str:
     return re.sub(r"_\d+$", "", name)
 
 
-def _shows_cars(pairs: Sequence[Pair]) -> bool:
+def _shows_cars(pairs: Sequence[Pair], known: bool) -> bool:
     """Returns whether some cars have several of ``<car>_01.jpg`` to ``<car>_16.jpg``.
 
-    The masks are called ``<car>_01_mask``, or are lines of a table.
+    The masks are called ``<car>_01_mask``, or are lines of a table. Of what is
+    ``known``, a car may have one view, and masks of such names may be of one car.
     """
     views = [_VIEW.fullmatch(_name(pair)) for pair in pairs]
     cars = Counter(view[1] for view in views if view)
     named = all(pair.mask.stem.endswith(MASK_SUFFIX) for pair in pairs if pair.mask)
     whole = named and all(views) and not any(pair.part for pair in pairs)
-    return whole and len(cars) >= _CARS and min(cars.values()) > 1
+    if not whole or (known and all(pair.mask for pair in pairs)):
+        return whole and bool(pairs)
+    return len(cars) >= _CARS and (max if known else min)(cars.values()) > 1
 
 
 def require_agreed(

@@ -114,6 +114,30 @@ def test_two_folders_called_as_kaggles_need_not_hold_cars(tmp_path):
     assert [pair.group for pair in find(data).every] == names
 
 
+@pytest.mark.parametrize("masks", ["train_masks", "train_masks.csv"])
+@pytest.mark.parametrize("name", ["{}_{:04}", "{}_{}", "img_{1:02}"])
+def test_kaggles_layout_need_not_hold_cars(tmp_path, name, masks):
+    kinds = ["neg", "other", "pos"]
+    names = sorted(name.format(kinds[n % 3], n) for n in range(9))
+    draw(tmp_path, *(f"train/{one}.png" for one in names))
+    if masks.endswith("csv"):
+        rows = [f"{one}.png,1 3" for one in names]
+        (tmp_path / masks).write_text("\n".join(["img,rle_mask", *rows]))
+    else:
+        draw(tmp_path, *(f"{masks}/{one}.png" for one in names))
+    found = find(DataConfig(data=tmp_path, run_lengths="rows"))
+    assert [pair.group for pair in found.every] == names
+
+
+def test_of_kaggles_layout_a_sample_is_kept_together_by_car_and_that_is_said(tmp_path):
+    names = ["0ab_01", "0ab_07", "1cd_03", "2ef_16"]
+    draw(tmp_path, *(f"train/{name}.jpg" for name in names))
+    draw(tmp_path, *(f"train_masks/{name}_mask.png" for name in names))
+    found = find(DataConfig(data=tmp_path))
+    assert [pair.group for pair in found.every] == [name[:3] for name in names]
+    assert "groups: by what comes before _01" in found.notes[-1]
+
+
 def test_an_expression_or_a_column_of_groups_holds_for_carvanas_names_too(cars):
     found = find(replace(BY_CAR["two folders"], group_by=".*_.."))
     assert [pair.group for pair in found.every] == CARS
