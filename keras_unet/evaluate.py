@@ -163,7 +163,8 @@ def choose(
     data = _elsewhere(config.data, arguments.data, arguments.white)
     prepared = prepare(data, config.model.classes)
     for note in prepared.notes:
-        if "together with --group-by" not in note:  # A flag of train.
+        of_split = part == "all" and "has no images of its own" in note
+        if "together with --group-by" not in note and not of_split:  # Flags of train.
             print(note)
     if config.data.group_by:
         prepared = _regrouped(prepared, config.data.group_by)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,23 +18,17 @@ from keras_unet.data.folders import (
     normal,
     subfolders,
 )
-from keras_unet.data.names import match_neighbours
+from keras_unet.data.names import about_series, match_neighbours, tenth_of
 from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
 from keras_unet.data.rle import with_order
 from keras_unet.data_config import PLACES, DataConfig, find_groups
-from keras_unet.errors import BadData, BadUsage, quoted
+from keras_unet.errors import BadData, BadUsage
 
 _PLACES = ("", "splits", "split", "lists", "annotations", "ImageSets", PASCALS)
 _BARE: tuple[set[Part] | None, ...] = (None, {"test"})
 """The parts of images that need no mask: none, and test."""
-_SERIES = {
-    "images lie in {} folders": r"([^/]+)/[^/]*$",
-    "images have {} names, each with several numbers": r"(.+\D)\d+\D*\.",
-}
-"""Expressions that find what images of one film or patient may have in common."""
-_SEVERAL, _ALMOST = 3, 0.9
 
 
 def find(data: DataConfig) -> Found:
@@ -57,8 +50,7 @@ def find(data: DataConfig) -> Found:
     found = replace(found, every=tuple(sorted(found.every, key=_place)))
     if data.group_by is not None:
         found = _regroup(found, data.group_by, data)
-    elif len({pair.group for pair in found.every}) == len(found.every):
-        found = replace(found, notes=(*found.notes, *_on_series(found, data)))
+    found = replace(found, notes=(*found.notes, *_about_split(found, data)))
     if any(pair.record for pair in found.every):
         require_one_size(data)
     return with_order(found, data)
@@ -295,25 +287,19 @@ def _within(pairs: Sequence[Pair], data: DataConfig) -> list[str]:
     return [normal(path.removeprefix(start)) for path, start in pairs_of]
 
 
-def _on_series(found: Found, data: DataConfig) -> Iterator[str]:
-    """Yields the one note on images that may be too like their neighbours to be split.
-
-    It is a question: folders may be classes as well.
-    """
-    if any(pair.part for pair in found.every):
-        return
-    paths = _within(found.every, data)
-    for what, expression in _SERIES.items():
-        matches = [re.search(expression, path) for path in paths]
-        counts = Counter(match[1] for match in matches if match)
-        several = [count for count in counts.values() if count > 1]
-        if len(several) >= _SEVERAL and sum(several) >= _ALMOST * len(paths):
-            yield (
-                f"{what.format(len(several))}: if those of one are alike, such as "
-                "frames of a film or slices of a patient, keep them together with "
-                f"--group-by {quoted(expression)}"
-            )
-            return
+def _about_split(found: Found, data: DataConfig) -> Iterator[str]:
+    """Yields what is to be said of the pairs that are yet to be split."""
+    missing = [part for part in ("validation", "test") if not getattr(found, part)]
+    pairs, groups = found.pairs, {pair.group for pair in found.pairs}
+    what = "images" if len(groups) == len(pairs) else "groups"
+    if len(missing) == 1 and len(groups) > 1:
+        yield (
+            f"split: {missing[0]} has no images of its own and takes "
+            f"{tenth_of(len(groups))} of the {len(groups)} {what} for training "
+            f"(--{missing[0]} DIR gives it others)"
+        )
+    if missing and data.group_by is None and what == "images":
+        yield from about_series(_within(pairs, data))
 
 
 def _look_into(folder: Path) -> Found:

@@ -1,15 +1,16 @@
-"""Which images and masks make pairs by their names."""
+"""Which images and masks make pairs by their names, and which may be of a series."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from keras_unet.data.folders import Stems, by_name, list_files, name_of
 from keras_unet.data.pair import MASK_SUFFIX, Found, Pair, Problem
+from keras_unet.errors import quoted
 
 MASK_WORDS = (
     *("mask", "masks", "label", "labels", "labelids", "seg", "segmentation"),
@@ -148,3 +149,34 @@ def _neighbours(images: list[Path], masks: list[Path], folder: Path) -> Pair | P
     if not masks:
         return Problem(images[0], "has no mask beside it, such as a_mask.png of a.jpg")
     return Pair(images[0], masks[0], name_of(images[0], folder))
+
+
+_SERIES = {
+    "images lie in {} folders": r"([^/]+)/[^/]*$",
+    "images have {} names, each with several numbers": r"(.+\D)\d+\D*\.",
+}
+"""Expressions that find what images of one film or patient may have in common."""
+_SEVERAL, _ALMOST, _SHARE = 3, 0.9, 0.1
+
+
+def about_series(paths: Sequence[str]) -> Iterator[str]:
+    """Yields the one note on images that may be too like their neighbours to be split.
+
+    It is a question: folders may be classes as well.
+    """
+    for what, expression in _SERIES.items():
+        matches = [re.search(expression, path) for path in paths]
+        counts = Counter(match[1] for match in matches if match)
+        several = [count for count in counts.values() if count > 1]
+        if len(several) >= _SEVERAL and sum(several) >= _ALMOST * len(paths):
+            yield (
+                f"{what.format(len(several))}: if those of one are alike, such as "
+                "frames of a film or slices of a patient, keep them together with "
+                f"--group-by {quoted(expression)}"
+            )
+            return
+
+
+def tenth_of(groups: int) -> int:
+    """Returns how many of the groups are for test, or for validation, where none is."""
+    return max(1, round(_SHARE * groups))

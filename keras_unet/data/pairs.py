@@ -16,6 +16,7 @@ from keras_unet.console import Progress, silent
 from keras_unet.data.check import check_data
 from keras_unet.data.folders import normal, stem_of
 from keras_unet.data.layouts import find
+from keras_unet.data.names import tenth_of
 from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
 from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
@@ -24,8 +25,6 @@ from keras_unet.data_config import PLACES, DataConfig
 from keras_unet.errors import BadData, BadUsage, flag_of, quoted
 from keras_unet.files import write_rows
 from keras_unet.run_folder import RunFolder
-
-_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def split_pairs(
     given = {"validation": validation, "test": test}
     wanted = [part for part, pairs_of in given.items() if not pairs_of]
     _need_groups(ranked, ["training", *wanted])
-    tenth = max(1, round(_SHARE * len(ranked)))
+    tenth = tenth_of(len(ranked))
     chosen = {
         # Of both, those for test come first.
         part: set(ranked[place * tenth : (place + 1) * tenth])

@@ -188,6 +188,10 @@ def test_where_only_validation_is_given_test_comes_from_the_rest(tmp_path):
     root = divided(tmp_path, train="abcdef", val="gh")
     found = find(DataConfig(data=root))
     assert parts_of(found) == (list("abcdef"), ["g", "h"], [])
+    assert found.notes[1:] == (
+        "split: test has no images of its own and takes 1 of the 6 images for training "
+        "(--test DIR gives it others)",
+    )
     split = prepare(DataConfig(data=root)).split()
     assert stems(split.validation) == ["g", "h"]
     assert len(split.test) == 1
@@ -285,6 +289,14 @@ def test_images_that_may_be_like_their_neighbours_are_asked_about(
     grouped = find(replace(data, group_by=way))
     assert len({pair.group for pair in grouped.every}) == 3
     assert len(grouped.notes) == 1
+
+
+def test_of_a_layouts_own_split_the_part_that_is_cut_is_asked_about(tmp_path):
+    draw(tmp_path, *(f"train{kind}/{n}.png" for kind in ("", "annot") for n in FRAMES))
+    draw(tmp_path, "val/x.png", "valannot/x.png")
+    assert "3 folders: if" in find(DataConfig(data=tmp_path)).notes[-1]
+    draw(tmp_path, "test/y.png", "testannot/y.png")
+    assert len(find(DataConfig(data=tmp_path)).notes) == 1
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_lists_may_lie_in_a_folder_of_their_own(tmp_path, place, names):
     )
     found = found_in(tmp_path)
     assert parts_of(found) in (("ab", "cd", ""), ("ab", "", "cd"))
-    assert f"{place}/{names[0]}.txt" in found.notes[-1]
+    assert f"{place}/{names[0]}.txt" in found.notes[1]
 
 
 def test_lists_hold_for_every_way_to_give_a_set(tmp_path):
