@@ -30,12 +30,13 @@ _MANY = 6
 def holds_objects(folder: Path) -> bool:
     """Returns whether the subfolders have images/ and masks/ of their own.
 
-    Where they hold an image each, most of them are enough.
+    Where they hold an image each, most of them are enough. A single one that holds
+    several images is a whole set.
     """
     inside = subfolders(folder)
     fitting = [f for f in inside if (f / _IMAGES).is_dir() and (f / _MASKS).is_dir()]
     if any(len(images) > 1 for images in _images_in(folder)):
-        return len(fitting) == len(inside)
+        return len(fitting) == len(inside) > 1
     return len(fitting) > len(inside) / 2
 
 

@@ -236,6 +236,15 @@ def test_an_only_subfolder_is_looked_into(tmp_path):
     assert found_in(tmp_path).notes == ("layout: set/: imgs/ masks/",)
 
 
+def test_an_only_subfolder_of_images_and_masks_is_a_set_and_no_image(tmp_path):
+    names = ("a.jpg", "b.jpg", "c.jpg")
+    touch(tmp_path, *(f"Set/{kind}/{n}" for kind in ("images", "masks") for n in names))
+    (tmp_path / "set.zip").write_text("x")
+    found = found_in(tmp_path)
+    assert found.notes == ("layout: Set/: images/ masks/",)
+    assert [pair.group for pair in found.pairs] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("mask", ["a.png", "a_mask.jpg", "mask_a.png", "a-labels.tif"])
 def test_image_and_mask_may_lie_side_by_side(tmp_path, mask):
     touch(tmp_path, "a.jpg", mask)
