@@ -62,6 +62,8 @@ class Arguments:
             between membranes: V_Rand, V_Info, Rand, warping and pixel error; with
             --instances, these by V_Rand and V_Info too, and the thresholds of the best
             V_Rand on validation instead of SEG's.
+        mask_kind: what the masks of --data mean, where that is not what the run's mean:
+            binary is foreground and background, instances numbers objects.
         white: 16-bit images of --data: the value that counts as white; by default the
             run's own, or the largest of the bits that these images use.
     """
@@ -74,6 +76,7 @@ class Arguments:
     instances: bool = False
     boundary_threshold: float | None = None
     membranes: bool = False
+    mask_kind: Literal["binary", "instances"] | None = None
     white: int | None = None
 
 
@@ -107,6 +110,11 @@ def _require_fitting(config: Config, arguments: Arguments) -> None:
     """Refuses scores that the run cannot have, before its images are read."""
     if arguments.white is not None and arguments.data is None:
         raise BadUsage("--white is of the images of --data: the run's own have theirs")
+    if arguments.mask_kind and (arguments.data is None or config.model.classes > 2):
+        raise BadUsage(
+            "--mask-kind is of the masks of --data, and of runs of foreground and "
+            "background"
+        )
     if arguments.membranes and config.model.classes > 2:
         raise BadUsage(
             "--membranes is for runs of foreground and background; this one has "
@@ -160,7 +168,7 @@ def choose(
         split = _split_of(run)
         every = [*split.train, *split.validation, *split.test]
         return part, every if part == "all" else getattr(split, part), config.data
-    data = _elsewhere(config.data, arguments.data, arguments.white)
+    data = _elsewhere(config.data, arguments.data, arguments)
     prepared = prepare(data, config.model.classes)
     for note in prepared.notes:
         of_split = part == "all" and "has no images of its own" in note
@@ -216,20 +224,23 @@ def _split_of(run: RunFolder) -> Split:
     return split
 
 
-def _elsewhere(data: DataConfig, folder: Path, white: int | None) -> DataConfig:
+def _elsewhere(data: DataConfig, folder: Path, arguments: Arguments) -> DataConfig:
     """Returns where other data are; a foreground may be written otherwise there.
 
     What counts as white is not, unless that is said or the network saw no 16 bits.
 
     Raises:
-        BadUsage: ``white`` is none.
+        BadUsage: ``--white`` is none.
     """
-    white = data.white if white is None else white
+    white = data.white if arguments.white is None else arguments.white
     data = dataclasses.replace(data.moved_to(folder), white=white, group_by=None)
     data = dataclasses.replace(data, run_lengths="auto", foreground_above=None)
-    if data.mask_kind == "classes":
+    kind = arguments.mask_kind or data.mask_kind
+    if kind == "classes":
         return data
-    return dataclasses.replace(data, class_names=(), mask_reading="auto")
+    return dataclasses.replace(
+        data, class_names=(), class_values=(), mask_reading="auto", mask_kind=kind
+    )
 
 
 if __name__ == "__main__":

@@ -155,6 +155,19 @@ def test_white_is_the_runs_whatever_other_data_hold(tmp_path):
     assert metrics_of(run)["other"]["dice"] == 1.0
 
 
+def test_other_data_may_number_their_objects(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    data = make_cells(tmp_path / "other", 4, (20, 240, 240))
+    assert evaluate(run, "--data", data, "--instances") == 0
+    assert metrics_of(run)["other"]["seg"] == 1.0
+    assert evaluate(run, "--data", data, "--instances", "--mask-kind=instances") == 0
+    # The two that touch are found as one.
+    assert metrics_of(run)["other"]["seg"] < 0.6
+    assert "instances" in capsys.readouterr().out
+    assert evaluate(run, "--mask-kind", "binary") == 2
+    assert "--mask-kind is of the masks of --data" in capsys.readouterr().err
+
+
 def test_a_part_of_other_data_goes_by_both_names(run, tmp_path):
     data = make_data(tmp_path / "other", count=4)
     assert evaluate(run, "--data", data, "--split", "test") == 0
