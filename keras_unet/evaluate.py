@@ -169,11 +169,9 @@ def choose(
         every = [*split.train, *split.validation, *split.test]
         return part, every if part == "all" else getattr(split, part), config.data
     data = _elsewhere(config.data, arguments.data, arguments)
-    prepared = prepare(data, config.model.classes)
+    prepared = prepare(data, config.model.classes, to_split=False)
     for note in prepared.notes:
-        of_split = part == "all" and "has no images of its own" in note
-        if "together with --group-by" not in note and not of_split:  # Flags of train.
-            print(note)
+        print(note)
     if config.data.group_by:
         prepared = _regrouped(prepared, config.data.group_by)
     pairs = prepared.every if part == "all" else getattr(prepared.split(), part)

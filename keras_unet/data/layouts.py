@@ -31,10 +31,11 @@ _BARE: tuple[set[Part] | None, ...] = (None, {"test"})
 """The parts of images that need no mask: none, and test."""
 
 
-def find(data: DataConfig) -> Found:
+def find(data: DataConfig, to_split: bool = True) -> Found:
     """Returns the pairs of ``data``, sorted by name, and the files that make none.
 
-    Those whose part is known, by --validation, --test or the layout, are apart.
+    Those whose part is known, by --validation, --test or the layout, are apart; what
+    there is to say of the others' split is said if they are ``to_split``.
 
     Raises:
         BadData: a folder is missing, empty, of no known layout or of two; or run
@@ -50,7 +51,8 @@ def find(data: DataConfig) -> Found:
     found = replace(found, every=tuple(sorted(found.every, key=_place)))
     if data.group_by is not None:
         found = _regroup(found, data.group_by, data)
-    found = replace(found, notes=(*found.notes, *_about_split(found, data)))
+    if to_split:
+        found = replace(found, notes=(*found.notes, *_about_split(found, data)))
     if any(pair.record for pair in found.every):
         require_one_size(data)
     return with_order(found, data)

@@ -107,15 +107,18 @@ class Prepared(Found):
 
 
 def prepare(
-    data: DataConfig, classes: int = 1, progress: Progress = silent
+    data: DataConfig,
+    classes: int = 1,
+    progress: Progress = silent,
+    to_split: bool = True,
 ) -> Prepared:
-    """Returns the pairs of ``data``, all files looked at, as by ``check_data``.
+    """Returns the pairs of ``data``, as by ``find``, all files looked at.
 
     Raises:
         BadData: an image or mask is unusable; every file is named with its cause.
         BadUsage: no data was given, or what was contradicts itself.
     """
-    found = find(data)
+    found = find(data, to_split)
     report = check_data(found, data, classes, progress)
     if report.problems:
         raise BadData(listing(report.problems))
