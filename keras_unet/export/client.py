@@ -39,6 +39,11 @@ def upright(file: Path) -> bytes:
         turned, sent = ImageOps.exif_transpose(image), io.BytesIO()
         if turned.mode == "F":
             raise OSError(f"{file} holds fractions; write it with 8 or 16 bits")
+        if turned.mode == "I":
+            low, high = turned.getextrema()  # type: ignore[no-untyped-call]
+            if low < 0 or high > 65535:
+                raise OSError(f"{file} has values {low} to {high}, expected 0 to 65535")
+            turned = turned.convert("I;16")
         # To RGB, Pillow would cut 16 bits off at 255.
         if not turned.mode.startswith("I"):
             turned = turned.convert("RGB")

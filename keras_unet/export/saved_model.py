@@ -76,7 +76,7 @@ class ServingGraph:
         self.predict = probability_function(network, config)
         self.tiler: Any = tiler(network, config) if config.data.tiles else None
         self.max_pixels = config.export.serve_max_pixels
-        self.white = config.data.white or BRIGHTEST
+        self.white = config.data.white
         self.bands = config.data.bands_of_rgb
         self.values = class_values(config)
 
@@ -259,7 +259,7 @@ def assert_images(image_bytes: Tensor) -> Any:
 
 
 def decode_in_graph(
-    image_bytes: Tensor, position: Tensor, max_pixels: int, white: int = BRIGHTEST
+    image_bytes: Tensor, position: Tensor, max_pixels: int, white: int | None = None
 ) -> Tensor:
     """Returns the image as uint8 (h, w, 3), as it is stored: EXIF turns nothing.
 
@@ -267,20 +267,18 @@ def decode_in_graph(
         image_bytes: one file's content, of a kind that ``assert_images`` lets pass.
         position: of the image in its request, for the message.
         max_pixels: a larger image fails before it is decoded.
-        white: the value of 16 bits that counts as white.
+        white: the value of 16 bits that counts as white; None if the run knows none.
     """
+
+    def require(holds: Tensor, what: str) -> Any:
+        said = [f"image_bytes holds {what} at position:", position]
+        return tf.debugging.Assert(holds, said)
+
+    fits = pixels_to_decode(image_bytes) <= max_pixels
+    few = _scans(image_bytes) <= MOST_SCANS
     checks = [
-        tf.debugging.Assert(holds, [f"image_bytes holds {what} at position:", position])
-        for holds, what in [
-            (
-                pixels_to_decode(image_bytes) <= max_pixels,
-                f"an image above {max_pixels} pixels",
-            ),
-            (
-                _scans(image_bytes) <= MOST_SCANS,
-                f"a JPEG of more than {MOST_SCANS} scans",
-            ),
-        ]
+        require(fits, f"an image above {max_pixels} pixels"),
+        require(few, f"a JPEG of more than {MOST_SCANS} scans"),
     ]
     with tf.control_dependencies(checks):
         image_bytes = tf.identity(image_bytes)
@@ -290,10 +288,14 @@ def decode_in_graph(
         return tf.io.decode_jpeg(image_bytes, 3, dct_method="INTEGER_ACCURATE")
 
     def scaled() -> Tensor:
-        """Scales 16 bits as ``white.to_8_bits`` does."""
+        """Scales 16 bits as ``images.to_8_bits`` does."""
         values = tf.io.decode_png(image_bytes, channels=3, dtype=tf.uint16)
-        values = tf.minimum(tf.cast(values, tf.int32), white)
-        return tf.cast(values * 256 // (white + 1), tf.uint8)
+        values = tf.cast(values, tf.int32)
+        known = white is not None or tf.reduce_max(values) > BRIGHTEST // 2
+        what = "a PNG of 16 bits, not all used (the training saw none: write 8 bits)"
+        with tf.control_dependencies([require(known, what)]):
+            values = tf.minimum(values, white or BRIGHTEST)
+        return tf.cast(values * 256 // ((white or BRIGHTEST) + 1), tf.uint8)
 
     image = tf.cond(_is_png_of_16_bits(image_bytes), scaled, as_8_bits)
     image.set_shape((None, None, 3))

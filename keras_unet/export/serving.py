@@ -108,7 +108,8 @@ What to know:
 - An image is read as it is stored. Where its EXIF says that it lies on its side, turn
   it first, as `client.py` does.
 {bands}- Other formats, images above {max_pixels} pixels (`serve_max_pixels` in the
-  run's `config.json`; export again after a change) and JPEGs of more than {scans} scans
+  run's `config.json`; export again after a change), JPEGs of more than {scans} scans
+  and, where the training saw no 16 bits, PNGs of 16 of which the highest is not used
   end their request with InvalidArgument and the position in the batch. With batching
   on the server, the requests that shared the batch fail with it: do not batch across
   strangers, leave out `--enable_batching`.

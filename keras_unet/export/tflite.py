@@ -32,7 +32,6 @@ import tensorflow as tf
 
 from keras_unet.config import Config
 from keras_unet.console import held_back_stderr
-from keras_unet.data.images import BRIGHTEST
 from keras_unet.errors import BadData
 from keras_unet.export import tflite_client
 from keras_unet.export.tflite_tables import (
@@ -199,7 +198,7 @@ def client_settings(config: Config) -> dict[str, Any]:
         "threshold": config.predict.threshold,
         "classes": len(values),
         "values": values.tolist(),
-        "white": config.data.white or BRIGHTEST,
+        "white": config.data.white,
         "bands": config.data.bands_of_rgb,
         "notes": notes_on_bands(config.data.bands),
     }

@@ -28,15 +28,17 @@ WHITE = 65535
 """Of 16 bits, as Pillow reads colours."""
 
 
-def read(file: Path, white: int, bands: Sequence[int]) -> Array:
+def read(file: Path, white: int | None = None, bands: Sequence[int] = ()) -> Array:
     """Returns the bands of the upright image, uint8 (h, w, 3); RGB if there are none.
+
+    Of 16 bits, ``white`` is what becomes 255; None where the training saw none.
 
     Raises:
         OSError: Pillow cannot read it, or not as the training did.
     """
     with Image.open(file) as stored:
         wide = ";16" in str(getattr(stored, "tile", ""))
-        if wide and not stored.mode.startswith("I") and white != WHITE:
+        if wide and not stored.mode.startswith("I") and white not in (None, WHITE):
             raise OSError(
                 f"{file} has colours of 16 bits, of which Pillow keeps the upper 8, "
                 f"and white was {white} in the training: write it with 8 bits, as "
@@ -47,10 +49,25 @@ def read(file: Path, white: int, bands: Sequence[int]) -> Array:
             raise OSError(f"{file} holds fractions; write it with 8 or 16 bits")
         # Up to release 10, Pillow opens 16 bits as I.
         if image.mode.startswith("I"):
-            values = np.minimum(np.asarray(image, np.int64), white)
-            image = Image.fromarray((values * 256 // (white + 1)).astype(np.uint8))
+            wide, image = True, _in_8_bits(file, np.asarray(image, np.int64), white)
         pixels = np.asarray(image.convert("RGB"))
-    return pixels[..., bands] if bands else pixels
+    pixels = pixels[..., bands] if bands else pixels
+    if wide and white is None and pixels.max() < 128:
+        bits = 8 + int(pixels.max()).bit_length()
+        raise OSError(
+            f"{file} has 16 bits of which {bits} are used, and the training saw none, "
+            'so that what counts as white is not known: as "white", give client.json '
+            f"{2**bits - 1}, or {WHITE}"
+        )
+    return pixels
+
+
+def _in_8_bits(file: Path, values: Array, white: int | None) -> Image.Image:
+    low, high, white = values.min(), values.max(), white or WHITE
+    if low < 0 or high > WHITE:
+        raise OSError(f"{file} has values from {low} to {high}, expected 0 to {WHITE}")
+    values = np.minimum(values, white) * 256 // (white + 1)
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def resize(array: Array, size: Sequence[int]) -> Array:

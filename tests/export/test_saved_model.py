@@ -122,6 +122,15 @@ def test_pngs_of_16_bits_are_scaled_as_in_training(tmp_path, bits, channels):
     np.testing.assert_array_equal(mask, 255 * wanted)
 
 
+def test_12_of_16_bits_are_a_question_to_a_run_that_saw_8(loaded, segmenter):
+    image = tiny_run.make_image(5)[0]
+    wide = [tf.io.encode_png(image.astype(np.uint16) * n).numpy() for n in (16, 257)]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"16 bits, not.*\n?.*1"):
+        masks_of(loaded, wide[1], wide[0])
+    (mask,) = masks_of(loaded, wide[1])
+    np.testing.assert_array_equal(mask, 255 * tiny_run.keras_mask(segmenter, image))
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no image", b"\xff", b"RIFF____WEBP", b"GIF89a", b"BM"]
 )

@@ -11,7 +11,7 @@ from PIL import Image
 from random_run import make_run, noise
 
 from keras_unet.config import PredictConfig
-from keras_unet.export import onnx, tflite
+from keras_unet.export import client, onnx, tflite, tflite_client
 from keras_unet.prediction.segmenter import Segmenter
 from keras_unet.prediction.tiles import tile_network, tilings
 
@@ -85,6 +85,25 @@ def test_the_client_says_in_a_line_what_is_wrong(tmp_path, model, image, said):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_12_of_16_bits_are_a_question_where_the_training_saw_8(tmp_path, channels):
+    config, file = make_run(tmp_path / "run").load_config(), tmp_path / "a.png"
+    white = tflite.client_settings(config)["white"]
+    dark = np.full((9, 9, channels), 3184, np.uint16)
+    file.write_bytes(tf.io.encode_png(dark).numpy())
+    with pytest.raises(OSError, match=r"12 are used.*client.json 4095, or 65535"):
+        tflite_client.read(file, white)
+    file.write_bytes(tf.io.encode_png(dark * 16).numpy())
+    assert tflite_client.read(file, white).max() == 199
+
+
+def test_values_below_0_have_no_known_black(tmp_path):
+    Image.fromarray(np.full((9, 9), -744, np.int32)).save(tmp_path / "a.tif")
+    for read in (tflite_client.read, client.upright):
+        with pytest.raises(OSError, match=r"a.tif has values .*-744"):
+            read(tmp_path / "a.tif")
 
 
 def test_the_client_says_of_which_bands_images_must_be(tmp_path):
