@@ -44,7 +44,9 @@ def read(file: Path, white: int | None = None, bands: Sequence[int] = ()) -> Arr
                 f"and white was {white} in the training: write it with 8 bits, as "
                 "bright as there"
             )
-        image = ImageOps.exif_transpose(stored)
+        # EXIF data behind the pixels of a PNG counted nowhere in the training.
+        turns = stored.format != "PNG" or "exif" in stored.info
+        image = ImageOps.exif_transpose(stored) if turns else stored
         if image.mode == "F":
             raise OSError(f"{file} holds fractions; write it with 8 or 16 bits")
         # Up to release 10, Pillow opens 16 bits as I.

@@ -13,6 +13,7 @@ from keras_unet.data.pair import Pair
 from keras_unet.data.pillow import grey_levels
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
+from keras_unet.export import client, tflite_client
 
 ANY = DataConfig()
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -37,6 +38,8 @@ def test_exif_behind_the_pixels_of_a_png_counts_nowhere(tmp_path, orientation):
     assert image_shape(file, 48) == (6, 8)
     np.testing.assert_array_equal(read_image(file, 1, ANY)[..., 0], RAMP)
     np.testing.assert_array_equal(read_values(Pair(file, file, ""), ANY), RAMP)
+    np.testing.assert_array_equal(tflite_client.read(file)[..., 0], RAMP)
+    assert client.upright(file) == file.read_bytes()
 
 
 @pytest.mark.parametrize(
