@@ -1,6 +1,9 @@
 """A run's ONNX file in onnxruntime, and what lies beside it."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +15,12 @@ from google.protobuf import (
     message_factory,
     text_format,
 )
+from PIL import Image
 
 from keras_unet import __version__
 from keras_unet.config import UNetConfig
 from keras_unet.export.onnx import write_onnx, write_triton_config
+from keras_unet.export.tflite import write_client
 from keras_unet.model.unet import build_network
 from keras_unet.prediction.segmenter import Segmenter, probability_of
 from keras_unet.prediction.weights_file import load_network
@@ -85,6 +90,19 @@ def test_every_architecture_takes_batches_of_every_size(model, tmp_path):
         (came,) = session.run(None, {"image": noise(*shape)})
         wanted = probability_of(network, tf.constant(noise(*shape)))
         np.testing.assert_allclose(came, wanted, atol=1e-5)
+
+
+def test_the_program_of_the_page_runs(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "onnx.md"
+    if not page.is_file():
+        pytest.skip("needs the checkout")
+    code = page.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    run = tiny_run.trained()
+    write_onnx(load_network(run), run.load_config(), tmp_path / "model.onnx")
+    write_client(tmp_path, run.load_config(), ["model.onnx"])
+    Image.fromarray(tiny_run.make_image(0)[0]).save(tmp_path / "car.jpg")
+    code += "assert probability.shape == (*image.shape[:2], 2)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 TENSOR = """
