@@ -64,7 +64,8 @@ def put_in_place(made: Path, path: Path, flush: bool = True) -> None:
         remove(old)
         path.replace(old)
     made.replace(path)
-    remove(old)
+    if path.is_dir():  # A file's name may be too long for another in front.
+        remove(old)
     if flush:
         _flush_folder(path.parent)
 
@@ -128,11 +129,9 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes a CSV file whole, of one row at least; its columns are the first one's."""
     with (
         write_whole(file) as aside,
-        aside.open(
-            "w", newline="", encoding="utf-8", errors="surrogateescape"
-        ) as stream,
+        aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as to,
     ):
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(to, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -183,6 +182,8 @@ _DAY = 86_400
 
 def unfinished_name(kind: str, name: str = "") -> str:
     """Returns a hidden name, used once, that tells which process is writing it."""
+    # Its end alone, with the suffixes: it may be as long as a disk's names can be.
+    name = name.encode("utf-8", "ignore")[-40:].decode("utf-8", "ignore")
     return f".{kind}-{_HOST}-{os.getpid()}-{_PROCESS}-{next(_COUNT)}-{name}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import math
 import os
 import zlib
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,6 @@ from keras_unet.prediction.segmenter import (
     read_ahead,
 )
 from keras_unet.run_folder import RunFolder
-from keras_unet.types import Mask
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,9 @@ def segment(
     threads; how many depends on their pixels, not on the number of files.
     ``progress`` is called after each image.
     """
-    writer = _Writer(run, segmenter, wanted)
     failed: list[Unreadable] = []
-    written = read_ahead(
-        _predicted(files, writer), lambda work: work[1](), lambda work: work[0]
-    )
+    works = _predicted(files, _Writer(run, segmenter, wanted))
+    written = read_ahead(works, lambda work: work[1](), lambda work: work[0])
     for number, wrong in enumerate(written, 1):
         if wrong:
             failed.append(wrong)
@@ -171,7 +169,6 @@ _Work = tuple[int, Callable[[], Unreadable | None]]
 def _predicted(files: Sequence[Input], writer: _Writer) -> Iterator[_Work]:
     """Yields what is left to do of each image once the network has seen it."""
     segmenter = writer.segmenter
-    in_tiles = segmenter.config.data.tiles is not None
     for batch in batches(_readable(files, segmenter), BATCH, _pixels):
         images = [image for _, image in batch if not isinstance(image, Unreadable)]
         every = iter(segmenter.strips(images, foreground=True))
@@ -184,7 +181,7 @@ def _predicted(files: Sequence[Input], writer: _Writer) -> Iterator[_Work]:
                 continue
             size = image.shape[:2]
             gather: Callable[[], _Gathered] = partial(writer.gather, size, next(every))
-            if in_tiles:
+            if segmenter.config.data.tiles is not None:
                 # The network runs while strips are asked for: in this thread alone.
                 gather = partial(_as_it_is, gather())
             painted = image if writer.wanted.overlay else None
@@ -227,7 +224,7 @@ def _size_of(file: Path, data: DataConfig) -> int:
         return 0
 
 
-_Gathered = tuple[Mask, dict[str, npt.NDArray[np.uint16]]]
+_Gathered = tuple[types.Mask, dict[str, npt.NDArray[np.uint16]]]
 """An image's class ids (h, w), and its 16-bit probabilities by how their files end."""
 
 
@@ -238,8 +235,7 @@ class _Writer:
         self.segmenter, self.wanted = segmenter, wanted
         self.values = class_values(segmenter.config)
         self.palette = _palette(run, segmenter.config.data)
-        how = segmenter.config.predict
-        self.cuts = wanted.instances and how.boundary_threshold > 0
+        self.cuts = wanted.instances and segmenter.config.predict.boundary_threshold > 0
         ends = _probability_ends(segmenter.config.model.classes)
         self.ends = ends if wanted.probabilities or self.cuts else {}
 
@@ -258,26 +254,22 @@ class _Writer:
         """Writes the files of an image, the mask last; returns why there are none."""
         mask, levels = gather()
         start = _start(one, self.wanted.output)
-        if self.wanted.instances:
-            try:
+        try:
+            if self.wanted.instances:
                 foreground = next(iter(levels.values())) if self.cuts else None
                 numbers = number_instances(mask, self.segmenter.config, foreground)
-            except BadData as error:
-                return Unreadable(one.file, str(error))
-            _save(Image.fromarray(numbers), start + "_instances.png")
+                _save(numbers, start + "_instances.png")
+                if image is not None:
+                    painted = canvas.paint_instances(image, numbers)
+                    _save(painted, start + "_instances_overlay.jpg")
+            for end, level in levels.items():
+                if self.wanted.probabilities:
+                    _save(level, start + end)
             if image is not None:
-                painted = canvas.paint_instances(image, numbers)
-                _save(Image.fromarray(painted), start + "_instances_overlay.jpg")
-        for end, level in levels.items():
-            if self.wanted.probabilities:
-                _save(Image.fromarray(level), start + end)
-        if image is not None:
-            painted = canvas.paint_mask(image, mask)
-            _save(Image.fromarray(painted), start + "_overlay.jpg")
-        written = Image.fromarray(as_written(mask, self.values))
-        if self.palette and written.mode == "L":
-            written.putpalette(self.palette)
-        _save(written, start + ".png")
+                _save(canvas.paint_mask(image, mask), start + "_overlay.jpg")
+            _save(as_written(mask, self.values), start + ".png", self.palette)
+        except BadData as error:
+            return Unreadable(one.file, str(error))
         return None
 
 
@@ -296,11 +288,19 @@ def _palette(run: RunFolder, data: DataConfig) -> bytes:
     return canvas.palette(own)
 
 
-def _save(image: Image.Image, file: str) -> None:
-    with write_whole(Path(file)) as aside:
-        # Each format passes over the other's. Runs make a mask's PNG as small as all
-        # that zlib does, in half the time.
-        image.save(aside, quality=92, compress_type=zlib.Z_RLE)
+def _save(values: npt.NDArray[Any], file: str, palette: bytes = b"") -> None:
+    image = Image.fromarray(values)
+    if palette and image.mode == "L":
+        image.putpalette(palette)
+    try:
+        with write_whole(Path(file)) as aside:
+            # Each format passes over the other's. Runs make a mask's PNG as small as
+            # all that zlib does, in half the time.
+            image.save(aside, quality=92, compress_type=zlib.Z_RLE)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BadData(f"{file} is too long a name for this disk") from None
 
 
 def write_submission(

@@ -46,6 +46,23 @@ def test_progress_counts_the_images_that_failed(run, images, tmp_path):
     assert [error.file.name for error in failed] == ["z.png"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts a path's signs instead")
+def test_names_may_be_as_long_as_disks_take_and_those_too_long_fail_alone(
+    run, images, tmp_path, capsys
+):
+    long, longest = "胞" * 80, "x" * 251
+    for name in (long, longest):
+        draw(images / f"{name}.png", square())
+    to = ["--output", tmp_path / "out"]
+    assert predict(run, images, *to) == 0
+    assert predict(run, images, *to, "--overlay") == 1
+    made = {path.name for path in (tmp_path / "out").glob("*.jpg")}
+    assert made == {f"{name}_overlay.jpg" for name in ("a", "b", long)}
+    said = (tmp_path / "out" / "failed.csv").read_text("utf-8")
+    assert f"{longest}_overlay.jpg is too long a name for this disk" in said
+    assert "1 failed" in capsys.readouterr().out
+
+
 def test_two_images_with_one_output_are_refused_before_any_work(
     run, images, tmp_path, capsys
 ):
