@@ -127,14 +127,14 @@ def predict(arguments: Arguments) -> int:
     from keras_unet.prediction.files import check_names, segment, write_submission
     from keras_unet.prediction.inputs import Shard, list_inputs
     from keras_unet.prediction.segmenter import Segmenter
+    from keras_unet.prediction.weights_file import load_network
 
     shard, wanted = Shard.parse(arguments.shard), _wanted(arguments)
     every, missing = list_inputs(arguments.inputs, arguments.output)
     _require_possible(arguments, shard, config)
     check_names(every, wanted, config.model.classes)
     files, failed = shard.of(every), list(shard.of(missing))
-    segmenter = Segmenter(run, how)
-    segmenter.config = config
+    segmenter = Segmenter.of(load_network(run), config)
     made_by = _made_by(run, segmenter, arguments.instances)
     _require_no_others(arguments, made_by, every)
     left = _left_to_do(files, wanted, segmenter, made_by, arguments)
