@@ -115,6 +115,8 @@ def _require_fitting(config: Config, arguments: Arguments) -> None:
             "--mask-kind is of the masks of --data, and of runs of foreground and "
             "background"
         )
+    if arguments.boundary_threshold is not None and not arguments.instances:
+        raise BadUsage("--boundary-threshold is of --instances: give both, or neither")
     if arguments.membranes and config.model.classes > 2:
         raise BadUsage(
             "--membranes is for runs of foreground and background; this one has "

@@ -116,12 +116,9 @@ def predict(arguments: Arguments) -> int:
     """
     run = RunFolder(arguments.run)
     config = _seeing(run.load_config(), arguments)
-    if arguments.submission and config.model.classes > 2:
-        raise BadUsage("--submission is for foreground and background, no more classes")
-    how = run.predict_config(
-        arguments.threshold, arguments.test_time_flips, arguments.boundary_threshold
-    )
-    config = dataclasses.replace(config, predict=how)
+    _require_fitting(arguments, config)
+    how = arguments.threshold, arguments.test_time_flips, arguments.boundary_threshold
+    config = dataclasses.replace(config, predict=run.predict_config(*how))
     run.require_weights()
     load_tensorflow()
     from keras_unet.prediction.files import check_names, segment, write_submission
@@ -147,6 +144,13 @@ def predict(arguments: Arguments) -> int:
         with on_interrupt(_way_on, arguments), progress_bar("run lengths") as progress:
             failed += write_submission(done, segmenter, wanted, table, progress)
     return _tell(arguments, shard, failed, (len(done), len(files) - len(left)))
+
+
+def _require_fitting(arguments: Arguments, config: Config) -> None:
+    if arguments.submission and config.model.classes > 2:
+        raise BadUsage("--submission is for foreground and background, no more classes")
+    if arguments.boundary_threshold is not None and not arguments.instances:
+        raise BadUsage("--boundary-threshold is of --instances: give both, or neither")
 
 
 def _require_possible(arguments: Arguments, shard: Shard, config: Config) -> None:

@@ -152,7 +152,7 @@ class RunFolder:
             boundary_threshold: of instances, by default the run's own.
 
         Raises:
-            BadUsage: a threshold that is none, or is of no use to the run's network.
+            BadUsage: what is no threshold, or of no use to the run's network.
             BadData: as by ``load_config`` and ``best_threshold``.
         """
         config = self.load_config()
@@ -160,12 +160,13 @@ class RunFolder:
             threshold = config.predict.threshold
         elif threshold == "best":
             threshold = self.best_threshold()
+        if test_time_flips and config.augment.flip == "none":
+            raise BadUsage("--test-time-flips needs --flip of the run, which is none")
         flips = test_time_flips or config.predict.test_time_flips
         boundary = config.predict.boundary_threshold
         boundary = boundary if boundary_threshold is None else boundary_threshold
         predict = PredictConfig(float(threshold), flips, boundary)
-        dataclasses.replace(config, predict=predict)
-        return predict
+        return dataclasses.replace(config, predict=predict).predict
 
     def present(self) -> list[str]:
         """Returns the names of what a run has written here."""
@@ -238,7 +239,6 @@ class RunFolder:
 
     def save_config(self, config: Config) -> None:
         """Writes config.json."""
-        self.path.mkdir(parents=True, exist_ok=True)
         origin = {"format": FORMAT, "version": __version__}
         write_json(self.config_file, origin | dataclasses.asdict(config))
 

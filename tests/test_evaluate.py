@@ -317,6 +317,11 @@ def test_instances_that_membranes_part_are_scored_and_their_thresholds_found(
     assert "test, instances with lines between them" in capsys.readouterr().out
 
 
+def test_boundaries_without_instances_are_refused(run, capsys):
+    assert evaluate(run, "--boundary-threshold", "0.9") == 2
+    assert "--boundary-threshold is of --instances" in capsys.readouterr().err
+
+
 def test_membranes_of_classes_are_refused(tmp_path, capsys):
     run = make_border_run(tmp_path / "run")
     assert evaluate(run, "--membranes") == 2

@@ -185,7 +185,8 @@ def test_other_settings_in_one_folder_are_refused_with_both_ways_on(
 def test_boundaries_decide_over_instances_alone(run, images, tmp_path, capsys):
     words = [images, "--output", tmp_path / "out"]
     surer = ["--boundary-threshold", "0.8"]
-    assert predict(run, *words, *surer) == 0
+    assert predict(run, *words, *surer) == 2
+    assert "--boundary-threshold is of --instances" in capsys.readouterr().err
     assert predict(run, *words) == 0
     assert predict(run, *words, *surer, "--instances") == 0
     assert predict(run, *words) == 0

@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 import keras_unet
-from keras_unet.config import PresetName
+from keras_unet.config import Config, PredictConfig, PresetName
+from keras_unet.data_config import AugmentConfig
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.files import write_whole
 from keras_unet.presets import preset
@@ -92,6 +93,14 @@ def test_a_config_of_the_first_version_is_read(tmp_path, old, new):
 def test_a_run_without_weights_says_how_to_get_them(tmp_path):
     with pytest.raises(BadData, match=r"model\.weights\.h5.*--resume"):
         RunFolder(tmp_path).require_weights()
+
+
+def test_flips_that_would_do_nothing_are_refused_unless_the_run_has_them(tmp_path):
+    run, own = RunFolder(tmp_path), PredictConfig(test_time_flips=True)
+    run.save_config(Config(augment=AugmentConfig(flip="none"), predict=own))
+    with pytest.raises(BadUsage, match="--test-time-flips needs --flip of the run"):
+        run.predict_config(test_time_flips=True)
+    assert run.predict_config() == own
 
 
 def test_a_run_in_the_way_is_refused_with_both_ways_on(tmp_path):
