@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from keras_unet.console import Progress, silent
-from keras_unet.data import records_index
 from keras_unet.data.class_list import find_class_list
 from keras_unet.data.look import Look, LookCache, Seen, look_at, white_of
 from keras_unet.data.mask_coding import Coding, find_coding
-from keras_unet.data.mask_values import MaskValues
-from keras_unet.data.masks import shown, to_class_ids
+from keras_unet.data.mask_values import MaskValues, Stats
+from keras_unet.data.masks import class_shares, shown
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem
 from keras_unet.data.pieces import about_squeezing
-from keras_unet.data_config import IGNORE, DataConfig
+from keras_unet.data.records_index import about_enlarging
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData
 
 _RESOLVED = (
@@ -30,6 +30,8 @@ _RESOLVED = (
     *("ignore_values", "mask_reading", "white"),
 )
 """Fields of the config that a report tells."""
+_NEARLY_ALL = 0.95
+"""Share of a border that shows which of two classes is around the other."""
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,9 @@ def check_data(
             *found.notes,
             *coding.notes,
             *about_white,
+            *_about_borders(rows, coding.data),
             *_notes(rows, notices, duplicates),
-            *_enlarged(found.every, data.image_size),
+            *about_enlarging(found.every, data.image_size),
             *about_squeezing([(r.pair, r.image.header) for r in rows], coding.data),
         ),
         notices=notices,
@@ -258,12 +261,12 @@ def _rows(whole: Iterable[Seen], data: DataConfig) -> tuple[list[Row], list[Prob
 
 def _shares(seen: Seen, data: DataConfig) -> tuple[float, ...]:
     """Returns the share of each class among the pixels that are not ignored."""
-    values = seen.mask.values if seen.mask else None
-    stats = values.under(data.mask_reading) if values else None
-    counts = stats.counts if stats else {}
-    ids = to_class_ids(np.array([*counts], np.int32), data)
-    pixels = np.bincount(ids, [*counts.values()], IGNORE + 1)[: len(data.class_names)]
-    return tuple((pixels / max(1, pixels.sum())).tolist())
+    stats = _stats(seen.mask, data)
+    return class_shares(stats.counts if stats else {}, data)
+
+
+def _stats(mask: Look | None, data: DataConfig) -> Stats | None:
+    return mask.values.under(data.mask_reading) if mask and mask.values else None
 
 
 def _beyond(rows: Iterable[Row], data: DataConfig, classes: int) -> list[Problem]:
@@ -305,6 +308,23 @@ def _duplicates(every: Iterable[Seen]) -> tuple[tuple[Path, ...], ...]:
     return tuple(tuple(files) for files in same.values() if len(files) > 1)
 
 
+def _about_borders(rows: Sequence[Row], data: DataConfig) -> list[str]:
+    """Returns the note on masks whose borders are the reverse of all others'."""
+    if len(data.class_names) != 2:
+        return []
+    known = [(row, _stats(row.mask, data)) for row in rows if 0 < row.foreground < 1]
+    shares = [class_shares(stats.border, data)[0] if stats else 0 for _, stats in known]
+    filled = np.abs(np.array(shares) - (np.mean(shares or [1]) >= 0.5))
+    odd = filled > _NEARLY_ALL
+    if not odd.any() or filled[~odd].mean() > 1 - _NEARLY_ALL:
+        return []
+    first = next(row for (row, _), is_odd in zip(known, odd, strict=True) if is_odd)
+    return [
+        f"{odd.sum()} of {len(rows)} masks have on their borders what is within the "
+        f"others ({_mask_file(first.pair).name}): are they inverted?"
+    ]
+
+
 def _notes(
     rows: Sequence[Row],
     notices: Sequence[Problem],
@@ -328,18 +348,3 @@ def _notes(
         more = f" (and {len(files) - 1} others)" if len(files) > 1 else ""
         notes.append(f"{files[0]}{more}: {cause}")
     return notes
-
-
-def _enlarged(pairs: Sequence[Pair], size: tuple[int, int]) -> Iterator[str]:
-    """Yields what is to be said of records that are smaller than ``size``."""
-    folders = sorted({pair.record.file.parent for pair in pairs if pair.record})
-    for folder in folders:
-        written = records_index.read_index(folder).image_size
-        if written[0] < size[0] or written[1] < size[1]:
-            old, new = (
-                f"--image-size {height} {width}" for height, width in (written, size)
-            )
-            yield (
-                f"{folder}: its records were written with {old}, and training with "
-                f"{new} enlarges them: write them again with {new}"
-            )

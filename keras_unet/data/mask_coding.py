@@ -131,13 +131,16 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     data = replace(data, foreground_above=above)
     by_flag = meaning.kind == "instances" and meaning.above is None
     notes = about_numbers(seen) if by_flag else []
-    if len(seen.values) == 2 and 2 * seen.border[highest] > seen.border.total():
-        notes.append(
-            "the foreground fills most of the masks' borders; if it is the background: "
-            f"--class-values {' '.join(map(str, reversed(seen.values)))}"
-        )
     bright = [value for value in seen.values if value > above]
     dark = [value for value in seen.values if value <= above]
+    filled = 2 * sum(seen.border[value] for value in bright) > seen.border.total()
+    two = meaning.kind == "binary" or len(seen.values) == 2
+    if filled and two and dark and dark[0] >= 0:
+        snap = " --snap-values" if len(seen.values) > 2 else ""
+        notes.append(
+            "the foreground fills most of the masks' borders; if it is the background: "
+            f"--class-values {seen.shown([bright[-1], dark[0]])}{snap}"
+        )
     for values, what in (dark, "background"), (bright, "foreground"):
         if meaning.kind == "binary" and len(values) > 1 and not is_soft(seen):
             notes.append(f"{shown(values, data)} all count as {what}")

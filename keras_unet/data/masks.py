@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -286,6 +287,17 @@ def to_class_ids(values: Values, data: DataConfig) -> Mask:
     for ignored in data.ignore_values:
         ids[values == ignored] = IGNORE
     return ids
+
+
+def class_shares(counts: Mapping[int, int], data: DataConfig) -> tuple[float, ...]:
+    """Returns the share of each class among pixels, by value, that are not ignored.
+
+    Raises:
+        BadData: as by ``to_class_ids``.
+    """
+    ids = to_class_ids(np.array([*counts], np.int32), data)
+    pixels = np.bincount(ids, [*counts.values()], IGNORE + 1)[: len(data.class_names)]
+    return tuple((pixels / max(1, pixels.sum())).tolist())
 
 
 def _fold_grey(values: Values, class_values: tuple[int, ...]) -> Values:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -190,3 +190,18 @@ def _pair(folder: Path, row: _Row, reading: Reading) -> Pair:
         coding=row.run_coding,
         part=row.part,
     )
+
+
+def about_enlarging(pairs: Sequence[Pair], size: tuple[int, int]) -> Iterator[str]:
+    """Yields what is to be said of records that are smaller than ``size``."""
+    folders = sorted({pair.record.file.parent for pair in pairs if pair.record})
+    for folder in folders:
+        written = read_index(folder).image_size
+        if written[0] < size[0] or written[1] < size[1]:
+            old, new = (
+                f"--image-size {height} {width}" for height, width in (written, size)
+            )
+            yield (
+                f"{folder}: its records were written with {old}, and training with "
+                f"{new} enlarges them: write them again with {new}"
+            )

@@ -72,6 +72,19 @@ def test_what_mask_values_mean_is_in_the_resolved_config(root):
     assert (resolved.mask_kind, resolved.foreground_above) == ("binary", 127)
 
 
+@pytest.mark.parametrize("inverted", ["a", "ab", "abcd", "abc", "", "abcdef"])
+def test_masks_that_are_inverted_among_others_are_said(tmp_path, inverted):
+    square = np.zeros((32, 48), np.uint8)
+    square[8:24, 8:40] = 255
+    for seed, name in enumerate("abcdef"):
+        mask = 255 - square if name in inverted else square
+        put(tmp_path, f"{name}.png", noise(seed), Image.fromarray(mask))
+    notes = [note for note in check(tmp_path).notes if "inverted?" in note]
+    odd = inverted if len(inverted) < 4 else "abcdef".replace(inverted, "")
+    said = f"{len(odd)} of 6 masks have on their borders what is within the others"
+    assert notes == ([f"{said} ({odd[0]}.png): are they inverted?"] if odd else [])
+
+
 def test_progress_is_told_after_each_pair(root):
     told = []
     data = DataConfig(data=root)

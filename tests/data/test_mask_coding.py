@@ -75,6 +75,13 @@ def test_a_foreground_that_fills_the_borders_is_said():
     assert "--class-values 255 0" in code(mask).notes[0]
 
 
+def test_a_foreground_with_soft_edges_that_fills_the_borders_is_said():
+    [note] = code(255 - soft()).notes
+    assert note.endswith("--class-values 255 0 --snap-values")
+    given = code(255 - soft(), class_values=(255, 0), snap_values=True)
+    assert list(classes(given)) == [255, 0]
+
+
 def test_0_and_1_and_255_in_one_mask_are_binary_with_ignored_pixels():
     data = code(blocks(0, 1, 255)).data
     assert (data.mask_kind, data.foreground_above, data.ignore_values) == (
