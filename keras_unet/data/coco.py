@@ -110,11 +110,17 @@ def _found(file: Path, folders: Sequence[Sequence[Path]], content: Any) -> Found
         "class_values": (0, *names),
         "class_names": ("background", *names.values()),
     }
-    if any(a.get("iscrowd") for a in annotations):
+    shifted = "its categories are counted from 0: class values are one higher"
+    notes = [shifted] * first
+    if crowds := sum(bool(a.get("iscrowd")) for a in annotations):
         says["ignore_values"] = (crowd,)
-    shifted = ("its categories are counted from 0: class values are one higher",)
-    notes = shifted if first else ()
-    return Found(tuple(pairs), (*problems, *missing), notes, says)
+        notes.append(
+            f"{file}: {crowds} of {len(annotations)} annotations are crowds (iscrowd "
+            "1), and ignored; if objects, as CVAT's brush paints, set iscrowd to 0"
+        )
+        if crowds == len(annotations):
+            raise BadData(notes[-1])
+    return Found(tuple(pairs), (*problems, *missing), tuple(notes), says)
 
 
 def _objects(
@@ -218,14 +224,13 @@ def merged(founds: Mapping[Path, Found], parts: Mapping[Path, Part]) -> Found:
         problems += found.problems
         require_agreed(says, found.says, file)
         says |= found.says
-    every = list(founds.values())
-    if any(f.says["class_values"] != says["class_values"] for f in every):
+    if any(f.says["class_values"] != says["class_values"] for f in founds.values()):
         files = " and ".join(map(str, founds))
         raise BadData(f"{files}: have different categories")
     images, known = [pair.image for pair in pairs], [p.file for p in problems]
-    notes = beside(images, known, "images that the annotations do not name")
-    found = Found(tuple(pairs), tuple(problems), (*every[0].notes, *notes), says)
-    return found.by_source()
+    notes = dict.fromkeys(note for f in founds.values() for note in f.notes)
+    more = beside(images, known, "images that the annotations do not name")
+    return Found(tuple(pairs), tuple(problems), (*notes, *more), says).by_source()
 
 
 def layouts_in(folder: Path) -> Iterator[tuple[str, Callable[[], Found]]]:

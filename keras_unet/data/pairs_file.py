@@ -156,11 +156,10 @@ def find_listed(file: Path) -> Found:
             problems.append(Problem(file, cause, place))
         else:
             good.append((place, row, image, mask))
-    pair_of, says = _by_files([(image, mask) for _, _, image, mask in good])
+    pair_of, says, notes = _by_files([(image, mask) for _, _, image, mask in good])
     pairs, times = [], Counter(pair.group for pair in pair_of.values())
     for place, row, image, mask in good:
-        pair = pair_of.get((os.path.realpath(image), mask))
-        if pair is None:
+        if not (pair := pair_of.get((os.path.realpath(image), mask))):
             cause = f"names {mask}, which says nothing about this image"
             problems.append(Problem(file, cause, place))
         else:
@@ -168,7 +167,7 @@ def find_listed(file: Path) -> Found:
             whole = normal(Path(row["image"]).with_suffix("").as_posix())
             group = pair.group if times[pair.group] == 1 else whole
             pairs.append(replace(pair, group=row.get("group") or group, part=part))
-    found = Found(tuple(pairs), tuple(problems), says=says)
+    found = Found(tuple(pairs), tuple(problems), tuple(dict.fromkeys(notes)), says)
     return found if any(row.get("group") for _, row in rows) else found.grouped()
 
 
@@ -223,9 +222,9 @@ def _wrong_files(image: Path, mask: Path) -> str:
 
 def _by_files(
     rows: Iterable[tuple[Path, Path]],
-) -> tuple[dict[tuple[str, Path], Pair], dict[str, Any]]:
-    """Returns the pairs by image and mask, and what tables, read once, answer."""
-    says, pairs = dict[str, Any](), dict[tuple[str, Path], Pair]()
+) -> tuple[dict[tuple[str, Path], Pair], dict[str, Any], list[str]]:
+    """Returns the pairs by image and mask, what tables, read once, answer, and say."""
+    says, pairs, notes = dict[str, Any](), dict[tuple[str, Path], Pair](), list[str]()
     images_of = defaultdict(list)
     for image, mask in rows:
         if mask.is_dir():
@@ -238,9 +237,10 @@ def _by_files(
         for found in _read(table, images):
             require_agreed(says, found.says, table)
             says |= found.says
+            notes += found.notes
             for pair in found.every:
                 pairs[os.path.realpath(pair.image), table] = pair
-    return pairs, says
+    return pairs, says, notes
 
 
 def _read(table: Path, images: Iterable[Path]) -> list[Found]:

@@ -116,6 +116,23 @@ def test_crowds_are_ignored_but_not_the_objects_in_them(tmp_path):
     assert read_mask(pair, resolved).tolist() == [[1, 1, 255, 255]] * 2
 
 
+def test_crowds_are_counted_however_the_annotations_are_given(tmp_path):
+    brush = {"segmentation": {"counts": [0, 8], "size": [2, 4]}, "iscrowd": 1}
+    data = annotated(tmp_path, {"segmentation": LEFT}, brush)
+    (tmp_path / "pairs.csv").write_text("image,mask\nimages/a.png,annotations.json\n")
+    for given in (data, DataConfig(pairs=tmp_path / "pairs.csv")):
+        note = find(given).notes[-1]
+        assert (
+            "json: 1 of 2 annotations are crowds (iscrowd 1), and ignored; if" in note
+        )
+
+
+def test_crowds_alone_are_refused_with_the_way_on(tmp_path):
+    brush = {"segmentation": {"counts": [0, 8], "size": [2, 4]}, "iscrowd": 1}
+    with pytest.raises(BadData, match=r"2 of 2 annotations are .* set iscrowd to 0"):
+        find(annotated(tmp_path, brush, brush))
+
+
 def test_an_image_without_annotations_is_background(tmp_path):
     assert values_in(annotated(tmp_path)) == [[0] * 4] * 2
 
