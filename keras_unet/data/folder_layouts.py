@@ -216,7 +216,8 @@ def _match_sides(sides: list[_Sides], known: bool = False) -> Found:
         for pair in found.pairs
     ]
     problems = tuple(p for found in founds for p in found.problems)
-    return Found(tuple(pairs), problems).by_source()
+    notes = dict.fromkeys(note for found in founds for note in found.notes)
+    return Found(tuple(pairs), problems, tuple(notes)).by_source()
 
 
 def _tables(folder: Path) -> Iterator[Layout]:

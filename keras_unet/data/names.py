@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from collections import Counter, defaultdict
@@ -30,7 +31,8 @@ def match_names(images: Path, masks: Path, deep: bool = True) -> Found:
     A name is the path within the folder, without the suffix. A mask's is its image's,
     or that and ``_mask``. Where no two names are alike, what all images and all masks
     begin and end with is left out of the comparison: ``t001`` and ``man_seg001`` are a
-    pair if all their neighbours are called so. The group of an image is its name.
+    pair if all their neighbours are called so, which a note says; it is a problem if
+    what was left out may tell two patients or dates. The group of an image is its name.
 
     Raises:
         BadData: a folder is missing or holds no image.
@@ -38,8 +40,10 @@ def match_names(images: Path, masks: Path, deep: bool = True) -> Found:
     image_of, problems = by_name(images, deep, beside=masks)
     mask_of, odd = by_name(masks, beside=images)
     mask_of = _named_as_images(image_of, mask_of)
+    around = list[tuple[str, str]]()
     if not image_of.keys() & mask_of.keys():
-        image_of, mask_of = _without_affixes(image_of), _without_affixes(mask_of)
+        around = [_affixes(image_of), _affixes(mask_of)]
+        image_of, mask_of = map(_without, (image_of, mask_of), around)
     problems += [
         *odd,
         *_unmatched(image_of, mask_of, f"has no mask in {masks}"),
@@ -52,7 +56,15 @@ def match_names(images: Path, masks: Path, deep: bool = True) -> Found:
         if not several:
             image = image_of[name][0]
             pairs.append(Pair(image, mask_of[name][0], name_of(image, images)))
-    return Found(tuple(pairs), tuple(problems))
+    if not around or not pairs:
+        return Found(tuple(pairs), tuple(problems))
+    one, other = map("*".join, around)
+    note = f"images are called {one}, masks {other}, and paired by what stands for *"
+    if any(map(_may_be_two, *around)):
+        way = "if they do, data check with --output DIR writes pairs.csv, for --pairs"
+        problems.append(Problem(masks, f"{note}: do such belong together? {way}"))
+        return Found(tuple(pairs), tuple(problems))
+    return Found(tuple(pairs), tuple(problems), (note,))
 
 
 def _named_as_images(image_of: Stems, mask_of: Stems) -> Stems:
@@ -64,18 +76,35 @@ def _named_as_images(image_of: Stems, mask_of: Stems) -> Stems:
     return dict(renamed)
 
 
-def _without_affixes(names: Stems) -> Stems:
-    """Returns the names less what all of them share before and after the digits."""
-    if not names:
-        return names
+def _affixes(names: Iterable[str]) -> tuple[str, str]:
+    """Returns what all names share before and after the digits."""
     start = re.sub(r"\d+$", "", _shared_start(names))
     end = re.sub(r"\d+$", "", _shared_start(name[::-1] for name in names))[::-1]
+    return start, end
+
+
+def _without(names: Stems, affixes: tuple[str, str]) -> Stems:
+    start, end = affixes
     shortened: Stems = defaultdict(list)
     for name, paths in names.items():
         # A folder of one file has nothing but shared letters.
         short = name.removeprefix(start).removesuffix(end) or name
         shortened[short] += paths
     return dict(shortened)
+
+
+def _may_be_two(one: str, other: str) -> bool:
+    """Returns whether what names share may be of two patients, runs or dates."""
+    numbers = (re.findall(r"\d+", text) for text in (one, other))
+    if any(map(operator.ne, *numbers)):
+        return True
+    one, other = one.casefold(), other.casefold()
+    differ = sum(map(operator.ne, one, other))
+    return len(one) == len(other) > _SHORT and differ == 1
+
+
+_SHORT = 3
+"""Letters of what may be no more than a word for images, and one for masks."""
 
 
 def _shared_start(texts: Iterable[str]) -> str:

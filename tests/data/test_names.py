@@ -50,6 +50,30 @@ def test_what_all_masks_have_around_the_name_does_not_matter(tmp_path, pattern):
     assert names(found) == [(f"t{n}.tif", pattern.format(n)) for n in numbers]
 
 
+@pytest.mark.parametrize(
+    ("image", "mask", "may_be_two"),
+    [
+        ("2020-01-01_{}", "2020-01-02_{}", True),
+        ("patientA_{}", "patientB_{}", True),
+        ("{}_run1", "{}_run2", True),
+        ("t{}", "man_seg{}", False),
+        ("i{}", "m{}", False),
+        ("IMG_{}", "img_{}", False),
+        ("2020_img_{}", "2020_seg_{}", False),
+        ("{}_training", "{}_manual1", False),
+        ("{}_19_leftImg8bit", "{}_19_gtFine", False),
+    ],
+)
+def test_what_names_are_paired_without_is_said(tmp_path, image, mask, may_be_two):
+    images, masks = ([f"{name}.png".format(n) for n in "123"] for name in (image, mask))
+    found = find(tmp_path, images, masks)
+    assert len(found.pairs) == 3
+    said = f"called {image}, masks {mask}, and paired by what stands for *"
+    told = found.problems if may_be_two else found.notes
+    assert said.replace("{}", "*") in str(told[0])
+    assert len(found.problems) == may_be_two
+
+
 def test_names_with_spaces_accents_and_emoji_are_pairs(tmp_path):
     found = find(tmp_path, ["été à 🚗.png"], ["été à 🚗_mask.png"])
     assert len(found.pairs) == 1
