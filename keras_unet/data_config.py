@@ -57,7 +57,8 @@ class DataConfig:
         mask_reading: what of a mask's pixels its values are: grey levels, indices into
             a palette, colours, or alpha; auto looks at all files.
         mask_kind: what a mask's values mean; auto looks at them.
-        foreground_above: binary and instances: foreground is every value above it.
+        foreground_above: binary and instances: foreground is every value above it, of
+            colours their brightest channel.
         targets: what of instances is learnt: the mask, or three classes, background,
             cell and border, which is where two instances are hardly apart.
         class_values: classes: the mask value of class 0, 1, ...; colours as 0xRRGGBB.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_unet.data.class_list import BACKGROUND, ClassList, named, plain_name
 from keras_unet.data.mask_guess import Guess, guess, is_soft, void_of
-from keras_unet.data.mask_values import GREY_STEP, MaskSet, MaskValues, shown
+from keras_unet.data.mask_values import GREY_STEP, MaskSet, MaskValues, coordinates
 from keras_unet.data.objects import about_numbers
 from keras_unet.data_config import IGNORE, DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
@@ -131,8 +131,9 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
     data = replace(data, foreground_above=above)
     by_flag = meaning.kind == "instances" and meaning.above is None
     notes = about_numbers(seen) if by_flag else []
-    bright = [value for value in seen.values if value > above]
-    dark = [value for value in seen.values if value <= above]
+    levels = coordinates(seen.values, data.mask_reading).max(-1).tolist()
+    bright = [v for v, level in zip(seen.values, levels, strict=True) if level > above]
+    dark = [value for value in seen.values if value not in bright]
     filled = 2 * sum(seen.border[value] for value in bright) > seen.border.total()
     two = meaning.kind == "binary" or len(seen.values) == 2
     if filled and two and dark and dark[0] >= 0:
@@ -143,9 +144,9 @@ def _binary(data: DataConfig, seen: MaskSet, meaning: Guess) -> Coding:
         )
     for values, what in (dark, "background"), (bright, "foreground"):
         if meaning.kind == "binary" and len(values) > 1 and not is_soft(seen):
-            notes.append(f"{shown(values, data)} all count as {what}")
+            notes.append(f"{seen.shown(values)} all count as {what}")
     ignored = data.ignore_values
-    also = f", {shown(ignored, data)} ignored" if ignored else ""
+    also = f", {seen.shown(ignored)} ignored" if ignored else ""
     return Coding(
         named(data, _BINARY if data.targets == "mask" else _BORDERS),
         f"mask values: {meaning.kind}, foreground above {above}{also} "
@@ -165,7 +166,7 @@ def _classes(
     if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):
         raise BadUsage(
             f"--class-values must be 1 to {IGNORE} different values, "
-            f"not {shown(values, data)}"
+            f"not {seen.shown(values)}"
         )
     data = replace(data, class_values=values)
     listed = names.names(values, seen.coloured) if names else {}
@@ -179,11 +180,11 @@ def _classes(
         )
     data = named(data, tuple(listed.get(v) or plain_name(v, data) for v in values))
     table = ", ".join(
-        f"{shown([value], data)} → {name}"
+        f"{seen.shown([value])} → {name}"
         for value, name in zip(values, data.class_names, strict=True)
     )
     ignored = data.ignore_values
-    also = f", {shown(ignored, data)} → ignored" if ignored else ""
+    also = f", {seen.shown(ignored)} → ignored" if ignored else ""
     rare = [
         f"{seen.told([value])} of value {seen.shown([value])}, all that there are; if "
         f"they are no class: --ignore-values {seen.shown([value])}"

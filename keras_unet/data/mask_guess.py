@@ -275,7 +275,7 @@ def _ids(seen: MaskSet) -> Guess:
     values, kind = seen.values, ids_of(seen)
     if kind == "instances":
         most = max(len(mask.keys() - {seen.background()}) for mask in seen.per_mask)
-        reason = f"up to {most} objects a mask, each of them one piece"
+        reason = f"up to {most} objects a mask, a piece each; else --mask-kind classes"
         return Guess("instances", reason, 0)
     if kind == "classes":
         _refuse_twins(seen)

@@ -283,7 +283,10 @@ def to_class_ids(values: Values, data: DataConfig) -> Mask:
             "what its values mean is open: data.mask_kind and data.foreground_above, "
             "which training writes to config.json, do not say it"
         )
-    ids = (values > data.foreground_above).astype(np.uint8)
+    levels = values
+    if data.mask_reading == "colours":
+        levels = np.maximum(values >> 16, np.maximum(values >> 8 & 255, values & 255))
+    ids = (levels > data.foreground_above).astype(np.uint8)
     for ignored in data.ignore_values:
         ids[values == ignored] = IGNORE
     return ids

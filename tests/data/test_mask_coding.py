@@ -7,6 +7,7 @@ from keras_unet.data.class_list import ClassList, Entry
 from keras_unet.data.mask_coding import Coding, find_coding, find_reading
 from keras_unet.data.mask_pixels import count_values
 from keras_unet.data.mask_values import MaskValues, Stats
+from keras_unet.data.masks import to_class_ids
 from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage
 
@@ -241,6 +242,16 @@ def test_65535_beside_one_number_may_be_an_object_and_is_a_question():
     assert data.ignore_values == (65535,)
     data = code(*masks, mask_kind="instances", foreground_above=0).data
     assert data.ignore_values == ()
+
+
+def test_foreground_of_colours_is_what_has_a_bright_channel():
+    coding = code(
+        blocks(0, 0x020000, 0xFE0000, 0x00FE00), reading="colours", foreground_above=127
+    )
+    assert coding.data.mask_kind == "binary"
+    ids = to_class_ids(np.array([[0, 0x020000, 0xFE0000, 0x00FE00]]), coding.data)
+    assert ids.tolist() == [[0, 0, 1, 1]]
+    assert coding.notes[0] == "0x000000 0x020000 all count as background"
 
 
 def test_255_among_ids_that_are_counted_through_is_an_object():
