@@ -17,6 +17,9 @@ from keras_unet.errors import BadUsage, as_paths, flag_of, require, require_betw
 IGNORE = 255
 """Class id of pixels that count in no loss and no metric."""
 
+MOST_VALUE = 0xFFFFFF
+"""The largest value of a class that a mask can be written with: a colour."""
+
 TILE_SIZE = (256, 256)
 """Of the pieces where --resolution is given and no size."""
 

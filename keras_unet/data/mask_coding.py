@@ -10,7 +10,7 @@ from keras_unet.data.class_list import BACKGROUND, ClassList, named, plain_name
 from keras_unet.data.mask_guess import Guess, guess, is_soft, void_of
 from keras_unet.data.mask_values import GREY_STEP, MaskSet, MaskValues, coordinates
 from keras_unet.data.objects import about_numbers
-from keras_unet.data_config import IGNORE, DataConfig, Reading
+from keras_unet.data_config import IGNORE, MOST_VALUE, DataConfig, Reading
 from keras_unet.errors import BadData, BadUsage
 
 
@@ -82,11 +82,11 @@ def _without_negatives(seen: MaskSet, data: DataConfig) -> tuple[DataConfig, str
     if not negative or data.class_values or data.foreground_above is not None:
         return data, ""
     if len(seen.values) - len(negative) < 2:
+        above = min(0, seen.values[-1] - 1)
         raise BadData(
-            f"the masks hold {seen.shown(seen.values)}, and what is below 0 may be a "
-            "class or no label. If it is a class: --class-values "
-            f"{' '.join(map(str, seen.values))} (the first is the background). If it "
-            f"is no label: --ignore-values {' '.join(map(str, negative))}"
+            f"the masks hold {seen.shown(seen.values)}. If what is below 0 is the "
+            f"background: --foreground-above {above}. If it is no label, the masks "
+            "have no background: write them with one"
         )
     note = (
         f"{100 * seen.share(negative):.1f} % of the masks' pixels are "
@@ -163,10 +163,11 @@ def _classes(
         if names and not data.class_names:
             names.require_one_count(seen)
         values, note = _ordered(seen, meaning.levels or seen.values, names)
-    if not 1 <= len(values) <= IGNORE or len(set(values)) < len(values):
+    fits = values and 0 <= min(values) <= max(values) <= MOST_VALUE
+    if not fits or len(values) > IGNORE or len(set(values)) < len(values):
         raise BadUsage(
-            f"--class-values must be 1 to {IGNORE} different values, "
-            f"not {seen.shown(values)}"
+            f"--class-values must be 1 to {IGNORE} different values of 0 to "
+            f"{MOST_VALUE}, as masks are written, not {seen.shown(values)}"
         )
     data = replace(data, class_values=values)
     listed = names.names(values, seen.coloured) if names else {}

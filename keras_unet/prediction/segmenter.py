@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_unet.config import Config, PredictConfig
 from keras_unet.data.masks import shown
 from keras_unet.data.resize import Strips, resampled, resized, strips
+from keras_unet.data_config import MOST_VALUE
 from keras_unet.errors import BadData, BadUsage
 from keras_unet.model.unet import to_mask, to_probability
 from keras_unet.prediction.inputs import Given, read_all
@@ -39,10 +40,10 @@ def class_values(config: Config) -> npt.NDArray[np.uint8 | np.uint16]:
     own = _own_values(config)
     numbers = (0, 255) if config.model.classes <= 2 else range(config.model.classes)
     values = np.array(own or numbers, np.int64)
-    if values.min() < 0 or values.max() > 0xFFFFFF:
+    if values.min() < 0 or values.max() > MOST_VALUE:
         raise BadData(
             f"the class values {shown(values.tolist(), config.data)} of config.json "
-            f"fit no PNG, which holds 0 to {0xFFFFFF}: train on masks with other values"
+            f"fit no PNG (0 to {MOST_VALUE}): train on masks with other values"
         )
     colours = own and config.data.mask_reading == "colours"
     if colours or values.max() > 0xFFFF:

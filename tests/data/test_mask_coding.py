@@ -174,7 +174,7 @@ def test_names_that_do_not_fit_the_classes_are_wrong_usage():
 
 
 def test_class_values_that_repeat_are_wrong_usage():
-    with pytest.raises(BadUsage, match="1 to 255 different values, not 0 1 1"):
+    with pytest.raises(BadUsage, match=r"1 to 255 different values .* not 0 1 1"):
         code(blocks(0, 1), class_values=(0, 1, 1))
 
 
@@ -190,8 +190,16 @@ def test_borders_of_masks_that_number_nothing_are_refused():
 
 def test_values_below_0_are_no_class_where_others_remain():
     assert code(blocks(-1, 0, 1)).data.ignore_values == (-1,)
-    with pytest.raises(BadData, match=r"--class-values -1 1 .* --ignore-values -1"):
+    with pytest.raises(BadData, match="is the background: --foreground-above 0"):
         code(blocks(-1, 1))
+    with pytest.raises(BadData, match="is the background: --foreground-above -1"):
+        code(blocks(-1, 0))
+
+
+@pytest.mark.parametrize("value", [-1, 0x1000000])
+def test_class_values_that_no_mask_can_be_written_with_are_wrong_usage(value):
+    with pytest.raises(BadUsage, match=f"values of 0 to 16777215.* not 1 {value}"):
+        code(blocks(1, value), class_values=(1, value))
 
 
 @pytest.mark.parametrize("kind", ["instances", "classes"])

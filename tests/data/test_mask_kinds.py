@@ -301,8 +301,10 @@ def test_nan_is_ignored_and_said(tmp_path):
 
 def test_minus_one_against_one_is_a_question(tmp_path):
     labels = [np.where(label > 0, 1, -1) for label in scenes(1)]
-    report, _ = check(write_set(tmp_path, labels, whole_numbers, "tif"))
-    assert "--class-values -1 1" in the_question(report)
+    root = write_set(tmp_path, labels, whole_numbers, "tif")
+    assert "--foreground-above 0" in the_question(check(root)[0])
+    _, ids = check(root, foreground_above=0)
+    np.testing.assert_array_equal(ids, np.array(labels) > 0)
 
 
 def test_the_colour_of_the_borders_is_the_background(tmp_path):
