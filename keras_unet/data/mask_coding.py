@@ -76,12 +76,13 @@ def _without_negatives(seen: MaskSet, data: DataConfig) -> tuple[DataConfig, str
     """Returns the config with values below 0, or NaN, ignored, and a note on them.
 
     Raises:
-        BadData: fewer than two others remain.
+        BadData: fewer than two others remain, or instances without a background.
     """
     negative = tuple(value for value in seen.values if value < 0)
     if not negative or data.class_values or data.foreground_above is not None:
         return data, ""
-    if len(seen.values) - len(negative) < 2:
+    none_is_0 = data.mask_kind == "instances" and 0 not in seen.values
+    if none_is_0 or len(seen.values) - len(negative) < 2:
         above = min(0, seen.values[-1] - 1)
         raise BadData(
             f"the masks hold {seen.shown(seen.values)}. If what is below 0 is the "

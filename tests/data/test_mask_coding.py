@@ -194,6 +194,10 @@ def test_values_below_0_are_no_class_where_others_remain():
         code(blocks(-1, 1))
     with pytest.raises(BadData, match="is the background: --foreground-above -1"):
         code(blocks(-1, 0))
+    with pytest.raises(BadData, match="is the background: --foreground-above 0"):
+        code(blocks(-1, 1, 2), mask_kind="instances")
+    given = code(blocks(-1, 1, 2), mask_kind="instances", foreground_above=0)
+    assert given.data.ignore_values == ()
 
 
 @pytest.mark.parametrize("value", [-1, 0x1000000])
