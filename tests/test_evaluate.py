@@ -101,6 +101,15 @@ def test_other_data_are_grouped_as_the_runs_are_where_their_names_allow(
     assert "fits 3 of 4 names; the others are grouped" in capsys.readouterr().out
 
 
+def test_of_other_data_scored_as_a_whole_no_split_is_told(run, tmp_path, capsys):
+    for part in ("train", "val"):
+        make_data(tmp_path / "other" / part, count=4)
+    assert evaluate(run, "--data", tmp_path / "other") == 0
+    assert "has no images of its own" not in capsys.readouterr().out
+    assert evaluate(run, "--data", tmp_path / "other", "--split", "test") == 0
+    assert "split: test has no images of its own" in capsys.readouterr().out
+
+
 def test_two_folders_of_one_name_are_told_apart_and_keep_their_names(tmp_path):
     run = make_run(tmp_path / "run")
     for place in ("one/cars", "two/Cars", "two/Cars", "one/cars"):
