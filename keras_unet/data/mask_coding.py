@@ -83,11 +83,10 @@ def _without_negatives(seen: MaskSet, data: DataConfig) -> tuple[DataConfig, str
         return data, ""
     none_is_0 = data.mask_kind == "instances" and 0 not in seen.values
     if none_is_0 or len(seen.values) - len(negative) < 2:
-        above = min(0, seen.values[-1] - 1)
         raise BadData(
             f"the masks hold {seen.shown(seen.values)}. If what is below 0 is the "
-            f"background: --foreground-above {above}. If it is no label, the masks "
-            "have no background: write them with one"
+            f"background: --foreground-above {min(0, seen.values[-1] - 1)}. If it is "
+            "no label, the masks have no background: write them with one"
         )
     note = (
         f"{100 * seen.share(negative):.1f} % of the masks' pixels are "

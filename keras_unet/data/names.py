@@ -98,9 +98,12 @@ def _may_be_two(one: str, other: str) -> bool:
     numbers = (re.findall(r"\d+", text) for text in (one, other))
     if any(map(operator.ne, *numbers)):
         return True
-    one, other = one.casefold(), other.casefold()
-    differ = sum(map(operator.ne, one, other))
-    return len(one) == len(other) > _SHORT and differ == 1
+    if len(one) != len(other) or len(one) <= _SHORT:
+        return False
+    letters = zip(one.casefold(), other.casefold(), strict=True)
+    differ = [pair for pair in letters if operator.ne(*pair)]
+    # x and y are what is seen and what is learnt.
+    return len(differ) == 1 and sorted(differ[0]) != ["x", "y"]
 
 
 _SHORT = 3

@@ -58,6 +58,7 @@ def test_what_all_masks_have_around_the_name_does_not_matter(tmp_path, pattern):
         ("{}_run1", "{}_run2", True),
         ("t{}", "man_seg{}", False),
         ("i{}", "m{}", False),
+        ("x_train_{}", "y_train_{}", False),
         ("IMG_{}", "img_{}", False),
         ("2020_img_{}", "2020_seg_{}", False),
         ("{}_training", "{}_manual1", False),
