@@ -50,7 +50,7 @@ _LIMITS = """\
 - {seen}
 - The scores of its test are those of {count} images (groups: {groups}) that were kept
   apart from the training; with few groups they may not carry over.
-- The probability was trained as a score of overlap, not calibrated.
+- The probability is not calibrated: 0.8 need not be right at 8 of 10 pixels.
 - It was not examined for decisions on health, safety or persons."""
 
 
@@ -194,8 +194,11 @@ def _scores(parts: Mapping[str, Any]) -> Iterator[str]:
         return
     each = parts.values()
     rows = [(label(one), *(_cell(one, entry) for entry in each)) for one in SCORES]
-    for key in ("images", "threshold"):
-        rows.append((key, *(entry.get(key) or "" for entry in parts.values())))
+    keys = ["images", "threshold"]
+    if any(entry.get("seg") is not None for entry in each):
+        rows.append(("SEG", *(_cell("seg", entry) for entry in each)))
+        keys.append("boundary_threshold")
+    rows += [(key, *(entry.get(key) or "" for entry in each)) for key in keys]
     yield from _table(["score", *parts], rows)
     known = any(entry.get("intervals") for entry in each)
     more = "; in brackets 95 % intervals, by drawing groups again" if known else ""

@@ -42,6 +42,16 @@ def test_the_hub_reads_what_it_is_and_its_scores(run):
         assert one.task_type == "image-segmentation"
 
 
+def test_the_score_of_instances_and_what_cut_them_are_in_the_table(tmp_path):
+    pytest.importorskip("skimage", reason="needs the extra science")
+    run = remember(make_run(tmp_path / "run", data=make_data(tmp_path / "data")))
+    flags = ["--instances", "--boundary-threshold", "0.5", "--split", "test"]
+    assert main([str(run.path), *flags]) == 0
+    text = card_of(run).text
+    assert "| SEG | 1.0000 |" in text
+    assert "| boundary_threshold | 0.5 |" in text
+
+
 def test_it_names_no_folder_of_the_disk(run):
     assert str(run.path.parent) not in run.card_file.read_text("utf-8")
 
