@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 JOURNAL = ".predict.json"
 """Beside masks: what made them."""
+_FOLDERS = "folders_of_images"
 _OF_SOME = ("boundary_threshold", "white")
 """What decides over instances, and over images of 16 bits, alone: None where unsaid."""
 
@@ -133,6 +134,7 @@ def predict(arguments: Arguments) -> int:
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter.of(load_network(run), config)
     made_by = _made_by(run, segmenter, arguments.instances)
+    made_by[_FOLDERS] = sorted({_folder(one) for one in every})
     _require_no_others(arguments, made_by, every)
     left = _left_to_do(files, wanted, segmenter, made_by, arguments)
     with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
@@ -222,39 +224,39 @@ def _left_to_do(
     except OSError as error:
         raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
     complete, there = present(files, wanted, segmenter.config.model.classes)
-    journal = output / JOURNAL
-    before = _read_journal(journal)
-    if there and before is None:
+    before = _read_journal(output / JOURNAL)
+    if there and not before:
         raise BadUsage(
             f"--output {output} holds {there[0].name}, and no {JOURNAL} tells that "
             "keras_unet.predict made it: give another folder"
+        )
+    known = before.get(_FOLDERS) or made_by[_FOLDERS]
+    left = [one for one, all_ in zip(files, complete, strict=True) if not all_]
+    others = {_folder(one) for one in set(files).difference(left)}.difference(known)
+    cause = before and _changes(before, made_by)
+    if others and not cause:
+        cause = (
+            f"holds masks of images of these names in {known[0]}, not in {min(others)} "
+            f'(if they only moved: remove "{_FOLDERS}" from {JOURNAL})'
         )
     if arguments.overwrite:
         # Before the journal, or a killed command's successor would take them for its.
         for path in there:
             remove(path)
-        complete = [False] * len(files)
-    elif before is not None:
-        made_by = _require_same(before, made_by, output)
-    write_json(journal, made_by)
-    return [one for one, all_ in zip(files, complete, strict=True) if not all_]
+        left = list(files)
+    elif cause:
+        ways = "Replace them: --overwrite. Or give another folder"
+        raise BadUsage(f"--output {output} {cause}. {ways}.")
+    elif before:
+        made_by |= {key: before.get(key) for key in _OF_SOME if made_by[key] is None}
+        made_by[_FOLDERS] = sorted({*known, *made_by[_FOLDERS]})
+    write_json(output / JOURNAL, made_by)
+    return left
 
 
-def _require_same(
-    before: dict[str, Any], made_by: dict[str, Any], output: Path
-) -> dict[str, Any]:
-    """Returns what decides how all that is there and to come was and will be made.
-
-    Raises:
-        BadUsage: the output's masks were made otherwise; with both ways on.
-    """
-    if cause := _changes(before, made_by):
-        raise BadUsage(
-            f"--output {output} {cause}. Replace them: --overwrite. Or give another "
-            "folder."
-        )
-    kept = (key for key in _OF_SOME if made_by[key] is None)
-    return made_by | {key: before.get(key) for key in kept}
+def _folder(one: Input) -> str:
+    """Returns the folder that an image's place in the output is told from."""
+    return str(one.file.absolute()).removesuffix(str(one.place))
 
 
 def _require_no_others(
@@ -298,19 +300,19 @@ def _is_elsewhere(name: Path, output: Path) -> bool:
     return own or any(part.startswith(".") for part in name.parts)
 
 
-def _read_journal(journal: Path) -> dict[str, Any] | None:
-    """Returns what made the masks beside it, None where nothing tells."""
+def _read_journal(journal: Path) -> dict[str, Any]:
+    """Returns what made the masks beside it, nothing where nothing tells."""
     try:
         # Versions before had fewer ways.
         return dataclasses.asdict(PredictConfig()) | read_json(journal, dict[str, Any])
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+        return {}
 
 
 def _changes(before: dict[str, Any], made_by: dict[str, Any]) -> str:
     """Returns what is wrong with masks from before; nothing if all is as it was."""
     unsaid = {key for key in _OF_SOME if None in (before.get(key), made_by[key])}
-    said = (key for key in made_by if key not in unsaid)
+    said = (key for key in made_by if key not in {*unsaid, _FOLDERS})
     changed = [key for key in said if before.get(key) != made_by[key]]
     how = ", ".join(f"{key} {before.get(key)}, now {made_by[key]}" for key in changed)
     return how and f"holds masks that were made otherwise: {how}"
@@ -337,9 +339,8 @@ def _tell(
     for error in failed:
         print(f"error: {error}", file=sys.stderr)
     done, before = counts
-    masks = "mask" if done == 1 else "masks"
     kept = f" ({before} from before)" if before else ""
-    print(f"{done} {masks} in {arguments.output}{kept}")
+    print(f"{done} mask{'s' * (done != 1)} in {arguments.output}{kept}")
     if failed:
         print(f"{len(failed)} failed: {listing}")
     return 1 if failed else 0

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -253,6 +254,26 @@ def test_masks_of_a_version_without_boundaries_are_gone_on_with(run, images, tmp
     del made_by["boundary_threshold"]
     journal.write_text(json.dumps(made_by))
     assert predict(run, *words) == 0
+
+
+def test_other_images_of_the_same_names_are_not_taken_for_done(
+    run, images, tmp_path, capsys
+):
+    words = ["--output", tmp_path / "out"]
+    assert predict(run, images, *words) == 0
+    other = tmp_path / "tomorrow"
+    shutil.copytree(images, other)
+    assert predict(run, other, *words) == 2
+    said = capsys.readouterr().err
+    assert f"masks of images of these names in {images}" in said
+    assert predict(run, other, *words, "--overwrite") == 0
+    assert predict(run, other, *words) == 0
+    assert predict(run, images, *words) == 2
+    journal = tmp_path / "out" / ".predict.json"
+    made_by = json.loads(journal.read_text())
+    del made_by["folders_of_images"]
+    journal.write_text(json.dumps(made_by))
+    assert predict(run, images, *words) == 0
 
 
 @pytest.mark.parametrize("journal", [None, "half"])
