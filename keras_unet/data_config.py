@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -141,17 +141,28 @@ class DataConfig:
             *("run_lengths", "white", "mask_reading", "mask_kind", "foreground_above"),
             *("class_values", "class_names", "ignore_values", "snap_values"),
         )
+        return self.filled({name: getattr(found, name) for name in names})
+
+    def filled(self, values: Mapping[str, Any]) -> DataConfig:
+        """Returns the config with values, by name, where it leaves them open."""
         default = DataConfig()
-        is_open = [n for n in names if getattr(self, n) == getattr(default, n)]
-        more: dict[str, Any] = {name: getattr(found, name) for name in is_open}
-        return replace(self, **more)
+        is_open = (n for n in values if getattr(self, n) == getattr(default, n))
+        return replace(self, **{name: values[name] for name in is_open})
 
     def with_whole_paths(self) -> DataConfig:
         """Returns the config with the places of its pairs as absolute paths."""
-        whole: dict[str, Any] = {
-            name: path.resolve() for name in PLACES if (path := getattr(self, name))
-        }
+        whole: dict[str, Any] = {n: path.resolve() for n, path in self.places.items()}
         return replace(self, **whole)
+
+    @property
+    def source(self) -> Path | None:
+        """Where the pairs are: --data, --images or --pairs; None if none is given."""
+        return self.data or self.images or self.pairs
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """Where pairs are, those of --validation and --test too, by field."""
+        return {name: path for name in PLACES if (path := getattr(self, name))}
 
     @property
     def tiles(self) -> tuple[int, int] | None:

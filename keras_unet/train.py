@@ -282,7 +282,7 @@ def _require_same_run(folder: RunFolder, new: Config) -> None:
 
 
 def _with_data(config: Config, say: Say) -> Config:
-    if config.data.data or config.data.images or config.data.pairs:
+    if config.data.source:
         return config
     if config.preset not in DRAWN or config.data.validation or config.data.test:
         raise BadUsage(

@@ -244,7 +244,7 @@ def _require_folder(output: Path) -> None:
 def _with_folder(data: DataConfig, folder: Path | None) -> DataConfig:
     if folder is None:
         return data
-    if data.data or data.images or data.pairs:
+    if data.source:
         raise BadUsage(
             f"{folder} and --data, --images or --pairs name two sources: give one"
         )

@@ -23,7 +23,7 @@ from keras_unet.data.pair import Found, Pair, Part, Problem, require_agreed
 from keras_unet.data.pairs_file import find_listed, find_run_lengths
 from keras_unet.data.records_index import INDEX, find_recorded, require_one_size
 from keras_unet.data.rle import with_order
-from keras_unet.data_config import PLACES, DataConfig, find_groups
+from keras_unet.data_config import DataConfig, find_groups
 from keras_unet.errors import BadData, BadUsage
 
 _PLACES = ("", "splits", "split", "lists", "annotations", "ImageSets", PASCALS)
@@ -279,7 +279,7 @@ def groups_of(
 
 def _within(pairs: Sequence[Pair], data: DataConfig) -> list[str]:
     """Returns each image's path in the folder that was given, or else all of it."""
-    given = [place for name in PLACES if (place := getattr(data, name))]
+    given = data.places.values()
     folders = [place if place.is_dir() else place.parent for place in given]
     # The deepest one first.
     starts = sorted((f"{f.as_posix()}/" for f in folders), key=len, reverse=True)

@@ -135,9 +135,7 @@ class Found:
         if data.mask_kind != "auto" or data.class_values or above:
             # These hold whatever the values mean.
             says = {n: says[n] for n in ("run_lengths", "ignore_values") if n in says}
-        default = DataConfig()
-        is_open = {n for n in says if getattr(data, n) == getattr(default, n)}
-        return replace(data, **{name: says[name] for name in is_open})
+        return data.filled(says)
 
 
 MASK_SUFFIX = "_mask"

@@ -21,7 +21,7 @@ from keras_unet.data.objects import mask_files
 from keras_unet.data.pair import Fingerprint, Found, Pair, Problem, listing
 from keras_unet.data.pairs_file import changes, rows_of, size_of, split_row
 from keras_unet.data.pieces import count_pieces
-from keras_unet.data_config import PLACES, DataConfig
+from keras_unet.data_config import DataConfig
 from keras_unet.errors import BadData, BadUsage, flag_of, quoted
 from keras_unet.files import write_rows
 from keras_unet.run_folder import RunFolder
@@ -208,7 +208,7 @@ def split_of_run(
         BadData: split.csv is missing or damaged, or files of it are gone or changed.
     """
     data = run.load_config().data
-    again = "" if moved and _places(moved) != _places(data) else _if_moved(run, data)
+    again = "" if moved and moved.places != data.places else _if_moved(run, data)
     try:
         found = find(moved or data)
     except BadData as error:
@@ -246,16 +246,11 @@ def split_of_run(
     return split, tuple(filter(None, notes))
 
 
-def _places(data: DataConfig) -> dict[str, Path]:
-    """Returns where a config says that the pairs are, by its fields."""
-    return {name: path for name in PLACES if (path := getattr(data, name))}
-
-
 def _if_moved(run: RunFolder, data: DataConfig) -> str:
     """Returns the end of a message on files that are not where they were."""
     flags = " ".join(
         f"{flag_of(name)} {'FILE' if name == 'pairs' else 'DIR'}"
-        for name in _places(data)
+        for name in data.places
     )
     return (
         ". Where they have moved: python -m keras_unet.train --output "

@@ -173,13 +173,13 @@ def _listed(names: Sequence[str]) -> str:
 
 def _data(run: RunFolder, config: Config) -> Iterator[str]:
     rows = read_rows(run.split_file)
-    source = config.data.data or config.data.pairs or config.data.images
+    source = config.data.source
     counts = [
         (part, sum(row["part"] == part for row in rows), _groups(rows, part))
         for part in ("train", "validation", "test")
     ]
     if source:
-        yield from (f"From `{Path(source).name}`, split by group:", "")
+        yield from (f"From `{source.name}`, split by group:", "")
     yield from _table(["part", "images", "groups"], counts)
     yield from ("", f"A mask is written as {describe_values(config)}.")
 

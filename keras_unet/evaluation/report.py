@@ -214,13 +214,12 @@ def write_scores(
 
 
 def _entry(scores: Scores, data: DataConfig) -> dict[str, Any]:
-    source = data.data or data.pairs or data.images
     several = len(scores.groups) < len(scores.images)
     return {
         **_rounded(scores.totals),
         "images": len(scores.images),
         "seconds": round(scores.seconds, 3),
-        "data": str(source.resolve()) if source else None,
+        "data": str(data.source.resolve()) if data.source else None,
         "intervals": {k: np.round(v, 6).tolist() for k, v in scores.intervals.items()},
         "classes": _rounded(scores.classes),
         "groups": _rounded(scores.groups if several else {}),
