@@ -171,7 +171,7 @@ def choose(
         every = [*split.train, *split.validation, *split.test]
         return part, every if part == "all" else getattr(split, part), config.data
     data = _elsewhere(config.data, arguments.data, arguments)
-    prepared = prepare(data, config.model.classes, to_split=False)
+    prepared = prepare(data, config.model.classes, to_split=part != "all")
     for note in prepared.notes:
         print(note)
     if config.data.group_by:

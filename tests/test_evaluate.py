@@ -164,17 +164,6 @@ def test_white_is_the_runs_whatever_other_data_hold(tmp_path):
     assert metrics_of(run)["other"]["dice"] == 1.0
 
 
-def test_nothing_is_said_of_how_other_data_would_be_split(tmp_path, capsys):
-    run = make_run(tmp_path / "run")
-    for part in ("train", "val"):
-        make_data(tmp_path / "other" / part, count=3)
-    assert evaluate(run, "--data", tmp_path / "other") == 0
-    said = capsys.readouterr().out
-    assert "layout: train/images/" in said
-    assert "for training" not in said
-    assert metrics_of(run)["other"]["images"] == 6
-
-
 def test_other_data_may_number_their_objects(tmp_path, capsys):
     run = make_run(tmp_path / "run")
     data = make_cells(tmp_path / "other", 4, (20, 240, 240))
