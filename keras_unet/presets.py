@@ -77,9 +77,9 @@ _ISBI = Config(
 As there: unpadded convolutions, mirrored overlapping tiles at the image's own
 resolution, elastic deformation (σ = 10 pixels on a 3×3 grid), drop-out at the bottom.
 Not as there: Dice beside the cross-entropy and no weight map, which had less V_Rand
-with padding "same"; batch normalisation and AdamW, as in the other presets, whose
-learning rate need not be found anew for every width. The paper's are ``--normalization
-none --optimizer sgd --momentum 0.99``; which is better here is not measured.
+with padding "same"; batch normalisation and AdamW. The paper's way, ``--normalization
+none --optimizer sgd --momentum 0.99 --learning-rate 1e-2``, has 0.05 less V_Rand and
+0.02 less V_Info after as many epochs.
 ``--filters 64`` has the paper's width, for a GPU. Of ISBI 2012's 30 slices, with 21 to
 train on, in 15 minutes of one core of an AMD EPYC, and means over five times 6 others:
 V_Rand 0.973 and V_Info 0.983 of instances that ``--boundary-threshold 0.5`` cuts, 0.969
