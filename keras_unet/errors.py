@@ -99,3 +99,16 @@ def require_between(config: Any, name: str, low: float, high: float) -> None:
         wanted = f"{low:g} or more" + ", and finite" * isinstance(low, float)
     value = getattr(config, name)
     require(low <= value <= high and value < math.inf, name, wanted, config)
+
+
+def make_output(folder: Path) -> None:
+    """Makes the folder that --output names, before the work that would be lost.
+
+    Raises:
+        BadUsage: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot be made ({error.strerror})"
+        raise BadUsage(f"--output {folder}: {why}") from None

@@ -21,7 +21,7 @@ from keras_unet.console import (
     progress_bar,
     run_verb,
 )
-from keras_unet.errors import BadUsage
+from keras_unet.errors import BadUsage, make_output
 from keras_unet.files import read_json, remove, write_json, write_rows
 from keras_unet.run_folder import RunFolder
 
@@ -134,7 +134,6 @@ def predict(arguments: Arguments) -> int:
     files, failed = shard.of(every), list(shard.of(missing))
     segmenter = Segmenter.of(load_network(run), config)
     made_by = _made_by(run, segmenter, arguments.instances)
-    made_by[_FOLDERS] = sorted({_folder(one) for one in every})
     _require_no_others(arguments, made_by, every)
     left = _left_to_do(files, wanted, segmenter, made_by, arguments)
     with on_interrupt(_way_on, arguments), progress_bar("images") as progress:
@@ -185,10 +184,7 @@ def _wanted(arguments: Arguments) -> Wanted:
 
 
 def _made_by(run: RunFolder, segmenter: Segmenter, instances: bool) -> dict[str, Any]:
-    """Returns what decides how masks come out, as JSON has it.
-
-    Instances alone have boundaries: without them, their threshold is None.
-    """
+    """Returns what decides how masks come out, as JSON has it."""
     from keras_unet.prediction.segmenter import class_values
 
     config = segmenter.config
@@ -219,10 +215,7 @@ def _left_to_do(
     from keras_unet.prediction.files import present
 
     output = arguments.output
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadUsage(f"--output {output} cannot be made ({error.strerror})") from None
+    make_output(output)
     complete, there = present(files, wanted, segmenter.config.model.classes)
     before = _read_journal(output / JOURNAL)
     if there and not before:
@@ -230,33 +223,38 @@ def _left_to_do(
             f"--output {output} holds {there[0].name}, and no {JOURNAL} tells that "
             "keras_unet.predict made it: give another folder"
         )
-    known = before.get(_FOLDERS) or made_by[_FOLDERS]
-    left = [one for one, all_ in zip(files, complete, strict=True) if not all_]
-    others = {_folder(one) for one in set(files).difference(left)}.difference(known)
-    cause = before and _changes(before, made_by)
-    if others and not cause:
-        cause = (
-            f"holds masks of images of these names in {known[0]}, not in {min(others)} "
-            f'(if they only moved: remove "{_FOLDERS}" from {JOURNAL})'
-        )
+    now = {str(one.place): _folder(one) for one in files}
+    done = {place for place, all_ in zip(now, complete, strict=True) if all_}
+    known = before.get(_FOLDERS) or now | {"": next(iter(now.values()), "")}
+    cause = before and (_changes(before, made_by) or _moved(known, now, done))
     if arguments.overwrite:
         # Before the journal, or a killed command's successor would take them for its.
         for path in there:
             remove(path)
-        left = list(files)
+        done = set()
     elif cause:
         ways = "Replace them: --overwrite. Or give another folder"
         raise BadUsage(f"--output {output} {cause}. {ways}.")
     elif before:
         made_by |= {key: before.get(key) for key in _OF_SOME if made_by[key] is None}
-        made_by[_FOLDERS] = sorted({*known, *made_by[_FOLDERS]})
-    write_json(output / JOURNAL, made_by)
-    return left
+    others = {at: one for at, one in (known | now).items() if one != known[""]}
+    write_json(output / JOURNAL, made_by | {_FOLDERS: {"": known[""], **others}})
+    return [one for one in files if str(one.place) not in done]
+
+
+def _moved(known: dict[str, str], now: dict[str, str], done: set[str]) -> str:
+    """Returns what is wrong with masks of images elsewhere; nothing if none are."""
+    for place in sorted(done):
+        if (folder := known.get(place, known[""])) != now[place]:
+            only = f'if it only moved: remove "{_FOLDERS}" from {JOURNAL}'
+            return f"holds the mask of {place} in {folder}, not {now[place]} ({only})"
+    return ""
 
 
 def _folder(one: Input) -> str:
     """Returns the folder that an image's place in the output is told from."""
-    return str(one.file.absolute()).removesuffix(str(one.place))
+    file = one.file.parent.resolve() / one.file.name
+    return str(file).removesuffix(str(one.place))
 
 
 def _require_no_others(

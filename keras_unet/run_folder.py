@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_unet import __version__
 from keras_unet.config import Config, PredictConfig
-from keras_unet.errors import BadData, BadUsage, quoted
+from keras_unet.errors import BadData, BadUsage, make_output, quoted
 from keras_unet.files import (
     as_type,
     no_empty_folders,
@@ -219,11 +219,7 @@ class RunFolder:
                 cannot be made.
         """
         with no_empty_folders(self.path):
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                why = f"cannot be made ({error.strerror})"
-                raise BadUsage(f"--output {self.path}: {why}") from None
+            make_output(self.path)
             with _locked(self.path / ".lock", say):
                 for folder in [self.path, *filter(Path.is_dir, self.path.iterdir())]:
                     remove_leftovers(folder)

@@ -265,9 +265,12 @@ def test_other_images_of_the_same_names_are_not_taken_for_done(
     shutil.copytree(images, other)
     assert predict(run, other, *words) == 2
     said = capsys.readouterr().err
-    assert f"masks of images of these names in {images}" in said
-    assert predict(run, other, *words, "--overwrite") == 0
-    assert predict(run, other, *words) == 0
+    assert f"holds the mask of a.png in {images}/, not {other}/" in said
+    assert predict(run, tmp_path / "out" / ".." / images.name, *words) == 0
+    assert predict(run, other / "a.png", *words, "--overwrite") == 0
+    assert predict(run, other / "a.png", images / "b.png", *words) == 0
+    assert predict(run, other, *words) == 2
+    assert "holds the mask of b.png in" in capsys.readouterr().err
     assert predict(run, images, *words) == 2
     journal = tmp_path / "out" / ".predict.json"
     made_by = json.loads(journal.read_text())

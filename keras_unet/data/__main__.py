@@ -21,7 +21,7 @@ from keras_unet.console import (
 )
 from keras_unet.data.pair import listing
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadUsage
+from keras_unet.errors import BadUsage, make_output
 from keras_unet.files import write_json
 from keras_unet.presets import preset, preset_in
 
@@ -68,7 +68,7 @@ class Check:
 
         data = _with_folder(self.data, self.folder)
         if self.output:
-            _require_folder(self.output)
+            make_output(self.output)
         found = find(data)
         with progress_bar("pairs") as progress:
             report = check_data(found, data, self.classes, progress)
@@ -229,16 +229,6 @@ def _any_verb() -> Any:
     verbs = VERBS.items()
     kinds = [Annotated[kind, tyro.conf.subcommand(name)] for name, kind in verbs]
     return Union[tuple(kinds)]  # noqa: UP007
-
-
-def _require_folder(output: Path) -> None:
-    """Makes the folder, before the work that would be lost without it."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadUsage(
-            f"--output {output}: cannot be made ({error.strerror})"
-        ) from None
 
 
 def _with_folder(data: DataConfig, folder: Path | None) -> DataConfig:
