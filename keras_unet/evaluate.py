@@ -24,7 +24,7 @@ from keras_unet.console import (
     speaker,
 )
 from keras_unet.data_config import DataConfig
-from keras_unet.errors import BadUsage
+from keras_unet.errors import BadUsage, flag_of
 from keras_unet.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Arguments:
             V_Rand on validation instead of SEG's.
         mask_kind: what the masks of --data mean, where that is not what the run's mean:
             binary is foreground and background, instances numbers objects.
+        foreground_above: in the masks of --data, foreground is every value above it.
+        ignore_values: mask values of --data that count in no score, besides the run's.
         white: 16-bit images of --data: the value that counts as white; by default the
             run's own, or the largest of the bits that these images use.
     """
@@ -77,6 +79,8 @@ class Arguments:
     boundary_threshold: float | None = None
     membranes: bool = False
     mask_kind: Literal["binary", "instances"] | None = None
+    foreground_above: int | None = None
+    ignore_values: tuple[int, ...] = ()
     white: int | None = None
 
 
@@ -101,20 +105,25 @@ def evaluate(arguments: Arguments) -> None:
     )
     run.require_weights()
     config = dataclasses.replace(run.load_config(), predict=predict)
+    _require_elsewhere(config, arguments)
     _require_fitting(config, arguments)
     with run.hold():
         _evaluate(run, predict, arguments)
 
 
+def _require_elsewhere(config: Config, arguments: Arguments) -> None:
+    """Refuses what is said of images and masks of other data where it is of no use."""
+    for name in ("white", "ignore_values", "mask_kind", "foreground_above"):
+        if getattr(arguments, name) in (None, ()):
+            continue
+        if arguments.data is None:
+            raise BadUsage(f"{flag_of(name)} is of --data: the run's own have theirs")
+        if name in ("mask_kind", "foreground_above") and config.model.classes > 2:
+            raise BadUsage(f"{flag_of(name)} is for runs of foreground and background")
+
+
 def _require_fitting(config: Config, arguments: Arguments) -> None:
     """Refuses scores that the run cannot have, before its images are read."""
-    if arguments.white is not None and arguments.data is None:
-        raise BadUsage("--white is of the images of --data: the run's own have theirs")
-    if arguments.mask_kind and (arguments.data is None or config.model.classes > 2):
-        raise BadUsage(
-            "--mask-kind is of the masks of --data, and of runs of foreground and "
-            "background"
-        )
     if arguments.boundary_threshold is not None and not arguments.instances:
         raise BadUsage("--boundary-threshold is of --instances: give both, or neither")
     if arguments.membranes and config.model.classes > 2:
@@ -171,7 +180,7 @@ def choose(
         every = [*split.train, *split.validation, *split.test]
         return part, every if part == "all" else getattr(split, part), config.data
     data = _elsewhere(config.data, arguments.data, arguments)
-    prepared = prepare(data, config.model.classes, to_split=part != "all")
+    prepared = prepare(data, config.model.classes, to_split=False)
     for note in prepared.notes:
         print(note)
     if config.data.group_by:
@@ -234,7 +243,12 @@ def _elsewhere(data: DataConfig, folder: Path, arguments: Arguments) -> DataConf
     """
     white = data.white if arguments.white is None else arguments.white
     data = dataclasses.replace(data.moved_to(folder), white=white, group_by=None)
-    data = dataclasses.replace(data, run_lengths="auto", foreground_above=None)
+    data = dataclasses.replace(
+        data,
+        run_lengths="auto",
+        foreground_above=arguments.foreground_above,
+        ignore_values=(*data.ignore_values, *arguments.ignore_values),
+    )
     kind = arguments.mask_kind or data.mask_kind
     if kind == "classes":
         return data

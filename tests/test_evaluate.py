@@ -101,13 +101,13 @@ def test_other_data_are_grouped_as_the_runs_are_where_their_names_allow(
     assert "fits 3 of 4 names; the others are grouped" in capsys.readouterr().out
 
 
-def test_of_other_data_scored_as_a_whole_no_split_is_told(run, tmp_path, capsys):
+def test_how_other_data_would_be_split_for_training_is_not_told(run, tmp_path, capsys):
     for part in ("train", "val"):
         make_data(tmp_path / "other" / part, count=4)
     assert evaluate(run, "--data", tmp_path / "other") == 0
-    assert "has no images of its own" not in capsys.readouterr().out
-    assert evaluate(run, "--data", tmp_path / "other", "--split", "test") == 0
-    assert "split: test has no images of its own" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "layout: train/images/" in said
+    assert "has no images of its own" not in said
 
 
 def test_two_folders_of_one_name_are_told_apart_and_keep_their_names(tmp_path):
@@ -173,8 +173,22 @@ def test_other_data_may_number_their_objects(tmp_path, capsys):
     # The two that touch are found as one.
     assert metrics_of(run)["other"]["seg"] < 0.6
     assert "instances" in capsys.readouterr().out
-    assert evaluate(run, "--mask-kind", "binary") == 2
-    assert "--mask-kind is of the masks of --data" in capsys.readouterr().err
+    for flags in (["--mask-kind=binary"], ["--foreground-above=0"]):
+        assert evaluate(run, *flags) == 2
+        assert "is of --data: the run's own have theirs" in capsys.readouterr().err
+
+
+def test_what_other_masks_ask_about_is_answered_by_flags(tmp_path, capsys):
+    run, data = make_run(tmp_path / "run"), make_cells(tmp_path / "other", 2)
+    for file in (data / "masks").iterdir():
+        ids = np.array([0, 20, 255], np.uint8)[np.asarray(Image.open(file))]
+        Image.fromarray(ids).save(file)
+    words = ["--data", data, "--instances", "--mask-kind=instances"]
+    assert evaluate(run, *words) == 1
+    assert "no label: --ignore-values 255" in capsys.readouterr().err
+    assert evaluate(run, *words, "--ignore-values", "255") == 0
+    assert evaluate(run, *words, "--foreground-above", "0") == 0
+    assert evaluate(run, "--ignore-values", "255") == 2
 
 
 def test_a_part_of_other_data_goes_by_both_names(run, tmp_path):
@@ -365,4 +379,4 @@ def test_other_data_of_12_bits_are_read_as_a_training_reads_them(run, tmp_path, 
     assert "12 are used: 4095 counts as white" in said
     assert "deep: Dice 1.0000" in said
     assert evaluate(run, "--white", "4095") == 2
-    assert "--white is of the images of --data" in capsys.readouterr().err
+    assert "--white is of --data" in capsys.readouterr().err

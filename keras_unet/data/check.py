@@ -310,18 +310,18 @@ def _duplicates(every: Iterable[Seen]) -> tuple[tuple[Path, ...], ...]:
 
 def _about_borders(rows: Sequence[Row], data: DataConfig) -> list[str]:
     """Returns the note on masks whose borders are the reverse of all others'."""
-    if len(data.class_names) != 2:
-        return []
-    known = [(row, _stats(row.mask, data)) for row in rows if 0 < row.foreground < 1]
-    shares = [class_shares(stats.border, data)[0] if stats else 0 for _, stats in known]
-    filled = np.abs(np.array(shares) - (np.mean(shares or [1]) >= 0.5))
+    two = len(data.class_names) == 2
+    known = [row for row in rows if two and 0 < row.foreground < 1]
+    stats = filter(None, (_stats(row.mask, data) for row in known))
+    shares = np.array([class_shares(s.border, data) for s in stats] or [(1.0, 0.0)])
+    # A border that is ignored all over is as all others.
+    filled = np.abs(shares[:, 1] - (shares[:, 1].mean() > 0.5)) * shares.any(1)
     odd = filled > _NEARLY_ALL
     if not odd.any() or filled[~odd].mean() > 1 - _NEARLY_ALL:
         return []
-    first = next(row for (row, _), is_odd in zip(known, odd, strict=True) if is_odd)
     return [
         f"{odd.sum()} of {len(rows)} masks have on their borders what is within the "
-        f"others ({_mask_file(first.pair).name}): are they inverted?"
+        f"others ({_mask_file(known[int(odd.argmax())].pair).name}): are they inverted?"
     ]
 
 

@@ -79,8 +79,8 @@ def _named_as_images(image_of: Stems, mask_of: Stems) -> Stems:
 def _affixes(names: Iterable[str]) -> tuple[str, str]:
     """Returns what all names share before and after the digits."""
     start = re.sub(r"\d+$", "", _shared_start(names))
-    end = re.sub(r"\d+$", "", _shared_start(name[::-1] for name in names))[::-1]
-    return start, end
+    rest = [name.removeprefix(start)[::-1] for name in names]
+    return start, re.sub(r"\d+$", "", _shared_start(rest))[::-1]
 
 
 def _without(names: Stems, affixes: tuple[str, str]) -> Stems:
@@ -95,13 +95,12 @@ def _without(names: Stems, affixes: tuple[str, str]) -> Stems:
 
 def _may_be_two(one: str, other: str) -> bool:
     """Returns whether what names share may be of two patients, runs or dates."""
-    numbers = (re.findall(r"\d+", text) for text in (one, other))
-    if any(map(operator.ne, *numbers)):
+    one, other = one.casefold(), other.casefold()
+    if one != other and re.sub(r"\d+", "", one) == re.sub(r"\d+", "", other):
         return True
     if len(one) != len(other) or len(one) <= _SHORT:
         return False
-    letters = zip(one.casefold(), other.casefold(), strict=True)
-    differ = [pair for pair in letters if operator.ne(*pair)]
+    differ = [pair for pair in zip(one, other, strict=True) if operator.ne(*pair)]
     # x and y are what is seen and what is learnt.
     return len(differ) == 1 and sorted(differ[0]) != ["x", "y"]
 

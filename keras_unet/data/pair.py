@@ -158,7 +158,7 @@ def _shows_cars(pairs: Sequence[Pair], known: bool) -> bool:
     """Returns whether some cars have several of ``<car>_01.jpg`` to ``<car>_16.jpg``.
 
     The masks are called ``<car>_01_mask``, or are lines of a table. Of what is
-    ``known``, a car may have one view, and masks of such names may be of one car.
+    ``known``, a car may have one view, and two are enough, or one with such masks.
     """
     views = [_VIEW.fullmatch(_name(pair)) for pair in pairs]
     cars = Counter(view[1] for view in views if view)
@@ -166,7 +166,9 @@ def _shows_cars(pairs: Sequence[Pair], known: bool) -> bool:
     whole = named and all(views) and not any(pair.part for pair in pairs)
     if not whole or (known and all(pair.mask for pair in pairs)):
         return whole and bool(pairs)
-    return len(cars) >= _CARS and (max if known else min)(cars.values()) > 1
+    if known:
+        return len(cars) > 1 and max(cars.values()) > 1
+    return len(cars) >= _CARS and min(cars.values()) > 1
 
 
 def require_agreed(

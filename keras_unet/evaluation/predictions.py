@@ -26,6 +26,7 @@ from keras_unet.evaluation.shape_scores import (
     MembraneScores,
     agreement,
     at_thresholds,
+    cells_of,
     membrane_scores,
     parted,
     seg_scores,
@@ -169,6 +170,8 @@ class PieceScores:
         Raises:
             BadData: there are more instances than ``predict`` can number.
         """
+        if not (self.wanted.instances or self.wanted.membranes):
+            return
         truth, parted_truth = self._truth(one)
         if self.wanted.instances:
             self._add_instances(one, truth, parted_truth)
@@ -184,10 +187,9 @@ class PieceScores:
         """
         data = self._config.data
         if data.mask_kind != "instances":
-            # Membranes may run over corners, where else objects are connected.
-            corners = None if self.wanted.membranes else np.ones((3, 3))
-            cells = ndimage.label(one.mask == 1, corners)[0]
-            return cells, cells
+            # Objects are connected over corners, where membranes may run.
+            inside = one.mask == 1
+            return ndimage.label(inside, np.ones((3, 3)))[0], cells_of(inside)
         values = read_values(one.pair, data)
         truth = instances_of(class_ids(one.pair, values, data), values, data)
         return truth, np.where(touching_borders(truth, width=1), 0, truth)

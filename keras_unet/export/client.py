@@ -30,7 +30,7 @@ def upright(file: Path) -> bytes:
     format, is sent as PNG, which loses nothing; all others are sent as they are.
 
     Raises:
-        OSError: Pillow cannot read it, or it holds fractions.
+        OSError: Pillow cannot read it, or not all of what it holds.
     """
     with Image.open(file) as image:
         readable = image.format in ("JPEG", "PNG")
@@ -38,6 +38,12 @@ def upright(file: Path) -> bytes:
         late = image.format == "PNG" and "exif" not in image.info
         if readable and (late or image.getexif().get(ORIENTATION, 1) == 1):
             return file.read_bytes()
+        wide = ";16" in str(getattr(image, "tile", ""))
+        if wide and not image.mode.startswith("I"):
+            raise OSError(
+                f"{file} has colours of 16 bits, of which Pillow keeps the upper 8: "
+                "write it as an upright PNG, or with 8 bits"
+            )
         turned, sent = ImageOps.exif_transpose(image), io.BytesIO()
         if turned.mode == "F":
             raise OSError(f"{file} holds fractions; write it with 8 or 16 bits")

@@ -85,6 +85,17 @@ def test_masks_that_are_inverted_among_others_are_said(tmp_path, inverted):
     assert notes == ([f"{said} ({odd[0]}.png): are they inverted?"] if odd else [])
 
 
+def test_a_border_that_is_ignored_all_over_shows_nothing(tmp_path):
+    for seed in range(6):
+        mask = np.zeros((32, 48), np.uint8)
+        mask[8:24, 8:40] = 1
+        if seed == 3:
+            mask[[0, -1]] = mask[:, 0] = mask[:, -1] = 9
+        put(tmp_path, f"{seed}.png", noise(seed), Image.fromarray(mask))
+    report = check(tmp_path, mask_kind="binary", ignore_values=(9,))
+    assert not any("inverted?" in note for note in report.notes)
+
+
 def test_progress_is_told_after_each_pair(root):
     told = []
     data = DataConfig(data=root)

@@ -138,6 +138,15 @@ def test_of_kaggles_layout_a_sample_is_kept_together_by_car_and_that_is_said(tmp
     assert "groups: by what comes before _01" in found.notes[-1]
 
 
+def test_two_cars_of_a_table_are_kept_together(tmp_path):
+    names = [f"{car}_{view:02}" for car in ("0ab", "1cd") for view in range(1, 17)]
+    draw(tmp_path, *(f"train/{name}.jpg" for name in names))
+    rows = ["img,rle_mask", *(f"{name}.jpg,1 3" for name in names)]
+    (tmp_path / "train_masks.csv").write_text("\n".join(rows))
+    found = find(DataConfig(data=tmp_path, run_lengths="rows"))
+    assert {pair.group for pair in found.every} == {"0ab", "1cd"}
+
+
 def test_an_expression_or_a_column_of_groups_holds_for_carvanas_names_too(cars):
     found = find(replace(BY_CAR["two folders"], group_by=".*_.."))
     assert [pair.group for pair in found.every] == CARS

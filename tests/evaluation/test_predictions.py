@@ -91,7 +91,9 @@ def test_pieces_that_touch_at_a_corner_are_one_in_truth_and_prediction(tmp_path)
         (tmp_path / name).mkdir()
         Image.fromarray(truth).save(tmp_path / name / "a.png")
     run = make_run(tmp_path / "run", data=tmp_path, image_size=truth.shape)
-    assert found_as(truth / 255, run, Scoring(instances=True))["seg"] == 1.0
+    for membranes in (False, True):
+        wanted = Scoring(instances=True, membranes=membranes)
+        assert found_as(truth / 255, run, wanted)["seg"] == 1.0
 
 
 def test_nothing_is_scored_that_nobody_wants(tmp_path):

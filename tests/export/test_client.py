@@ -44,3 +44,11 @@ def test_the_client_keeps_all_16_bits(tmp_path, order):
     tifffile.imwrite(tmp_path / "p.tif", deep, byteorder=order)
     sent = client.upright(tmp_path / "p.tif")
     np.testing.assert_array_equal(mask_in(io.BytesIO(sent)), deep)
+
+
+def test_colours_of_16_bits_that_pillow_cuts_to_8_are_not_sent(tmp_path):
+    tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
+    deep = np.full((9, 9, 3), 3184, np.uint16)
+    tifffile.imwrite(tmp_path / "p.tif", deep, photometric="rgb")
+    with pytest.raises(OSError, match=r"p\.tif has colours of 16 bits"):
+        client.upright(tmp_path / "p.tif")
