@@ -109,8 +109,9 @@ class PixelScore(keras.metrics.Metric):
         Args:
             score: which of them.
             classes: channels of the logits; 1 and 2 are background and foreground.
-            class_id: whose score; by default the foreground's, and from three classes
-                on the mean over those that the masks or the predictions have.
+            class_id: whose score, 1 if it is nowhere; by default the foreground's, and
+                from three classes on the mean over those that the masks or the
+                predictions have.
             name: the metric's name, by default the score's.
         """
         super().__init__(name=name or score)

@@ -78,7 +78,7 @@ def test_class_names_of_another_number_are_refused():
         segmentation_metrics(3, ("sky", "tree"), True)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.integers(0, 2**31 - 1),
     st.integers(1, 4),
@@ -95,7 +95,17 @@ def test_metrics_of_shuffled_batches_are_numpys_of_the_whole_set(
     logits = random.normal(size=(images, 3, 5, classes)).astype(np.float32)
     metrics = segmentation_metrics(classes, all_scores=True)
     found = measured(metrics, masks, logits, random.permutation(images), batch)
-    assert found == pytest.approx(reference(masks, logits), abs=1e-6)
+    wanted = reference(masks, logits)
+    # Keras' progress has no place for what is of no number.
+    wanted = {name: 1.0 if np.isnan(one) else one for name, one in wanted.items()}
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_dice_of_a_class_that_is_nowhere_is_1():
+    metrics = segmentation_metrics(3, all_scores=True)
+    logits = np.zeros((1, 2, 2, 3), np.float32)
+    found = measured(metrics, np.zeros((1, 2, 2, 1), np.uint8), logits)
+    assert (found["dice_2"], found["dice"]) == (1.0, 1.0)
 
 
 def test_a_count_beyond_float32_is_exact():
