@@ -225,8 +225,10 @@ def _left_to_do(
         )
     now = {str(one.place): _folder(one) for one in files}
     done = {place for place, all_ in zip(now, complete, strict=True) if all_}
+    made = set(there)
+    begun = [place for place in now if (output / place).with_suffix(".png") in made]
     known = before.get(_FOLDERS) or now | {"": next(iter(now.values()), "")}
-    cause = before and (_changes(before, made_by) or _moved(known, now, done))
+    cause = before and (_changes(before, made_by) or _moved(known, now, begun))
     if arguments.overwrite:
         # Before the journal, or a killed command's successor would take them for its.
         for path in there:
@@ -242,9 +244,9 @@ def _left_to_do(
     return [one for one in files if str(one.place) not in done]
 
 
-def _moved(known: dict[str, str], now: dict[str, str], done: set[str]) -> str:
+def _moved(known: dict[str, str], now: dict[str, str], begun: list[str]) -> str:
     """Returns what is wrong with masks of images elsewhere; nothing if none are."""
-    for place in sorted(done):
+    for place in begun:
         if (folder := known.get(place, known[""])) != now[place]:
             only = f'if it only moved: remove "{_FOLDERS}" from {JOURNAL}'
             return f"holds the mask of {place} in {folder}, not {now[place]} ({only})"
@@ -253,8 +255,7 @@ def _moved(known: dict[str, str], now: dict[str, str], done: set[str]) -> str:
 
 def _folder(one: Input) -> str:
     """Returns the folder that an image's place in the output is told from."""
-    file = one.file.parent.resolve() / one.file.name
-    return str(file).removesuffix(str(one.place))
+    return str(one.file.parent.resolve() / one.file.name).removesuffix(str(one.place))
 
 
 def _require_no_others(

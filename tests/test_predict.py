@@ -266,6 +266,7 @@ def test_other_images_of_the_same_names_are_not_taken_for_done(
     assert predict(run, other, *words) == 2
     said = capsys.readouterr().err
     assert f"holds the mask of a.png in {images}/, not {other}/" in said
+    assert predict(run, other, *words, "--overlay") == 2
     assert predict(run, tmp_path / "out" / ".." / images.name, *words) == 0
     assert predict(run, other / "a.png", *words, "--overwrite") == 0
     assert predict(run, other, *words) == 2
