@@ -183,7 +183,8 @@ class PieceScores:
     def _truth(self, one: Predicted) -> tuple[Ids, Ids]:
         """Returns the number of each pixel's true object, as they are and parted.
 
-        Background parts those that touch, as it does in training.
+        Background parts those that touch, as it does in training, if membranes are
+        scored.
         """
         data = self._config.data
         if data.mask_kind != "instances":
@@ -192,6 +193,8 @@ class PieceScores:
             return ndimage.label(inside, np.ones((3, 3)))[0], cells_of(inside)
         values = read_values(one.pair, data)
         truth = instances_of(class_ids(one.pair, values, data), values, data)
+        if not self.wanted.membranes:
+            return truth, truth
         return truth, np.where(touching_borders(truth, width=1), 0, truth)
 
     def _add_instances(self, one: Predicted, truth: Ids, parted_truth: Ids) -> None:
@@ -206,7 +209,8 @@ class PieceScores:
                 found = self._instances(one, how)
             except BadData:
                 # More pieces than can be numbered.
-                tried += [0.0] * (len(seg[:1]) if self.wanted.membranes else len(seg))
+                every = min(1, len(seg)) if self.wanted.membranes else len(seg)
+                tried += [0.0] * every
                 continue
             if not self.wanted.membranes:
                 tried += seg_scores(found, truth)
